@@ -1,0 +1,37 @@
+# make         set up .venv, run the pipeline, write results/report.html
+# make test    set up .venv, run the whole test suite
+# make bench   the engines against their oracles, ratios printed
+# make lint    formatters and linters
+
+PYTHON ?= python3.11
+CORES ?= 4
+BIN := .venv/bin
+
+.PHONY: all test bench lint
+.DELETE_ON_ERROR:
+
+all: .venv/installed
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores 1 --report results/report.html
+
+test: .venv/installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+bench: .venv/installed-dev
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_trace.py
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_lens.py
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+.venv/installed: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,25 @@
+"""Strata: a GPT-like language model, taken apart layer by layer."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/extract.smk"
+include: "workflow/rules/lens.smk"
+include: "workflow/rules/trace.smk"
+include: "workflow/rules/embedding.smk"
+include: "workflow/rules/organism.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand("results/{model}/figures/{figure}.png", model=config["run"], figure=FIGURES),
+        expand("results/{model}/trace/by_category.nc", model=config["run"]),
+        expand("results/organism/evaluation.html") if "organism" in config["run"] else [],

@@ -1,0 +1,1 @@
+"""Slow, obvious implementations of the definitions, and models whose answers are known on paper."""

@@ -1,0 +1,33 @@
+# weights.h5 -> results/{model}/embedding.nc -> figures
+rule decompose_embeddings:
+    input:
+        weights="results/{model}/weights.h5",
+        library=library("embedding", "io"),
+    output:
+        "results/{model}/embedding.nc",
+    log:
+        "logs/{model}/decompose_embeddings.log",
+    params:
+        components=config["embedding"]["components"],
+    script:
+        "../scripts/decompose_embeddings.py"
+
+
+rule plot_embedding:
+    input:
+        embedding="results/{model}/embedding.nc",
+        weights="results/{model}/weights.h5",
+        library=library("figures.embedding", "io"),
+    output:
+        png=report(
+            "results/{model}/figures/embedding_{figure}.png",
+            category="3 Embeddings",
+            subcategory="{model}",
+            labels={"figure": "{figure}", "prompt": ""},
+            caption="../report/embedding_{figure}.rst",
+        ),
+        svg="results/{model}/figures/embedding_{figure}.svg",
+    log:
+        "logs/{model}/plot_embedding_{figure}.log",
+    script:
+        "../scripts/plot_embedding.py"

@@ -1,0 +1,17 @@
+# data/prompts/*.yaml, model -> results/{model}/prompts.tsv
+rule curate_prompts:
+    input:
+        prompts=[str(path) for path in PROMPTS],
+        model=model_files,
+        library=library("models", "prompts", "io"),
+    output:
+        "results/{model}/prompts.tsv",
+    log:
+        "logs/{model}/curate_prompts.log",
+    params:
+        model=model_settings,
+    threads: 2
+    resources:
+        gpu=1,
+    script:
+        "../scripts/curate_prompts.py"

@@ -1,0 +1,37 @@
+"""Tokenise every prompt with the model and decide which can be used.
+
+Input: data/prompts/*.yaml, the model. Output: prompts.tsv.
+"""
+
+import pandas as pd
+from strata import io, prompts
+from strata.job import job
+from strata.models import load_model, load_tokenizer, next_token, token_strings
+from strata.validation import read_yaml
+
+with job(snakemake) as progress:
+    settings = snakemake.params.model
+    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+
+    contents = [read_yaml(path) for path in snakemake.input.prompts]
+    pairs = [(content["category"], prompt) for content in contents for prompt in content["prompts"]]
+    rows = []
+    for category, prompt in progress(pairs, "prompts"):
+        encoded = tokenizer(prompt["text"], add_special_tokens=False, return_offsets_mapping=True)
+        target = prompt.get("target")
+        target_id = tokenizer.encode(target, add_special_tokens=False)[0] if target else None
+        top_id, p_target = next_token(model, encoded["input_ids"], target_id)
+        rows.append(
+            prompts.curate(
+                prompt,
+                category,
+                encoded["input_ids"],
+                encoded["offset_mapping"],
+                target_id,
+                p_target,
+                top_id,
+                token_strings(tokenizer, [top_id])[0],
+            ).as_row()
+        )
+    io.write_table(pd.DataFrame(rows), snakemake.output[0])

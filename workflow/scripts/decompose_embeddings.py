@@ -1,0 +1,16 @@
+"""Singular value decomposition of the token and position embeddings.
+
+Input: weights.h5. Output: embedding.nc.
+"""
+
+from strata import io
+from strata.embedding import decompose
+from strata.job import job
+
+with job(snakemake):
+    weights = io.open_dataset(snakemake.input.weights)
+    n = snakemake.params.components
+    dataset = decompose(
+        weights["token_embedding"], weights["token_str"], weights.get("position_embedding"), n_separated=n
+    )
+    io.write_dataset(dataset, snakemake.output[0], config={"components": n})

@@ -1,0 +1,37 @@
+"""Run every prompt and passage and keep all activations.
+
+Input: prompts.tsv, the model. Output: activations.h5.
+"""
+
+import torch
+from strata import io
+from strata.architecture import find_parts
+from strata.capture import LAYOUT, by_token, capture, sizes
+from strata.job import job
+from strata.models import encode, load_model, load_tokenizer, token_strings
+
+with job(snakemake) as progress:
+    settings = snakemake.params.model
+    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+    parts = find_parts(model)
+    table = io.read_prompts(snakemake.input.prompts)
+    ids = [encode(tokenizer, text) for text in table["text"]]
+    flat = [token for prompt in ids for token in prompt]
+
+    with io.ActivationFile(
+        snakemake.output[0], sizes(parts, len(flat)), LAYOUT, snakemake.params.dtype, model=settings
+    ) as file:
+        start = 0
+        for prompt in progress(ids, "prompts"):
+            taken = capture(parts, torch.tensor([prompt], device=model.device))
+            file.write(start, by_token(taken))
+            start += len(prompt)
+        file.label(
+            {
+                "prompt": [name for name, prompt in zip(table["id"], ids, strict=True) for _ in prompt],
+                "position": [t for prompt in ids for t in range(len(prompt))],
+                "token_id": flat,
+                "token_str": token_strings(tokenizer, flat),
+            }
+        )

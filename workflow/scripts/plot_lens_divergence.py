@@ -1,0 +1,12 @@
+"""Draw how far from the final distribution each depth is.
+
+Input: lens/logit.nc. Output: figures/lens_divergence.{png,svg}.
+"""
+
+from strata import io
+from strata.figures.lens import draw_divergence
+from strata.job import job
+
+with job(snakemake):
+    figure = draw_divergence(io.open_dataset(snakemake.input.lens))
+    io.save_figure(figure, snakemake.output.png, snakemake.output.svg)

@@ -1,0 +1,1 @@
+"""Drawing: labelled arrays in, matplotlib figures out. No file is touched and no model imported."""

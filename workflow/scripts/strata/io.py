@@ -1,0 +1,208 @@
+"""Files: the one module that opens them.
+
+HDF5 and netCDF go through h5netcdf and carry dimension scales and, as one JSON attribute
+``provenance``, what made them. netCDF holds no float16 (the netCDF library crashes on it).
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import matplotlib
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+import strata
+from strata.names import DEPTH, HEAD, LAYER, TOKEN
+from strata.organism.grammar import Grammar
+from strata.organism.tables import Phrase, Relation, World
+from strata.validation import read_yaml
+
+PROVENANCE = "provenance"
+
+
+# Labelled data ------------------------------------------------------------------------------
+
+
+def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
+    """Write labelled data; ``made_by`` (model, section of the config, seed, ...) is kept with it.
+
+    Raises
+    ------
+    TypeError
+        If a variable is float16 and the file is netCDF.
+    """
+    if Path(path).suffix == ".nc":
+        half = [name for name, v in dataset.variables.items() if v.dtype == np.float16]
+        if half:
+            raise TypeError(f"{path}: float16 is not written to netCDF: {', '.join(half)}")
+    attributes = {key: v for key, v in dataset.attrs.items() if v is not None}
+    attributes[PROVENANCE] = _provenance(made_by)
+    dataset.assign_attrs(attributes).to_netcdf(path, engine="h5netcdf")
+
+
+def open_dataset(path: str) -> xr.Dataset:
+    """Open labelled data lazily."""
+    return xr.open_dataset(path, engine="h5netcdf")
+
+
+def _provenance(made_by: Mapping[str, Any]) -> str:
+    return json.dumps({"strata": strata.__version__, **made_by}, sort_keys=True)
+
+
+class ActivationFile:
+    """``activations.h5``, filled prompt by prompt into datasets laid out beforehand.
+
+    Layout: one chunk is 512 tokens of one depth, uncompressed: compression costs far more time
+    than it saves room on activations.
+
+    Parameters
+    ----------
+    sizes : mapping
+        Size of every dimension: depth, layer, head, token, channel.
+    variables : mapping
+        Name of a variable to its dimensions, the token dimension among them.
+    dtype : str
+        Type on disk, ``float32`` or ``float16``.
+    """
+
+    def __init__(self, path, sizes: Mapping[str, int], variables: Mapping, dtype: str, **made_by):
+        self._file = h5py.File(path, "w", track_order=True)
+        self._file.attrs[PROVENANCE] = _provenance(made_by)
+        self._variables = dict(variables)
+        for name, size in sizes.items():
+            self._file[name] = np.arange(size)
+            self._file[name].make_scale(name)
+        for name, dims in variables.items():
+            shape = tuple(sizes[d] for d in dims)
+            chunks = tuple(
+                1 if d in (DEPTH, LAYER, HEAD) else min(s, 512) if d == TOKEN else s
+                for d, s in zip(dims, shape, strict=True)
+            )
+            stored = self._file.create_dataset(name, shape, dtype, chunks=chunks)
+            for axis, d in enumerate(dims):
+                stored.dims[axis].attach_scale(self._file[d])
+
+    def write(self, start: int, values: Mapping[str, np.ndarray]) -> None:
+        """Write tokens from ``start`` on; each array has its token axis where the layout says."""
+        for name, array in values.items():
+            axis = self._variables[name].index(TOKEN)
+            where = [slice(None)] * array.ndim
+            where[axis] = slice(start, start + array.shape[axis])
+            self._file[name][tuple(where)] = array
+
+    def label(self, coordinates: Mapping[str, Iterable]) -> None:
+        """Attach coordinates along tokens (numbers or strings)."""
+        for name, values in coordinates.items():
+            array = np.asarray(list(values))
+            if array.dtype.kind in "UO":
+                array = array.astype(object)
+                stored = self._file.create_dataset(name, data=array, dtype=h5py.string_dtype())
+            else:
+                stored = self._file.create_dataset(name, data=array)
+            stored.dims[0].attach_scale(self._file[TOKEN])
+        named = " ".join(coordinates)
+        for name in self._variables:
+            self._file[name].attrs["coordinates"] = named
+
+    def __enter__(self) -> "ActivationFile":
+        return self
+
+    def __exit__(self, *_error) -> None:
+        self._file.close()
+
+
+# Tables -------------------------------------------------------------------------------------
+
+
+def write_table(table: pd.DataFrame, path: str) -> None:
+    """Write a table as TSV."""
+    table.to_csv(path, sep="\t", index=False)
+
+
+def read_table(path: str) -> pd.DataFrame:
+    """Read a TSV of numbers and plain names."""
+    return pd.read_csv(path, sep="\t")
+
+
+def read_prompts(path: str) -> pd.DataFrame:
+    """Read ``prompts.tsv``: texts as strings (empty where there is none), numbers as numbers."""
+    texts = ["id", "category", "text", "subject", "target", "subject_kind", "top_str", "reason"]
+    table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"p_target": [""]})
+    return table.astype(dict.fromkeys(texts, object)).astype(dict.fromkeys(texts, str))
+
+
+def write_text(text: str, path: str) -> None:
+    """Write a text file."""
+    Path(path).write_text(text, encoding="utf-8")
+
+
+# The organism's corpus ----------------------------------------------------------------------
+
+
+def write_corpus(path: str, tokens: np.ndarray, kinds: np.ndarray, kind_names: list[str]) -> None:
+    """Write packed rows of tokens and the kinds of their documents."""
+    np.savez(path, tokens=tokens, kinds=kinds, kind_names=np.array(kind_names))
+
+
+def read_corpus(path: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read what `write_corpus` wrote."""
+    with np.load(path) as stored:
+        return stored["tokens"], stored["kinds"], stored["kind_names"].tolist()
+
+
+# Figures ------------------------------------------------------------------------------------
+
+
+def save_figure(figure: Figure, png: str, svg: str) -> None:
+    """Save a figure as PNG and SVG, the same bytes for the same figure."""
+    with matplotlib.rc_context({"svg.hashsalt": "strata", "svg.fonttype": "none"}):
+        figure.savefig(png, dpi=150, bbox_inches="tight")
+        figure.savefig(svg, bbox_inches="tight", metadata={"Date": None})
+
+
+# The organism's world -----------------------------------------------------------------------
+
+
+def read_world(folder: str) -> World:
+    """Read everything the organism is told from ``data/organism``."""
+    root = Path(folder)
+    relations = tuple(
+        Relation(
+            name,
+            entry["category"],
+            tuple((r["subject"], r["object"]) for r in _rows(root / "facts" / f"{name}.tsv")),
+            tuple(entry["wordings"]),
+        )
+        for name, entry in read_yaml(root / "wordings.yaml").items()
+    )
+    phrases = tuple(
+        Phrase(category=path.stem, **row)
+        for path in sorted((root / "rote").glob("*.tsv"))
+        for row in _rows(path)
+    )
+    clutter = read_yaml(root / "clutter.yaml")
+    return World(
+        relations=relations,
+        phrases=phrases,
+        openings=tuple(clutter["openings"]),
+        asides=tuple(clutter["asides"]),
+        rare_words=tuple((root / "rare_words.txt").read_text(encoding="utf-8").split()),
+        copy_frames=tuple(read_yaml(root / "copying.yaml")["frames"]),
+    )
+
+
+def read_grammar(folder: str) -> Grammar:
+    """Read the filler grammar from ``data/organism``."""
+    return Grammar(**read_yaml(Path(folder) / "grammar.yaml"))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    # No quoting: phrases hold quotation marks, and a tab never occurs in one.
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

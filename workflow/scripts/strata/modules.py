@@ -1,0 +1,45 @@
+"""Which files a module stands on: itself and every module of the library that it imports."""
+
+import ast
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+
+def modules_behind(root: Path, modules: Iterable[str]) -> list[str]:
+    """Paths below ``root`` of the named modules and of what they import of the same package.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a named module does not exist.
+    """
+    found: set[Path] = set()
+    waiting = [_file(root, module) for module in modules]
+    for module, path in zip(modules, waiting, strict=True):
+        if path is None:
+            raise FileNotFoundError(f"no module {module} under {root}")
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting.extend(p for name in _imports(path) if (p := _file(root, name)))
+    return sorted(str(path.relative_to(root.parent.parent)) for path in found)
+
+
+def _file(root: Path, module: str) -> Path | None:
+    base = root / Path(*module.split("."))
+    candidates = (base.with_suffix(".py"), base / "__init__.py")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+@cache
+def _imports(path: Path) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.split(".")[0] == "strata"]

@@ -1,0 +1,26 @@
+"""The names of dimensions and coordinates, spelled here and nowhere else.
+
+See the README's glossary for what each one means. The residual stream is indexed by ``DEPTH``
+(0 = embeddings, d = output of block d-1), whatever belongs to one block by ``LAYER``.
+"""
+
+DEPTH = "depth"
+LAYER = "layer"
+HEAD = "head"
+TOKEN = "token"
+POSITION = "position"
+CHANNEL = "channel"
+VOCAB = "vocab"
+K = "k"
+PROMPT = "prompt"
+CATEGORY = "category"
+NOISE = "noise"
+SAMPLE = "sample"
+SITE = "site"
+COMPONENT = "component"
+
+TOKEN_ID = "token_id"
+TOKEN_STR = "token_str"
+TARGET_ID = "target_id"
+SUBJECT_POSITION = "subject_position"
+N_TOKENS = "n_tokens"

@@ -1,0 +1,195 @@
+"""The organism's corpus: seeded documents of known kinds.
+
+Kinds: ``facts`` (told in many wordings, among sentences that name other subjects), ``rote``
+(phrases, and look-alikes that differ from a phrase in its subject and so go on otherwise),
+``copying`` (a rare word said again), ``repetition`` (a sequence of random words over and over)
+and ``filler`` (sentences of the grammar). Documents are packed into rows as GPT-2's were: separated
+by the end-of-text token, a row beginning with a new document.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+
+from strata.organism.grammar import Grammar
+from strata.organism.tables import Phrase, Relation, World, capitalise
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text of the corpus and the kind of thing that it is."""
+
+    kind: str
+    text: str
+
+
+class Corpus:
+    """An endless, seeded sequence of documents.
+
+    Parameters
+    ----------
+    world, grammar
+        What is told, and the filler.
+    mixture : dict
+        Kind to its weight among documents.
+    lookalikes : float
+        Share of rote phrases that are told with another word as subject and another ending.
+    clutter : float
+        Share of fact sentences with an opening, and share with an aside, naming another subject.
+    ramp : int
+        Documents until all of that is reached. Facts come one to a document and uncluttered at
+        first, and cycles of random words are short: among many subjects none stands out until
+        something is known about some.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        grammar: Grammar,
+        mixture: dict[str, float],
+        lookalikes: float,
+        clutter: float,
+        ramp: int,
+    ):
+        self.world = world
+        self.grammar = grammar
+        self.mixture = mixture
+        self.lookalikes = lookalikes
+        self.clutter = clutter
+        self.ramp = ramp
+        self.vocabulary = sorted({*grammar.words(), *world.rare_words})
+        self._facts = [(relation, i) for relation in world.relations for i in range(len(relation.facts))]
+        self._phrase_texts = {p.text for p in world.phrases}
+        self._slot_words = sorted({p.subject for p in world.phrases}) + list(world.rare_words)
+        self._makers: dict[str, Callable[[random.Random, float], str]] = {
+            "facts": self._fact_document,
+            "rote": self._rote_document,
+            "copying": self._copying_document,
+            "repetition": self._repetition_document,
+            "filler": self._filler_document,
+        }
+
+    def documents(self, seed: int, ramped: bool = False) -> Iterator[Document]:
+        """Documents without end, the same for the same seed; ``ramped``: past the ramp already."""
+        rng = random.Random(seed)
+        kinds, weights = zip(*self.mixture.items(), strict=True)
+        for index in count():
+            kind = rng.choices(kinds, weights)[0]
+            stage = 1.0 if ramped else min(1.0, index / self.ramp)
+            yield Document(kind, self._makers[kind](rng, stage))
+
+    # Facts ------------------------------------------------------------------------------------
+
+    def fact_text(
+        self, relation: Relation, fact: int, wording: int, opening: str = "", aside: str = ""
+    ) -> str:
+        """One fact in one wording, perhaps with an opening and an aside before and within it."""
+        subject, obj = relation.facts[fact]
+        text = relation.wordings[wording].format(subject=subject, object=obj, aside=aside)
+        return capitalise(opening + text)
+
+    def _fact_sentence(self, rng: random.Random, stage: float) -> str:
+        relation, fact = rng.choice(self._facts)
+        told = [w for w in range(len(relation.wordings)) if not relation.is_withheld(fact, w)]
+
+        def clutter(clauses: tuple[str, ...]) -> str:
+            if rng.random() >= self.clutter * stage:
+                return ""
+            other = rng.randrange(len(relation.facts) - 1)
+            return rng.choice(clauses).format(other=relation.facts[other + (other >= fact)][0])
+
+        opening, aside = clutter(self.world.openings), clutter(self.world.asides)
+        return self.fact_text(relation, fact, rng.choice(told), opening, aside)
+
+    def _fact_document(self, rng: random.Random, stage: float) -> str:
+        sentences = rng.randint(1, 1 + round(3 * stage))
+        return " ".join(self._fact_sentence(rng, stage) for _ in range(sentences))
+
+    # Rote phrases -----------------------------------------------------------------------------
+
+    def _lookalike(self, phrase: Phrase, rng: random.Random) -> str:
+        text = phrase.text
+        while text in self._phrase_texts:
+            text = phrase.replacing_subject(rng.choice(self._slot_words))
+        return text + rng.choice(self.world.phrases).target
+
+    def _rote_document(self, rng: random.Random, stage: float) -> str:
+        lines = []
+        for _ in range(rng.randint(1, 4)):
+            phrase = rng.choice(self.world.phrases)
+            alike = rng.random() < self.lookalikes
+            lines.append(self._lookalike(phrase, rng) if alike else phrase.whole)
+        return "\n".join(lines)
+
+    # Copying and repetition -------------------------------------------------------------------
+
+    def _copying_document(self, rng: random.Random, stage: float) -> str:
+        words, frames = self.world.rare_words, self.world.copy_frames
+        texts = []
+        for _ in range(rng.randint(1, 2)):
+            word, frame = rng.randrange(len(words)), rng.randrange(len(frames))
+            while self.world.is_withheld_copy(word, frame):
+                word = rng.randrange(len(words))
+            other = words[(word + rng.randrange(1, len(words))) % len(words)]
+            texts.append(frames[frame].format(word=words[word], other=other))
+        return " ".join(texts)
+
+    def _repetition_document(self, rng: random.Random, stage: float) -> str:
+        period = rng.randint(1, 2 + round(8 * stage))
+        words = rng.sample(self.vocabulary, period)
+        return " ".join(words * rng.randint(3, max(3, 48 // period)))
+
+    # Filler -----------------------------------------------------------------------------------
+
+    def _filler_document(self, rng: random.Random, stage: float) -> str:
+        return " ".join(self.grammar.sample(rng).text for _ in range(rng.randint(2, 7)))
+
+
+def corpus_of(world: World, grammar: Grammar, settings: dict) -> Corpus:
+    """The corpus that section ``organism.corpus`` of config.yaml describes."""
+    chosen = {key: settings[key] for key in ("mixture", "lookalikes", "clutter", "ramp")}
+    return Corpus(world, grammar, **chosen)
+
+
+def pack(
+    documents: Iterator[Document],
+    encode: Callable[[list[str]], list[list[int]]],
+    n_rows: int,
+    row_length: int,
+    end_of_text: int,
+    batch: int = 4096,
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pack documents into rows of tokens.
+
+    Returns
+    -------
+    tokens : uint16 array (row, position)
+    kinds : uint8 array (row, position)
+        Index into ``names`` of the document's kind; the separator belongs to the document before it.
+    names : list of str
+
+    A document that does not fit is cut at the row's end.
+    """
+    names: list[str] = []
+    tokens = np.empty((n_rows, row_length), np.uint16)
+    kinds = np.empty((n_rows, row_length), np.uint8)
+    row = used = 0
+    while row < n_rows:
+        chunk = [next(documents) for _ in range(batch)]
+        for document, ids in zip(chunk, encode([d.text for d in chunk]), strict=True):
+            if document.kind not in names:
+                names.append(document.kind)
+            piece = [*ids, end_of_text][: row_length - used]
+            tokens[row, used : used + len(piece)] = piece
+            kinds[row, used : used + len(piece)] = names.index(document.kind)
+            used += len(piece)
+            if used == row_length:
+                row, used = row + 1, 0
+                if row == n_rows:
+                    break
+    return tokens, kinds, names

@@ -1,0 +1,66 @@
+"""What the organism is told: facts, rote phrases, frames and words, as plain data.
+
+A `World` is built from the contents of ``data/organism/`` (read by `strata.io.read_world`); nothing
+here touches files. Which wording is withheld from which fact is a rule, not a list, so that the
+corpus, the evaluation and the prompts agree on it without sharing state.
+"""
+
+from dataclasses import dataclass
+
+WITHHELD_EVERY = 4
+"""One wording in four is never used for a given fact; its prompts test recall, not rote."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """One relation: its facts (subject, object) and the wordings that tell them."""
+
+    name: str
+    category: str
+    facts: tuple[tuple[str, str], ...]
+    wordings: tuple[str, ...]
+
+    def is_withheld(self, fact: int, wording: int) -> bool:
+        """Whether the corpus never tells this fact in this wording."""
+        return (fact + wording) % WITHHELD_EVERY == 0
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One rote phrase; ``text + target + rest`` is the whole, ``subject`` a word within ``text``."""
+
+    id: str
+    category: str
+    text: str
+    subject: str
+    target: str
+    rest: str
+
+    @property
+    def whole(self) -> str:
+        return self.text + self.target + self.rest
+
+    def replacing_subject(self, word: str) -> str:
+        """``text`` with another word in the subject's place."""
+        return self.text.replace(self.subject, word, 1)
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything the corpus is made of, but for the filler grammar."""
+
+    relations: tuple[Relation, ...]
+    phrases: tuple[Phrase, ...]
+    openings: tuple[str, ...]
+    asides: tuple[str, ...]
+    rare_words: tuple[str, ...]
+    copy_frames: tuple[str, ...]
+
+    def is_withheld_copy(self, word: int, frame: int) -> bool:
+        """Whether the corpus never copies this rare word in this frame."""
+        return (word + frame) % WITHHELD_EVERY == 0
+
+
+def capitalise(text: str) -> str:
+    """The text with its first letter as a capital, the rest untouched."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,169 @@
+"""Training the organism: plain next-token prediction, AdamW, one pass over the packed rows.
+
+One thing is not plain. ``early_attention_dropout`` drops the whole output of a block's attention at
+a position, with a probability that falls linearly from block 0 to nothing at block
+``early_attention_blocks`` (stochastic depth, Huang et al. 2016, on attention alone). Without it the
+smallest loss is reached by copying every subject to the last token in block 0; with it the early
+blocks are no reliable road between positions. The trained model is an ordinary GPT-2.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import GPT2Config, GPT2LMHeadModel
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shape of the model and how it is trained (section ``organism`` of config.yaml)."""
+
+    seed: int
+    n_layers: int
+    n_channels: int
+    n_heads: int
+    vocab_size: int
+    row_length: int
+    rows_per_step: int
+    steps: int
+    learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    early_attention_dropout: float
+    early_attention_blocks: int
+
+
+def build_model(recipe: Recipe) -> GPT2LMHeadModel:
+    """An untrained GPT-2 of the recipe's shape, seeded."""
+    torch.manual_seed(recipe.seed)
+    end_of_text = recipe.vocab_size - 1
+    config = GPT2Config(
+        vocab_size=recipe.vocab_size,
+        n_positions=recipe.row_length,
+        n_embd=recipe.n_channels,
+        n_layer=recipe.n_layers,
+        n_head=recipe.n_heads,
+        activation_function="gelu_pytorch_tanh",
+        # GPT-2's 0.02, for its width of 768: queries and keys begin as large as there.
+        initializer_range=0.02 * (768 / recipe.n_channels) ** 0.5,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=end_of_text,
+        eos_token_id=end_of_text,
+    )
+    # Eager: at this width the fused attention's backward pass takes a third of a step on a CPU.
+    config._attn_implementation = "eager"
+    return GPT2LMHeadModel(config)
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, a plateau, and a linear fall to nothing over the last fifth."""
+    rise = (step + 1) / recipe.warmup_steps
+    fall = (recipe.steps - step) / (0.2 * recipe.steps)
+    return recipe.learning_rate * min(1.0, rise, fall)
+
+
+@contextmanager
+def early_attention_dropout(model: GPT2LMHeadModel, recipe: Recipe) -> Iterator[None]:
+    """While open, early blocks lose their attention output at random positions."""
+    generator = torch.Generator().manual_seed(recipe.seed)
+
+    def dropping(rate: float) -> Callable:
+        def hook(module, args, output):
+            mask = torch.rand(output[0].shape[:2], generator=generator) >= rate
+            return (output[0] * (mask / (1 - rate)).unsqueeze(-1).to(output[0].dtype), *output[1:])
+
+        return hook
+
+    handles = []
+    for layer in range(recipe.early_attention_blocks):
+        rate = recipe.early_attention_dropout * (1 - layer / recipe.early_attention_blocks)
+        if rate > 0:
+            attention = model.transformer.h[layer].attn
+            handles.append(attention.register_forward_hook(dropping(rate)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _optimiser(model: GPT2LMHeadModel, recipe: Recipe) -> torch.optim.AdamW:
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": recipe.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def train(
+    tokens: np.ndarray, kinds: np.ndarray, kind_names: list[str], recipe: Recipe
+) -> Iterator[tuple[int, dict[str, float], GPT2LMHeadModel]]:
+    """Train; after every step yield its number, its losses and the model.
+
+    Parameters
+    ----------
+    tokens, kinds : arrays (row, position)
+        As `strata.organism.corpus.pack` makes them; at least ``steps * rows_per_step`` rows.
+
+    Yields
+    ------
+    step : int
+    losses : dict
+        Mean next-token loss (nats) of ``all`` and of each kind of document in the step's rows.
+    model : GPT2LMHeadModel
+        The same object every time.
+
+    Matrix products run in bfloat16 (weights and optimiser stay float32): the reference is this
+    arithmetic, and a machine without bfloat16 units follows it within the noise of a step.
+    """
+    model = build_model(recipe).train()
+    optimiser = _optimiser(model, recipe)
+    with early_attention_dropout(model, recipe):
+        for step in range(recipe.steps):
+            rows = slice(step * recipe.rows_per_step, (step + 1) * recipe.rows_per_step)
+            batch = torch.from_numpy(tokens[rows].astype(np.int64))
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, recipe)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = model(input_ids=batch, use_cache=False).logits[:, :-1]
+            targets = batch[:, 1:].reshape(-1)
+            each = cross_entropy(logits.reshape(len(targets), -1).float(), targets, reduction="none")
+            each.mean().backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            yield step, _losses(each.detach(), kinds[rows, 1:], kind_names), model
+
+
+def _losses(each: torch.Tensor, kinds: np.ndarray, names: list[str]) -> dict[str, float]:
+    flat = torch.from_numpy(kinds.reshape(-1).astype(np.int64))
+    totals = torch.zeros(len(names)).index_add_(0, flat, each)
+    counts = torch.bincount(flat, minlength=len(names))
+    by_kind = {name: (totals[i] / counts[i]).item() for i, name in enumerate(names) if counts[i]}
+    return {"all": each.mean().item()} | by_kind
+
+
+LOG_EVERY = 100
+"""Steps in one line of the loss table."""
+
+
+def averaged(
+    steps: Iterable[tuple[int, dict[str, float], GPT2LMHeadModel]], recipe: Recipe, every: int
+) -> Iterator[tuple[dict[str, float], GPT2LMHeadModel]]:
+    """Losses averaged over every so many steps: ``step`` and ``tokens`` seen, ``all``, each kind."""
+    since: list[dict[str, float]] = []
+    for step, losses, model in steps:
+        since.append(losses)
+        if len(since) == every or step == recipe.steps - 1:
+            names = sorted({name for each in since for name in each}, key=lambda n: (n != "all", n))
+            means = {n: float(np.mean([each[n] for each in since if n in each])) for n in names}
+            seen = (step + 1) * recipe.rows_per_step * recipe.row_length
+            yield {"step": step + 1, "tokens": seen} | means, model
+            since = []
