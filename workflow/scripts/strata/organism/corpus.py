@@ -2,9 +2,9 @@
 
 Kinds: ``facts`` (told in many wordings, among sentences that name other subjects), ``rote``
 (phrases, and look-alikes that differ from a phrase in its subject and so go on otherwise),
-``copying`` (a rare word said again), ``repetition`` (a sequence of random words over and over)
-and ``filler`` (sentences of the grammar). Documents are packed into rows as GPT-2's were: separated
-by the end-of-text token, a row beginning with a new document.
+``copying`` (a rare word said again), ``repetition`` (a sequence of random words over and over),
+``filler`` (sentences of the grammar) and ``medley`` (several of these in one document). Documents
+are packed into rows, each ended by the end-of-text token, a row beginning with a new document.
 """
 
 import random
@@ -18,6 +18,9 @@ from strata.organism.grammar import Grammar
 from strata.organism.tables import Phrase, Relation, World, capitalise
 
 END_OF_TEXT = "<|endoftext|>"
+
+EARLY_REPETITION = 4
+"""How many times as common repetition is at the corpus's beginning: what copies forms from it."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,17 @@ class Corpus:
             "copying": self._copying_document,
             "repetition": self._repetition_document,
             "filler": self._filler_document,
+            "medley": self._medley_document,
         }
 
     def documents(self, seed: int, ramped: bool = False) -> Iterator[Document]:
         """Documents without end, the same for the same seed; ``ramped``: past the ramp already."""
         rng = random.Random(seed)
-        kinds, weights = zip(*self.mixture.items(), strict=True)
+        kinds = list(self.mixture)
         for index in count():
-            kind = rng.choices(kinds, weights)[0]
             stage = 1.0 if ramped else min(1.0, index / self.ramp)
+            early = {"repetition": EARLY_REPETITION + stage * (1 - EARLY_REPETITION)}
+            kind = rng.choices(kinds, [w * early.get(k, 1) for k, w in self.mixture.items()])[0]
             yield Document(kind, self._makers[kind](rng, stage))
 
     # Facts ------------------------------------------------------------------------------------
@@ -100,8 +105,11 @@ class Corpus:
         def clutter(clauses: tuple[str, ...]) -> str:
             if rng.random() >= self.clutter * stage:
                 return ""
-            other = rng.randrange(len(relation.facts) - 1)
-            return rng.choice(clauses).format(other=relation.facts[other + (other >= fact)][0])
+            # With the same object, "people in Mexico, unlike Spain, speak Spanish" would be false.
+            other, obj = rng.choice(relation.facts)
+            while obj == relation.facts[fact][1]:
+                other, obj = rng.choice(relation.facts)
+            return rng.choice(clauses).format(other=other)
 
         opening, aside = clutter(self.world.openings), clutter(self.world.asides)
         return self.fact_text(relation, fact, rng.choice(told), opening, aside)
@@ -148,6 +156,14 @@ class Corpus:
 
     def _filler_document(self, rng: random.Random, stage: float) -> str:
         return " ".join(self.grammar.sample(rng).text for _ in range(rng.randint(2, 7)))
+
+
+    # Medleys ----------------------------------------------------------------------------------
+
+    def _medley_document(self, rng: random.Random, stage: float) -> str:
+        kinds = [kind for kind in self._makers if kind != "medley"]
+        chosen = rng.choices(kinds, [self.mixture[kind] for kind in kinds], k=rng.randint(2, 6))
+        return rng.choice("\n ").join(self._makers[kind](rng, stage) for kind in chosen)
 
 
 def corpus_of(world: World, grammar: Grammar, settings: dict) -> Corpus:

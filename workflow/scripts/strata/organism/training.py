@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -92,6 +93,29 @@ def early_attention_dropout(model: GPT2LMHeadModel, recipe: Recipe) -> Iterator[
             handle.remove()
 
 
+def within_documents(tokens: Tensor, end_of_text: int) -> tuple[Tensor, Tensor]:
+    """Positions and attention mask under which each document of a row is alone.
+
+    Parameters
+    ----------
+    tokens : (row, position), documents ended by ``end_of_text``
+
+    Returns
+    -------
+    positions : (row, position), counted from each document's beginning
+    mask : (row, 1, query, key), 0 where attention may go and the lowest float elsewhere
+    """
+    ended = (tokens == end_of_text).long()
+    document = ended.cumsum(1) - ended
+    index = torch.arange(tokens.shape[1]).expand_as(tokens)
+    begins = torch.ones_like(ended)
+    begins[:, 1:] = ended[:, :-1]
+    positions = index - (index * begins).cummax(1).values
+    same = (document[:, :, None] == document[:, None, :]).tril()
+    lowest = torch.finfo(torch.float32).min
+    return positions, torch.where(same, 0.0, lowest)[:, None]
+
+
 def _optimiser(model: GPT2LMHeadModel, recipe: Recipe) -> torch.optim.AdamW:
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -131,8 +155,12 @@ def train(
             batch = torch.from_numpy(tokens[rows].astype(np.int64))
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, recipe)
+            positions, mask = within_documents(batch, recipe.vocab_size - 1)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = model(input_ids=batch, use_cache=False).logits[:, :-1]
+                output = model(
+                    input_ids=batch, position_ids=positions, attention_mask=mask, use_cache=False
+                )
+            logits = output.logits[:, :-1]
             targets = batch[:, 1:].reshape(-1)
             each = cross_entropy(logits.reshape(len(targets), -1).float(), targets, reduction="none")
             each.mean().backward()
