@@ -17,5 +17,5 @@ with job(snakemake) as progress:
     for line, model in averaged(progress(steps, f"steps of {recipe.steps}"), recipe, LOG_EVERY):
         lines.append(line)
         io.write_table(pd.DataFrame(lines), snakemake.output.loss)
-    model.save_pretrained(snakemake.output.model)
+        model.save_pretrained(snakemake.output.model)
     load_tokenizer(snakemake.input.tokenizer).save_pretrained(snakemake.output.model)

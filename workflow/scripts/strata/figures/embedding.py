@@ -1,7 +1,5 @@
 """Figures of the embedding matrices' singular value decomposition (`strata.embedding`)."""
 
-from collections.abc import Iterable
-
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -44,7 +42,7 @@ def draw_singular_values(embedding: xr.Dataset) -> Figure:
     return figure
 
 
-def draw_token_components(embedding: xr.Dataset, n_extremes: int = 4) -> Figure:
+def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
     """Components 1 and 2 of every token, coloured by leading space, the origin marked.
 
     The tokens furthest out at either end of either component are labelled.
@@ -64,10 +62,13 @@ def draw_token_components(embedding: xr.Dataset, n_extremes: int = 4) -> Figure:
     for handle in legend.legend_handles:
         handle.set_alpha(1)
     auc = embedding["auc_leading_space"].sel({COMPONENT: [1, 2]}).values
+    told = f"component 1 {auc[0]:.2f}, component 2 {auc[1]:.2f}"
     axes.set(
         xlabel="component 1 (left vector, no unit)",
         ylabel="component 2 (left vector, no unit)",
-        title=f"separation of leading spaces (AUC): component 1 {auc[0]:.2f}, component 2 {auc[1]:.2f}",
+        title="no two groups: the vocabulary marks no leading spaces"
+        if np.isnan(auc).all()
+        else f"separation of leading spaces (AUC): {told}",
     )
     axes.margins(0.1)
     return figure
@@ -86,7 +87,7 @@ def draw_mean_direction(embedding: xr.Dataset) -> Figure:
         ylabel="component 0 (right vector, no unit)",
         title=f"each dot a channel; cosine {float(cosine.sel({COMPONENT: 0})):.4f}",
     )
-    panels[1].plot(cosine[COMPONENT], abs(cosine), color=TOKENS, marker=".", lw=0, ms=4)
+    panels[1].plot(cosine[COMPONENT], abs(cosine), color=TOKENS, marker="o", lw=0, ms=4, clip_on=False)
     chance = 1 / np.sqrt(embedding.sizes["channel"])
     panels[1].axhline(chance, color=INK, ls="--", lw=1, label="spread of random directions")
     panels[1].set(
@@ -135,12 +136,16 @@ def draw_position_components(embedding: xr.Dataset, n_components: int = MAX_LINE
     return figure
 
 
-def _label_extremes(axes: Axes, points: np.ndarray, names: Iterable[str], n_extremes: int) -> None:
-    """Names at the ``n_extremes`` outermost points of either end of either axis."""
-    names = list(names)
+def _label_extremes(axes: Axes, points: np.ndarray, names: np.ndarray, n_extremes: int) -> None:
+    """Names at the outermost points of either end of either axis, but none upon another."""
     order = np.argsort(points, axis=0, kind="stable")
-    chosen = np.unique(np.concatenate([order[:n_extremes], order[-n_extremes:]]))
+    chosen = np.concatenate([order[:n_extremes], order[: -n_extremes - 1 : -1]]).ravel()
+    room = np.ptp(points, axis=0) * (0.14, 0.025)
+    labelled = np.empty((0, 2))
     for index in chosen:
+        if (np.abs(labelled - points[index]) < room).all(1).any():
+            continue
+        labelled = np.vstack([labelled, points[index]])
         axes.annotate(
             readable(str(names[index])),
             points[index],
