@@ -8,10 +8,11 @@ import statistics
 import time
 
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
 from oracles.trace import trace_batched
 from strata.architecture import find_parts
 from strata.trace import trace_states
-from transformers import GPT2Config, GPT2LMHeadModel
 
 
 def main() -> None:

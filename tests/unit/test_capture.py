@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import nn
+
 from oracles import tiny_models
 from strata.architecture import UnknownArchitecture, find_parts, norm_parameters
 from strata.capture import LAYOUT, by_token, capture, sizes
-from torch import nn
 
 IDS = torch.tensor([[5, 17, 3, 60, 2], [9, 9, 41, 0, 96]])
 

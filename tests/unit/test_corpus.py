@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+
 from strata import io
 from strata.organism.corpus import END_OF_TEXT, Document, corpus_of, pack
 from strata.organism.grammar import Grammar
@@ -125,7 +126,9 @@ def test_grammar_sentences_have_one_derivation(corpus):
 
 
 def test_packing_loses_only_what_is_cut_at_a_row_end():
-    documents = iter([Document("a", "1 2 3"), Document("b", "4 5"), Document("a", "6 7 8 9"), *[Document("a", "1")] * 9])
+    documents = iter(
+        [Document("a", "1 2 3"), Document("b", "4 5"), Document("a", "6 7 8 9"), *[Document("a", "1")] * 9]
+    )
 
     def encode(texts):
         return [[int(word) for word in text.split()] for text in texts]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+
 from strata import embedding
 
 
@@ -67,11 +68,7 @@ def test_separation_equals_the_count_over_pairs():
     group = rng.random(40) < 0.3
     found = embedding.separation(scores, group)
     for column, auc in enumerate(found):
-        pairs = [
-            (a > b) + 0.5 * (a == b)
-            for a in scores[group, column]
-            for b in scores[~group, column]
-        ]
+        pairs = [(a > b) + 0.5 * (a == b) for a in scores[group, column] for b in scores[~group, column]]
         assert auc == pytest.approx(np.mean(pairs))
     assert np.isnan(embedding.separation(scores, np.ones(40, bool))).all()
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from oracles import lens as oracle
 from oracles import planted
 from strata.architecture import find_parts, norm_parameters

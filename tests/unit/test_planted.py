@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+
 from oracles import planted
 from strata.architecture import find_parts
 from strata.restoration import transition_depth

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from oracles import tiny_models
 from oracles import trace as oracle
 from strata.architecture import find_parts
@@ -42,7 +43,9 @@ def test_small_pieces_change_nothing():
     noise = noise_for([2])
     whole = trace_states(parts, IDS, [2], TARGET, noise)
     pieces = trace_states(parts, IDS, [2], TARGET, noise, max_rows=1)
-    torch.testing.assert_close(pieces.logp_restored, whole.logp_restored, equal_nan=True, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        pieces.logp_restored, whole.logp_restored, equal_nan=True, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_no_noise_is_the_clean_run_everywhere():

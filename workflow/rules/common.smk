@@ -1,4 +1,4 @@
-# What every rule file uses: the checked configuration, the prompts' files, the library's modules.
+# What all files here use, the checked configuration, the prompts' files, the library's modules.
 import sys
 from pathlib import Path
 

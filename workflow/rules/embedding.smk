@@ -7,6 +7,8 @@ rule decompose_embeddings:
         "results/{model}/embedding.nc",
     log:
         "logs/{model}/decompose_embeddings.log",
+    conda:
+        "../../envs/strata.yaml"
     params:
         components=config["embedding"]["components"],
     script:
@@ -24,10 +26,12 @@ rule plot_embedding:
             category="3 Embeddings",
             subcategory="{model}",
             labels={"figure": "{figure}", "prompt": ""},
-            caption="../report/embedding_{figure}.rst",
+            caption="../report/embedding.rst",
         ),
         svg="results/{model}/figures/embedding_{figure}.svg",
     log:
         "logs/{model}/plot_embedding_{figure}.log",
+    conda:
+        "../../envs/strata.yaml"
     script:
         "../scripts/plot_embedding.py"

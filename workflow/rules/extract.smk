@@ -8,9 +8,11 @@ rule extract_weights:
         "results/{model}/weights.h5",
     log:
         "logs/{model}/extract_weights.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 1
     params:
         model=model_settings,
-    threads: 1
     script:
         "../scripts/extract_weights.py"
 
@@ -24,11 +26,13 @@ rule extract_activations:
         "results/{model}/activations.h5",
     log:
         "logs/{model}/extract_activations.log",
-    params:
-        model=model_settings,
-        dtype=config["extract"]["dtype"],
+    conda:
+        "../../envs/strata.yaml"
     threads: 2
     resources:
         gpu=1,
+    params:
+        model=model_settings,
+        dtype=config["extract"]["dtype"],
     script:
         "../scripts/extract_activations.py"

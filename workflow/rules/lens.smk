@@ -9,9 +9,11 @@ rule read_lens:
         "results/{model}/lens/logit.nc",
     log:
         "logs/{model}/read_lens.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 2
     params:
         top_k=config["lens"]["top_k"],
-    threads: 2
     script:
         "../scripts/read_lens.py"
 
@@ -31,6 +33,8 @@ rule plot_lens_grid:
         svg="results/{model}/figures/lens_grid_{prompt}.svg",
     log:
         "logs/{model}/plot_lens_grid_{prompt}.log",
+    conda:
+        "../../envs/strata.yaml"
     params:
         window=config["lens"]["window"],
     script:
@@ -52,5 +56,7 @@ rule plot_lens_divergence:
         svg="results/{model}/figures/lens_divergence.svg",
     log:
         "logs/{model}/plot_lens_divergence.log",
+    conda:
+        "../../envs/strata.yaml"
     script:
         "../scripts/plot_lens_divergence.py"

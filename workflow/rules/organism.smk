@@ -1,5 +1,6 @@
 # data/organism/ -> results/training/{tokens.npz, tokenizer/} -> results/training/model, loss.tsv   (target: organism)
 # data/models/organism, data/organism/ -> results/organism/evaluation.{tsv,html}
+MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 WORLD = sorted(str(path) for path in Path("data/organism").rglob("*.*"))
 
 
@@ -19,10 +20,15 @@ rule write_corpus:
         tokenizer=directory("results/training/tokenizer"),
     log:
         "logs/training/write_corpus.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 2
     params:
         corpus=config["organism"]["corpus"],
-        recipe={k: config["organism"]["recipe"][k] for k in ("vocab_size", "row_length", "rows_per_step", "steps")},
-    threads: 2
+        recipe={
+            k: config["organism"]["recipe"][k]
+            for k in ("vocab_size", "row_length", "rows_per_step", "steps")
+        },
     script:
         "../scripts/write_corpus.py"
 
@@ -37,11 +43,13 @@ rule train_organism:
         loss="results/training/loss.tsv",
     log:
         "logs/training/train_organism.log",
-    params:
-        recipe=config["organism"]["recipe"],
+    conda:
+        "../../envs/strata.yaml"
     threads: 2
     resources:
         gpu=1,
+    params:
+        recipe=config["organism"]["recipe"],
     script:
         "../scripts/train_organism.py"
 
@@ -56,13 +64,15 @@ rule plot_training:
         svg="results/training/loss.svg",
     log:
         "logs/training/plot_training.log",
+    conda:
+        "../../envs/strata.yaml"
     script:
         "../scripts/plot_training.py"
 
 
 rule evaluate_organism:
     input:
-        model=[p for p in sorted(map(str, Path("data/models/organism").glob("*.*"))) if not p.endswith("README.md")],
+        model=expand("data/models/organism/{file}", file=MODEL_FILES),
         world=WORLD,
         library=library("organism.evaluation", "models", "io"),
     output:
@@ -75,10 +85,13 @@ rule evaluate_organism:
         ),
     log:
         "logs/organism/evaluate_organism.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 2
     params:
         corpus=config["organism"]["corpus"],
         seed=config["organism"]["evaluation"]["seed"],
-    threads: 2
+        folder="data/models/organism",
     script:
         "../scripts/evaluate_organism.py"
 
@@ -93,3 +106,9 @@ use rule evaluate_organism as evaluate_retrained with:
         page="results/training/evaluation.html",
     log:
         "logs/training/evaluate_retrained.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        corpus=config["organism"]["corpus"],
+        seed=config["organism"]["evaluation"]["seed"],
+        folder="results/training/model",

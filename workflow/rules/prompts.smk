@@ -8,10 +8,12 @@ rule curate_prompts:
         "results/{model}/prompts.tsv",
     log:
         "logs/{model}/curate_prompts.log",
-    params:
-        model=model_settings,
+    conda:
+        "../../envs/strata.yaml"
     threads: 2
     resources:
         gpu=1,
+    params:
+        model=model_settings,
     script:
         "../scripts/curate_prompts.py"

@@ -8,15 +8,17 @@ rule trace_states:
         "results/{model}/trace/state.nc",
     log:
         "logs/{model}/trace_states.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 2
+    resources:
+        gpu=1,
     params:
         model=model_settings,
         noise=config["trace"]["noise"],
         samples=config["trace"]["samples"],
         seed=config["trace"]["seed"],
         max_rows=config["trace"]["max_rows"],
-    threads: 2
-    resources:
-        gpu=1,
     script:
         "../scripts/trace_states.py"
 
@@ -29,6 +31,8 @@ rule average_traces:
         "results/{model}/trace/by_category.nc",
     log:
         "logs/{model}/average_traces.log",
+    conda:
+        "../../envs/strata.yaml"
     params:
         min_gap=config["average"]["min_gap"],
         resamples=config["average"]["resamples"],
@@ -53,6 +57,8 @@ rule plot_trace:
         svg="results/{model}/figures/trace_{prompt}.svg",
     log:
         "logs/{model}/plot_trace_{prompt}.log",
+    conda:
+        "../../envs/strata.yaml"
     script:
         "../scripts/plot_trace.py"
 
@@ -80,5 +86,7 @@ rule plot_restoration:
         lines_svg="results/{model}/figures/restoration_lines.svg",
     log:
         "logs/{model}/plot_restoration.log",
+    conda:
+        "../../envs/strata.yaml"
     script:
         "../scripts/plot_restoration.py"

@@ -4,6 +4,7 @@ Input: data/prompts/*.yaml, the model. Output: prompts.tsv.
 """
 
 import pandas as pd
+
 from strata import io, prompts
 from strata.job import job
 from strata.models import load_model, load_tokenizer, next_token, token_strings

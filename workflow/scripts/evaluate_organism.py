@@ -3,8 +3,6 @@
 Input: a model folder, data/organism/. Output: a table, as TSV and as a page for the report.
 """
 
-from pathlib import Path
-
 from strata import io
 from strata.job import job
 from strata.models import encode, load_model, load_tokenizer
@@ -12,8 +10,7 @@ from strata.organism.corpus import corpus_of
 from strata.organism.evaluation import as_page, as_table, evaluate
 
 with job(snakemake):
-    first = Path(snakemake.input.model if isinstance(snakemake.input.model, str) else snakemake.input.model[0])
-    folder = str(first if first.is_dir() else first.parent)
+    folder = snakemake.params.folder
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     world, grammar = io.read_world("data/organism"), io.read_grammar("data/organism")
     corpus = corpus_of(world, grammar, snakemake.params.corpus)

@@ -4,6 +4,7 @@ Input: prompts.tsv, the model. Output: activations.h5.
 """
 
 import torch
+
 from strata import io
 from strata.architecture import find_parts
 from strata.capture import LAYOUT, by_token, capture, sizes

@@ -4,6 +4,7 @@ Input: activations.h5, weights.h5, prompts.tsv. Output: lens/logit.nc.
 """
 
 import torch
+
 from strata import io
 from strata.decoders import decoder_from
 from strata.job import job

@@ -4,6 +4,7 @@ Input: tokens.npz, tokenizer/. Output: model/ (safetensors, config, tokenizer), 
 """
 
 import pandas as pd
+
 from strata import io
 from strata.job import job
 from strata.models import load_tokenizer

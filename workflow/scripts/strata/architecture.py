@@ -170,25 +170,28 @@ def find_parts(model: PreTrainedModel) -> Parts:
         known = ", ".join(sorted(FAMILIES))
         raise UnknownArchitecture(f"architecture {name} is not known; known are {known}")
     family = FAMILIES[name]
-    part = {key: attrgetter(path)(model) for key, path in vars(family).items() if key in _MODEL_PARTS and path}
     blocks = list(attrgetter(family.blocks)(model))
+
+    def optional(path: str | None) -> nn.Module | None:
+        return attrgetter(path)(model) if path else None
+
+    def in_each(path: str) -> list[nn.Module]:
+        return [attrgetter(path)(block) for block in blocks]
+
     return Parts(
         model=model,
-        token_embedding=part["token_embedding"],
-        position_embedding=part.get("position_embedding"),
+        token_embedding=attrgetter(family.token_embedding)(model),
+        position_embedding=optional(family.position_embedding),
         blocks=blocks,
-        attentions=[attrgetter(family.attention)(block) for block in blocks],
-        mlps=[attrgetter(family.mlp)(block) for block in blocks],
-        norm1s=[attrgetter(family.norm1)(block) for block in blocks],
-        norm2s=[attrgetter(family.norm2)(block) for block in blocks],
-        final_norm=part["final_norm"],
+        attentions=in_each(family.attention),
+        mlps=in_each(family.mlp),
+        norm1s=in_each(family.norm1),
+        norm2s=in_each(family.norm2),
+        final_norm=attrgetter(family.final_norm)(model),
         unembedding=model.get_output_embeddings(),
-        rotary=part.get("rotary"),
+        rotary=optional(family.rotary),
         cache_argument=family.cache_argument,
     )
-
-
-_MODEL_PARTS = ("token_embedding", "position_embedding", "final_norm", "rotary")
 
 
 def norm_parameters(module: nn.Module) -> Norm:

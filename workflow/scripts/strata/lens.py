@@ -1,26 +1,33 @@
 """The lens: what every depth would say if it were decoded now (nostalgebraist 2020).
 
-Logits of all depths and tokens would not fit in memory, and reading them more than once costs more
-than making them. So tokens are taken in tiles, the vocabulary in chunks; a chunk's logits come from
-one matrix product into a buffer and are reduced at once into running maxima, sums, counts and top-k.
-Only the two reference distributions of a tile (final depth, depth 0) are held whole.
+Logits of all depths and tokens would not fit in memory, and passing over them again and again costs
+more than making them. So tokens are taken in tiles: one matrix product makes the logits of all
+depths of a tile in a buffer, and while they are warm they are reduced, a few tokens at a time, in
+few passes and with one exponential. Everything about a token, its reference distributions and the
+logits to be ranked included, is read from that one product: entries of two products differ in their
+last bits, which would rank a token above itself and make ties unequal.
 """
 
 import logging
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
+from torch.linalg import vecdot
 
 from strata.decoders import LogitDecoder
-from strata.names import CATEGORY, DEPTH, K, POSITION, PROMPT, TARGET_ID, TOKEN, TOKEN_ID, TOKEN_STR
+from strata.names import CATEGORY, DEPTH, POSITION, PROMPT, TARGET_ID, TOKEN, TOKEN_ID, TOKEN_STR, K
 
-COMPILE_FROM = 2**31
-"""Logits below which compiling (about 15 s) costs more than it saves."""
+BLOCK = 64
+"""Vocabulary entries of one block in the search for the top k."""
+
+GROUP = 2**20
+"""Logits reduced together: few enough for a core's cache, enough to hide the calls' overhead."""
 
 
 def read_out(
@@ -29,9 +36,8 @@ def read_out(
     input_ids: Tensor,
     target_ids: Tensor,
     top_k: int,
-    tile: int = 16,
-    chunk: int = 2048,
-    compiled: bool | None = None,
+    max_bytes: int = 2**26,
+    compile_from: float = 5e9,
     progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
 ) -> dict[str, Tensor]:
     """Decode every depth of every token.
@@ -42,100 +48,101 @@ def read_out(
         The residual stream; depth 0 is the embedding, the last depth enters the final norm.
     input_ids, target_ids : (token)
         The token itself and the true next token, -1 where there is none.
-    tile, chunk : int
-        Tokens and vocabulary entries at a time; they bound memory and change nothing else.
-    compiled : bool, optional
-        Fuse the reduction with torch.compile. By default where there is a C++ compiler and enough
-        work to repay it.
+    max_bytes : int
+        Size of the buffer of logits, and so of a tile (at least one token with all its depths).
+    compile_from : float
+        Number of logits (depths x tokens x vocabulary) from which the reduction is compiled, if
+        there is a C++ compiler: that takes 5 to 10 s and saves about 2 ns a logit. 0: always.
 
     Returns
     -------
     dict of tensors, logs in nats
-        (depth, token, k): ``top_id``, ``top_logit``, ``top_logprob``. (depth, token): ``entropy``;
-        ``kl_final`` = KL(final ‖ depth), ``kl_input`` = KL(input ‖ depth), where input is the
-        depth-0 readout; ``rank_of_final``, ``rank_of_input``, ``rank_of_target``: how many other
-        entries have a larger logit than the final top-1, the input token, the true next token (0 is
-        the top; -1 where there is no target); ``logprob_final``, ``logprob_input``,
-        ``logprob_target`` of the same.
+        (depth, token, k): ``top_id``, ``top_logit``, ``top_logprob``, of equal logits the smaller
+        id first. (depth, token): ``entropy``; ``kl_final`` = KL(final ‖ depth), ``kl_input`` =
+        KL(input ‖ depth), where final and input are the readouts of the last depth and of depth 0;
+        ``rank_of_final``, ``rank_of_input``, ``rank_of_target``: how many entries have a larger
+        logit than the final top-1, the input token, the true next token (0 is the top; -1 where
+        there is no target); ``logprob_final``, ``logprob_input``, ``logprob_target`` of the same
+        (NaN where there is no target).
+
+    Raises
+    ------
+    ValueError
+        If the number of tokens of the three inputs differs, or an id is not in the vocabulary.
     """
     n_depths, n_tokens, _ = resid.shape
-    vocab = len(decoder.unembedding)
-    if compiled is None:
-        compiled = shutil.which("g++") is not None and n_depths * n_tokens * vocab >= COMPILE_FROM
+    weight, bias = decoder.unembedding, decoder.bias
+    vocab = len(weight)
+    if not len(input_ids) == len(target_ids) == n_tokens:
+        raise ValueError(f"{n_tokens} tokens, {len(input_ids)} input ids, {len(target_ids)} target ids")
+    if n_tokens and (input_ids.min() < 0 or max(input_ids.max(), target_ids.max()) >= vocab):
+        raise ValueError(f"ids beyond the vocabulary of {vocab} entries")
+    compiled = n_depths * n_tokens * vocab >= compile_from and shutil.which("g++") is not None
     reduce = torch.compile(_reduce, dynamic=False) if compiled else _reduce
     logging.info("lens: %s reduction", "compiled" if compiled else "eager")
 
-    tile = min(tile, n_tokens)
-    buffers = [torch.empty(n_depths * tile, size) for size in {chunk, vocab % chunk} - {0}]
-    results: dict[str, list[Tensor]] = {}
+    k = min(top_k, vocab)
+    out = {name: resid.new_empty(n_depths, n_tokens, k, dtype=kind) for name, kind in _TOP.items()}
+    out |= {name: resid.new_empty(n_depths, n_tokens, dtype=kind) for name, kind in _EACH.items()}
+
+    padded = -(-vocab // BLOCK) * BLOCK
+    tile = max(1, min(n_tokens, max_bytes // (4 * n_depths * padded)))
+    group = max(1, min(tile, GROUP // (n_depths * padded)))
+    tile -= tile % group
+    buffer = resid.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
-        # The last tile is moved back to be as wide as the others: one shape to compile for.
-        start = min(start, n_tokens - tile)
-        part = slice(start, start + tile)
-        fields = _read_tile(
-            resid[:, part], decoder, input_ids[part], target_ids[part], top_k, buffers, chunk, reduce
-        )
-        for name, value in fields.items():
-            results.setdefault(name, []).append(value)
-    overlap = len(results["entropy"]) * tile - n_tokens
-    return {
-        name: torch.cat([*pieces[:-1], pieces[-1][:, overlap:]], dim=1) for name, pieces in results.items()
-    }
-
-
-def _read_tile(resid, decoder, input_ids, target_ids, top_k, buffers, chunk, reduce) -> dict[str, Tensor]:
-    n_depths, n_tokens, _ = resid.shape
-    weight, bias = decoder.unembedding, decoder.bias
-    hidden = decoder.norm(resid)
-    rows = hidden.reshape(n_depths * n_tokens, -1)
-
-    references = torch.stack([hidden[-1], hidden[0]]).reshape(2 * n_tokens, -1)
-    reference = torch.nn.functional.linear(references, weight, bias)
-    final_ids = reference[:n_tokens].argmax(-1)
-    logp = reference.log_softmax(-1).view(2, n_tokens, -1)
-    p = logp.exp()
-    negentropy = (p * logp).sum(-1)
-
-    # A token's own logit may differ in the last bit from the one in the large product, so it is
-    # left out of its own rank's count rather than compared with itself.
-    ids = torch.stack([final_ids, input_ids, target_ids.clamp(min=0)])
-    own = (hidden[:, None] * weight[ids]).sum(-1)
-    own = own if bias is None else own + bias[ids]
-    own = own.transpose(1, 2)
-
-    maximum = rows.new_full((n_depths, n_tokens), -torch.inf)
-    total, weighted = torch.zeros_like(maximum), torch.zeros_like(maximum)
-    cross = rows.new_zeros(2, n_depths, n_tokens)
-    above = torch.zeros(n_depths, n_tokens, 3, dtype=torch.int32)
-    best = rows.new_full((n_depths, n_tokens, 0), -torch.inf)
-    best_id = torch.zeros(n_depths, n_tokens, 0, dtype=torch.long)
-    for first in range(0, len(weight), chunk):
-        part = slice(first, min(first + chunk, len(weight)))
-        width = part.stop - first
-        buffer = next(b for b in buffers if b.shape[1] == width)
-        torch.mm(rows, weight[part].T, out=buffer)
-        logits = buffer.view(n_depths, n_tokens, width)
+        stop = min(start + tile, n_tokens)
+        rows = decoder.norm(resid[:, start:stop]).transpose(0, 1).flatten(0, 1)
+        logits = buffer[: stop - start]
+        product = logits.flatten(0, 1)[:, :vocab]
+        torch.mm(rows, weight.T, out=product)
         if bias is not None:
-            logits += bias[part]
-        maximum, total, weighted, added, more = reduce(
-            logits, p[:, :, part], own, ids - first, maximum, total, weighted
-        )
-        cross += added
-        above += more
-        top, at = logits.topk(min(top_k, width), dim=-1)
-        best, order = torch.cat([best, top], -1).topk(min(top_k, best.shape[-1] + top.shape[-1]), dim=-1)
-        best_id = torch.cat([best_id, at + first], -1).gather(-1, order)
+            product += bias
+        for first in range(start, stop, group):
+            tokens = slice(first, min(first + group, stop))
+            z = logits[first - start : tokens.stop - start]
+            # An incomplete last group is not worth compiling for.
+            how = reduce if len(z) == group else _reduce
+            fields = _read_tokens(z, vocab, input_ids[tokens], target_ids[tokens], k, how)
+            for name, value in fields.items():
+                out[name][:, tokens] = value.transpose(0, 1)
+    return out
 
-    lse = maximum + total.log()
+
+_TOP = {"top_id": torch.long, "top_logit": torch.float32, "top_logprob": torch.float32}
+_EACH = dict.fromkeys(["entropy", "kl_final", "kl_input"], torch.float32)
+_EACH |= {f"rank_of_{what}": torch.int32 for what in ("final", "input", "target")}
+_EACH |= {f"logprob_{what}": torch.float32 for what in ("final", "input", "target")}
+
+
+def _read_tokens(
+    padded: Tensor, vocab: int, input_ids: Tensor, target_ids: Tensor, k: int, reduce: Callable
+) -> dict[str, Tensor]:
+    """All readouts (token, depth[, k]) of logits (token, depth, vocab padded with -inf)."""
+    logits = padded[..., :vocab]
+    top, top_id = _top(padded, k)
+    ids = torch.stack([top_id[:, -1, 0], input_ids, target_ids.clamp(min=0)], -1)
+    own = logits.gather(-1, ids[:, None].expand(-1, logits.shape[1], -1))
+    references = logits[:, [-1, 0]].softmax(-1)
+    maximum = top[..., 0]
+    total, weighted, cross, above = reduce(logits, maximum, references, own)
+
+    log_total = total.log()
+    lse = maximum + log_total
     own_logp = own - lse[..., None]
-    missing = target_ids < 0
+    # Σ p_ref (z_ref − z) and the two log-sum-exps, all about each row's maximum; 0 where z is z_ref.
+    kl_final, kl_input = (
+        (cross[:, ref, i, None] - cross[..., i] + log_total - log_total[:, ref, None]).clamp(min=0)
+        for i, ref in enumerate((-1, 0))
+    )
+    missing = (target_ids < 0)[:, None]
     return {
-        "top_id": best_id,
-        "top_logit": best,
-        "top_logprob": best - lse[..., None],
-        "entropy": lse - weighted / total,
-        "kl_final": (negentropy[0] - cross[0] + lse).clamp(min=0),
-        "kl_input": (negentropy[1] - cross[1] + lse).clamp(min=0),
+        "top_id": top_id,
+        "top_logit": top,
+        "top_logprob": top - lse[..., None],
+        "entropy": log_total - weighted / total,
+        "kl_final": kl_final,
+        "kl_input": kl_input,
         "rank_of_final": above[..., 0],
         "rank_of_input": above[..., 1],
         "rank_of_target": above[..., 2].masked_fill(missing, -1),
@@ -145,24 +152,33 @@ def _read_tile(resid, decoder, input_ids, target_ids, top_k, buffers, chunk, red
     }
 
 
-def _reduce(logits, p, own, ids, maximum, total, weighted):
-    """Fold one chunk of logits (depth, token, vocab) into the running reductions.
+def _top(padded: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest (values, ids) along the last axis, of equal ones those with the smaller id.
 
-    ``p`` (reference, token, vocab) are the reference probabilities, ``own`` (depth, token, 3) the
-    logits to rank, ``ids`` (3, token) their places in this chunk if they are in it.
+    They lie in the k blocks with the largest maxima; only those are sorted.
     """
-    new = torch.maximum(maximum, logits.amax(-1))
-    shrink = torch.exp(maximum - new)
-    e = torch.exp(logits - new[..., None])
-    total = total * shrink + e.sum(-1)
-    weighted = weighted * shrink + (e * logits).sum(-1)
-    cross = torch.stack([(p[0] * logits).sum(-1), (p[1] * logits).sum(-1)])
-    place = torch.arange(logits.shape[-1])
-    above = torch.stack(
-        [((logits > own[..., j, None]) & (place != ids[j, :, None])).sum(-1, dtype=torch.int32) for j in range(3)],
-        -1,
-    )
-    return new, total, weighted, cross, above
+    blocks = padded.unflatten(-1, (-1, BLOCK))
+    order = blocks.amax(-1).sort(dim=-1, descending=True, stable=True).indices
+    chosen = order[..., :k].sort(dim=-1).values
+    ids = (chosen[..., None] * BLOCK + torch.arange(BLOCK, device=padded.device)).flatten(-2)
+    value, at = padded.gather(-1, ids).sort(dim=-1, descending=True, stable=True)
+    return value[..., :k], ids.gather(-1, at[..., :k])
+
+
+def _reduce(z: Tensor, maximum: Tensor, references: Tensor, own: Tensor) -> tuple[Tensor, ...]:
+    """Reduce logits ``z`` (token, depth, vocab), ``maximum`` (token, depth), over the vocabulary.
+
+    ``references`` (token, 2, vocab) are probabilities, ``own`` (token, depth, 3) logits to rank.
+    Returns Σ exp(z'), Σ exp(z') z' (token, depth), Σ p z' (token, depth, 2) with z' = z − maximum,
+    and the number of logits above each of ``own`` (token, depth, 3).
+    """
+    shifted = z - maximum[..., None]
+    e = shifted.exp()
+    cross = [vecdot(shifted, references[:, i, None]) for i in range(2)]
+    # Counted in floating point (exact to 2**24), which is four times faster than in booleans.
+    larger = partial(torch.gt, z, out=torch.empty_like(z))
+    above = [larger(own[..., i, None]).sum(-1) for i in range(3)]
+    return e.sum(-1), vecdot(e, shifted), torch.stack(cross, -1), torch.stack(above, -1)
 
 
 def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:

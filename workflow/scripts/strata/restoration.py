@@ -82,8 +82,7 @@ def at_sites(values: xr.DataArray, trace: xr.Dataset) -> xr.DataArray:
     positions = {SUBJECT: trace[SUBJECT_POSITION], FINAL: trace[N_TOKENS] - 1}
     values = values.reset_coords(drop=True).drop_vars(POSITION, errors="ignore")
     picked = [
-        values.isel({POSITION: where.astype(int).reset_coords(drop=True)})
-        for where in positions.values()
+        values.isel({POSITION: where.astype(int).reset_coords(drop=True)}) for where in positions.values()
     ]
     sites = xr.DataArray(list(positions), dims=SITE, name=SITE)
     return xr.concat(picked, dim=sites, join="exact")

@@ -49,7 +49,8 @@ def draw_grid(lens: xr.Dataset, window: tuple[int, int]) -> Figure:
     above = axes.secondary_xaxis("top")
     right = ids[-1] == lens["target_id"].values
     nexts = [
-        ("*" if hit else "") + readable(str(t)) for hit, t in zip(right, lens["target_str"].values, strict=True)
+        ("*" if hit else "") + readable(str(t))
+        for hit, t in zip(right, lens["target_str"].values, strict=True)
     ]
     above.set_xticks(range(n_tokens), nexts)
     above.set_xlabel("true next token (* the model's final guess was right)")

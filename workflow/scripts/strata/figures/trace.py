@@ -71,7 +71,10 @@ def draw_trace(trace: xr.Dataset) -> Figure:
     for label in panels[0].get_yticklabels():
         label.set_parse_math(False)
     panels[0].set_ylabel("restored token (* noised)")
-    target, guess = readable(str(trace["target"].values).replace(" ", "Ġ")), readable(str(trace["top_str"].values))
+    target, guess = (
+        readable(str(trace["target"].values).replace(" ", "Ġ")),
+        readable(str(trace["top_str"].values)),
+    )
     bar = figure.colorbar(image, ax=panels, pad=0.01)
     bar.ax.set_ylabel(f"p(“{target}”), mean of noise samples", parse_math=False)
     figure.suptitle(f"top guess “{guess}”, clean p(“{target}”) = {top:.2f}", parse_math=False)

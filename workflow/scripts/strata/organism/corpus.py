@@ -157,7 +157,6 @@ class Corpus:
     def _filler_document(self, rng: random.Random, stage: float) -> str:
         return " ".join(self.grammar.sample(rng).text for _ in range(rng.randint(2, 7)))
 
-
     # Medleys ----------------------------------------------------------------------------------
 
     def _medley_document(self, rng: random.Random, stage: float) -> str:

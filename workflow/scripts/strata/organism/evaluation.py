@@ -102,9 +102,7 @@ def score_copying(model, encode: Encode, world: World, rng: random.Random) -> Sc
     """Each rare word in a frame that the corpus never copies it in."""
     items = []
     for word_index, word in enumerate(world.rare_words):
-        withheld = [
-            f for f in range(len(world.copy_frames)) if world.is_withheld_copy(word_index, f)
-        ]
+        withheld = [f for f in range(len(world.copy_frames)) if world.is_withheld_copy(word_index, f)]
         for frame in withheld:
             other = rng.choice([w for w in world.rare_words if w != word])
             text = world.copy_frames[frame].format(word=word, other=other)
@@ -114,9 +112,7 @@ def score_copying(model, encode: Encode, world: World, rng: random.Random) -> Sc
     return Score("copying a rare word", "frames never used", len(hits), hits.mean(), "top-1", 0.8)
 
 
-def score_repetition(
-    model, encode: Encode, corpus: Corpus, rng: random.Random, n: int = 200
-) -> list[Score]:
+def score_repetition(model, encode: Encode, corpus: Corpus, rng: random.Random, n: int = 200) -> list[Score]:
     """Random words, repeated four times: top-1 in each repeat (the first cycle cannot be known)."""
     hits: dict[int, list[float]] = {2: [], 3: [], 4: []}
     sequences, cycles = [], []
@@ -185,7 +181,10 @@ def as_page(table: pd.DataFrame) -> str:
     styled = styled.set_table_styles(
         [
             {"selector": "", "props": "border-collapse: collapse; font: 14px sans-serif"},
-            {"selector": "th, td", "props": "padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left"},
+            {
+                "selector": "th, td",
+                "props": "padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left",
+            },
         ]
     )
     return styled.to_html(doctype_html=True)

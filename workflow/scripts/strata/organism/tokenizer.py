@@ -5,7 +5,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-
 from transformers import PreTrainedTokenizerFast
 
 from strata.organism.corpus import END_OF_TEXT

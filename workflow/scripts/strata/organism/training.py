@@ -157,9 +157,7 @@ def train(
                 group["lr"] = learning_rate(step, recipe)
             positions, mask = within_documents(batch, recipe.vocab_size - 1)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                output = model(
-                    input_ids=batch, position_ids=positions, attention_mask=mask, use_cache=False
-                )
+                output = model(input_ids=batch, position_ids=positions, attention_mask=mask, use_cache=False)
             logits = output.logits[:, :-1]
             targets = batch[:, 1:].reshape(-1)
             each = cross_entropy(logits.reshape(len(targets), -1).float(), targets, reduction="none")
