@@ -46,7 +46,7 @@ def test_withheld_wordings_never_occur_with_their_fact(corpus, documents):
     for relation in corpus.world.relations:
         for fact in range(len(relation.facts)):
             for wording in range(len(relation.wordings)):
-                text = corpus.fact_text(relation, fact, wording).lower()
+                text = relation.tell(fact, wording).lower()
                 if relation.is_withheld(fact, wording):
                     withheld += 1
                     assert text not in everything

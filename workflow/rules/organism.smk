@@ -89,9 +89,8 @@ rule evaluate_organism:
         "../../envs/strata.yaml"
     threads: 2
     params:
-        corpus=config["organism"]["corpus"],
         seed=config["organism"]["evaluation"]["seed"],
-        folder="data/models/organism",
+        folder=lambda wildcards, input: str(Path(input.model[0]).parent),
     script:
         "../scripts/evaluate_organism.py"
 
@@ -109,6 +108,5 @@ use rule evaluate_organism as evaluate_retrained with:
     conda:
         "../../envs/strata.yaml"
     params:
-        corpus=config["organism"]["corpus"],
         seed=config["organism"]["evaluation"]["seed"],
-        folder="results/training/model",
+        folder=lambda wildcards, input: str(input.model),

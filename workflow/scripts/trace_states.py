@@ -7,7 +7,7 @@ from strata import io
 from strata.architecture import find_parts
 from strata.job import job
 from strata.models import encode, load_model, load_tokenizer, token_strings
-from strata.trace import as_dataset, noise_levels, trace_prompt
+from strata.trace import as_dataset, noise_levels, trace_prompt, traceable
 
 with job(snakemake) as progress:
     settings = snakemake.params.model
@@ -15,7 +15,7 @@ with job(snakemake) as progress:
     tokenizer = load_tokenizer(settings["source"], settings["revision"])
     parts = find_parts(model)
     table = io.read_prompts(snakemake.input.prompts)
-    table = table[table["accepted"] & (table["target_id"] >= 0)].reset_index(drop=True)
+    table = traceable(table)
     ids = [encode(tokenizer, text) for text in table["text"]]
 
     levels = noise_levels(parts, table["subject_id"], **snakemake.params.noise)

@@ -170,6 +170,20 @@ def _target_logp(parts: Parts, last: Tensor, target_id: int) -> Tensor:
     return logits[:, target_id] - logits.logsumexp(-1)
 
 
+def traceable(prompts: pd.DataFrame) -> pd.DataFrame:
+    """The accepted prompts that have a subject and a target.
+
+    Raises
+    ------
+    ValueError
+        If there is none: the model completes no prompt as it should.
+    """
+    chosen = prompts[prompts["accepted"] & (prompts["target_id"] >= 0)].reset_index(drop=True)
+    if chosen.empty:
+        raise ValueError(f"none of {len(prompts)} prompts is accepted on this model; see prompts.tsv for why")
+    return chosen
+
+
 def noise_levels(
     parts: Parts, subject_ids: Sequence[int], absolute: Sequence[float], relative: Sequence[float]
 ) -> dict[str, float]:

@@ -15,7 +15,7 @@ from itertools import count
 import numpy as np
 
 from strata.organism.grammar import Grammar
-from strata.organism.tables import Phrase, Relation, World, capitalise
+from strata.organism.tables import Phrase, World
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -29,6 +29,11 @@ class Document:
 
     kind: str
     text: str
+
+
+def vocabulary(world: World, grammar: Grammar) -> list[str]:
+    """The words that random sequences are drawn from, sorted."""
+    return sorted({*grammar.words(), *world.rare_words})
 
 
 class Corpus:
@@ -65,7 +70,7 @@ class Corpus:
         self.lookalikes = lookalikes
         self.clutter = clutter
         self.ramp = ramp
-        self.vocabulary = sorted({*grammar.words(), *world.rare_words})
+        self._vocabulary = vocabulary(world, grammar)
         self._facts = [(relation, i) for relation in world.relations for i in range(len(relation.facts))]
         self._phrase_texts = {p.text for p in world.phrases}
         self._slot_words = sorted({p.subject for p in world.phrases}) + list(world.rare_words)
@@ -90,14 +95,6 @@ class Corpus:
 
     # Facts ------------------------------------------------------------------------------------
 
-    def fact_text(
-        self, relation: Relation, fact: int, wording: int, opening: str = "", aside: str = ""
-    ) -> str:
-        """One fact in one wording, perhaps with an opening and an aside before and within it."""
-        subject, obj = relation.facts[fact]
-        text = relation.wordings[wording].format(subject=subject, object=obj, aside=aside)
-        return capitalise(opening + text)
-
     def _fact_sentence(self, rng: random.Random, stage: float) -> str:
         relation, fact = rng.choice(self._facts)
         told = [w for w in range(len(relation.wordings)) if not relation.is_withheld(fact, w)]
@@ -112,7 +109,7 @@ class Corpus:
             return rng.choice(clauses).format(other=other)
 
         opening, aside = clutter(self.world.openings), clutter(self.world.asides)
-        return self.fact_text(relation, fact, rng.choice(told), opening, aside)
+        return relation.tell(fact, rng.choice(told), opening, aside)
 
     def _fact_document(self, rng: random.Random, stage: float) -> str:
         sentences = rng.randint(1, 1 + round(3 * stage))
@@ -149,7 +146,7 @@ class Corpus:
 
     def _repetition_document(self, rng: random.Random, stage: float) -> str:
         period = rng.randint(1, 2 + round(8 * stage))
-        words = rng.sample(self.vocabulary, period)
+        words = rng.sample(self._vocabulary, period)
         return " ".join(words * rng.randint(3, max(3, 48 // period)))
 
     # Filler -----------------------------------------------------------------------------------

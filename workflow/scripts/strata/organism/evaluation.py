@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import log_softmax
 
-from strata.organism.corpus import Corpus
+from strata.organism.corpus import vocabulary
 from strata.organism.grammar import Grammar
 from strata.organism.tables import World
 
@@ -69,15 +69,15 @@ def first_token_hits(model, encode: Encode, items: list[tuple[str, str]]) -> np.
     return np.array([score[1, i] for score, i in zip(scores, at, strict=True)])
 
 
-def score_facts(model, encode: Encode, corpus: Corpus) -> list[Score]:
+def score_facts(model, encode: Encode, world: World) -> list[Score]:
     """Every fact in the wordings that the corpus withholds from it."""
     scores = []
-    for relation in corpus.world.relations:
+    for relation in world.relations:
         items = []
         for fact, (_, obj) in enumerate(relation.facts):
             for wording in range(len(relation.wordings)):
                 if relation.is_withheld(fact, wording):
-                    text = corpus.fact_text(relation, fact, wording)
+                    text = relation.tell(fact, wording)
                     cut = text.rindex(f" {obj}")
                     items.append((text[:cut], text[cut:]))
         hits = first_token_hits(model, encode, items)
@@ -112,15 +112,17 @@ def score_copying(model, encode: Encode, world: World, rng: random.Random) -> Sc
     return Score("copying a rare word", "frames never used", len(hits), hits.mean(), "top-1", 0.8)
 
 
-def score_repetition(model, encode: Encode, corpus: Corpus, rng: random.Random, n: int = 200) -> list[Score]:
+def score_repetition(
+    model, encode: Encode, words: list[str], rng: random.Random, n: int = 200
+) -> list[Score]:
     """Random words, repeated four times: top-1 in each repeat (the first cycle cannot be known)."""
     hits: dict[int, list[float]] = {2: [], 3: [], 4: []}
     sequences, cycles = [], []
     for _ in range(n):
-        words = rng.sample(corpus.vocabulary, rng.randint(3, 8))
+        cycle_words = rng.sample(words, rng.randint(3, 8))
         ids, cycle = [], []
         for repeat in range(1, 5):
-            for word in words:
+            for word in cycle_words:
                 piece = encode(word if not ids else f" {word}")
                 ids += piece
                 cycle += [repeat] * len(piece)
@@ -157,15 +159,15 @@ def score_filler(
     return Score("everyday filler", "after one sentence", n, loss / surprisal, "loss / entropy", 1.1)
 
 
-def evaluate(model, encode: Encode, corpus: Corpus, seed: int) -> list[Score]:
+def evaluate(model, encode: Encode, world: World, grammar: Grammar, seed: int) -> list[Score]:
     """All scores of the organism, in the order of the model card."""
     rng = random.Random(seed)
     return [
-        *score_facts(model, encode, corpus),
-        *score_rote(model, encode, corpus.world),
-        score_copying(model, encode, corpus.world, rng),
-        *score_repetition(model, encode, corpus, rng),
-        score_filler(model, encode, corpus.grammar, rng),
+        *score_facts(model, encode, world),
+        *score_rote(model, encode, world),
+        score_copying(model, encode, world, rng),
+        *score_repetition(model, encode, vocabulary(world, grammar), rng),
+        score_filler(model, encode, grammar, rng),
     ]
 
 

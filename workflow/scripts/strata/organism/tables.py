@@ -24,6 +24,12 @@ class Relation:
         """Whether the corpus never tells this fact in this wording."""
         return (fact + wording) % WITHHELD_EVERY == 0
 
+    def tell(self, fact: int, wording: int, opening: str = "", aside: str = "") -> str:
+        """One fact in one wording, perhaps with an opening and an aside before and within it."""
+        subject, obj = self.facts[fact]
+        text = self.wordings[wording].format(subject=subject, object=obj, aside=aside)
+        return capitalise(opening + text)
+
 
 @dataclass(frozen=True)
 class Phrase:

@@ -1,0 +1,123 @@
+"""A small copy of the project with a tiny random model, run once for all tests of the workflow."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from strata.organism.tokenizer import as_pretrained, train_tokenizer
+from strata.organism.training import Recipe, build_model
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "seed": 0,
+    "n_layers": 2,
+    "n_channels": 16,
+    "n_heads": 2,
+    "vocab_size": 400,
+    "row_length": 512,
+    "rows_per_step": 2,
+    "steps": 3,
+    "learning_rate": 0.001,
+    "warmup_steps": 1,
+    "weight_decay": 0.1,
+    "early_attention_dropout": 0.3,
+    "early_attention_blocks": 1,
+}
+PROMPTS = {
+    "plain_english": [
+        {"id": "once", "text": "Once upon a", "subject": "upon", "target": " time"},
+        {"id": "bird", "text": "The early bird catches the", "subject": "bird", "target": " worm"},
+    ],
+    "semantic": [{"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}],
+    "passages": [{"id": "lines", "text": "one two\nthree $four$ one two"}],
+}
+
+
+@dataclass
+class Project:
+    """A folder with the pipeline in it."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def planned(self, *targets: str) -> dict[str, int]:
+        """Rules that a dry run would run, with the number of their jobs."""
+        done = self.snakemake("-n", *targets)
+        assert done.returncode == 0, done.stderr
+        output = done.stdout + done.stderr
+        if "Nothing to be done" in output:
+            return {}
+        table = re.search(r"^job +count\n-[- ]+\n(.*?)^total", output, re.M | re.S)
+        jobs = dict(line.split() for line in table.group(1).splitlines())
+        return {rule: int(n) for rule, n in jobs.items() if rule not in ("all", "organism")}
+
+    def read(self, file: str):
+        return yaml.safe_load((self.folder / file).read_text())
+
+    def write(self, file: str, content) -> None:
+        text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        (self.folder / file).write_text(text)
+
+
+def make_project(folder: Path) -> Project:
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("workflow", "envs", "profiles", "data/organism"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    project = Project(folder)
+    (folder / "data/prompts").mkdir()
+    for category, prompts in PROMPTS.items():
+        content = {"category": category, "description": "For tests.", "prompts": prompts}
+        project.write(f"data/prompts/{category}.yaml", content)
+
+    texts = [prompt["text"] + prompt.get("target", "") for ps in PROMPTS.values() for prompt in ps]
+    tokenizer = train_tokenizer(texts * 5, TINY["vocab_size"])
+    model_folder = folder / "data/models/organism"
+    as_pretrained(tokenizer, TINY["row_length"]).save_pretrained(model_folder)
+    model = build_model(Recipe(**TINY | {"vocab_size": tokenizer.get_vocab_size()}))
+    _teach(model, [tokenizer.encode(text).ids for text in texts])
+    model.save_pretrained(model_folder)
+    shutil.copy(ROOT / "data/models/organism/loss.tsv", model_folder / "loss.tsv")
+
+    config = project.read("config.yaml")
+    config["lens"] |= {"figures": ["lines"], "window": [0, 8]}
+    config["average"] |= {"figures": ["once"], "resamples": 20}
+    config["trace"] |= {"samples": 2}
+    config["organism"]["recipe"] = TINY
+    config["organism"]["corpus"] |= {"tokenizer_documents": 300, "ramp": 100}
+    project.write("config.yaml", config)
+    return project
+
+
+def _teach(model, sequences: list[list[int]]) -> None:
+    """Let the model learn the prompts, so that curation has something to accept."""
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        for ids in sequences:
+            batch = torch.tensor([ids])
+            model(input_ids=batch, labels=batch).loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Project:
+    """The small project after one whole run, training included."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    done = project.snakemake("all", "organism")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project

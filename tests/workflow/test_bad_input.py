@@ -1,0 +1,99 @@
+"""Wrong input stops before any job, with one line that says what and where."""
+
+import pytest
+
+FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
+
+
+def category(*prompts) -> dict:
+    return {"category": "semantic", "description": "For tests.", "prompts": list(prompts)}
+
+
+def without(key) -> dict:
+    return {k: v for k, v in FRANCE.items() if k != key}
+
+
+SEMANTIC = "data/prompts/semantic.yaml"
+PROMPT_CASES = {
+    "no target": (category(without("target")), [SEMANTIC, "'france'", "'target' is missing"]),
+    "empty target": (category(FRANCE | {"target": ""}), [SEMANTIC, "'france'", "target"]),
+    "no text": (category(without("text")), [SEMANTIC, "'france'", "'text' is missing"]),
+    "no id": (category(without("id")), [SEMANTIC, "number 1", "'id' is missing"]),
+    "subject not in text": (
+        category(FRANCE | {"subject": "Spain"}),
+        [SEMANTIC, "'france'", "subject: 'Spain' does not occur in its text"],
+    ),
+    "subject twice": (
+        category(FRANCE | {"text": "France and France is"}),
+        [SEMANTIC, "'france'", "occurs 2 times", "occurrence"],
+    ),
+    "occurrence too high": (category(FRANCE | {"occurrence": 2}), [SEMANTIC, "'france'", "occurrence: 2"]),
+    "unknown field": (
+        category(FRANCE | {"targt": "x"}),
+        [SEMANTIC, "'france'", "unknown key 'targt'; did you mean 'target'?"],
+    ),
+    "duplicate id": (category(FRANCE, FRANCE), [SEMANTIC, "'france'", "id is used already in", SEMANTIC]),
+    "id of another file": (
+        category(FRANCE | {"id": "once"}),
+        [SEMANTIC, "'once'", "used already in data/prompts/plain_english.yaml"],
+    ),
+    "empty category": (category(), [SEMANTIC, "prompts", "at least one prompt"]),
+    "another name": (category(FRANCE) | {"category": "fact"}, [SEMANTIC, "category: 'fact'", "'semantic'"]),
+    "not yaml": ("category: [semantic\nprompts: {", [SEMANTIC, "line", "not YAML"]),
+    "not a mapping": ("just text", [SEMANTIC, "object"]),
+}
+CONFIG_CASES = {
+    "unknown section": ("lense", {}, ["config.yaml", "unknown key 'lense'; did you mean 'lens'?"]),
+    "unknown key": ("trace.sample", 3, ["config.yaml", "trace: unknown key 'sample'", "did you mean 'samples'?"]),
+    "wrong type": ("trace.samples", "ten", ["config.yaml", "trace.samples: 'ten'", "a whole number from 1"]),
+    "impossible value": ("average.interval", 1.5, ["config.yaml", "average.interval: 1.5"]),
+    "no noise": ("trace.noise", {"absolute": [], "relative": []}, ["config.yaml", "trace.noise"]),
+    "undeclared model": ("run", ["organizm"], ["config.yaml", "run: 'organizm'", "did you mean 'organism'?"]),
+    "no such folder": (
+        "models.organism.source",
+        "./nowhere",
+        ["config.yaml", "models.organism.source: no model in folder './nowhere'"],
+    ),
+    "unknown figure": ("lens.figures", ["line"], ["config.yaml", "lens.figures: no prompt 'line'", "'lines'"]),
+    "figure without subject": ("average.figures", ["lines"], ["config.yaml", "average.figures", "'lines'"]),
+}
+
+
+def refused(project, expected) -> None:
+    done = project.snakemake("all")
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in output
+    assert not any(line.startswith(("rule ", "localrule ")) for line in output.splitlines())
+    # Whatever else is printed, one single line says it all.
+    assert any(all(part in line for part in expected) for line in output.splitlines()), output
+
+
+@pytest.mark.parametrize("case", PROMPT_CASES)
+def test_bad_prompts(project, case):
+    content, expected = PROMPT_CASES[case]
+    path = project.folder / SEMANTIC
+    text = path.read_text()
+    results = sorted((project.folder / "results").rglob("*.nc"))
+    try:
+        project.write(SEMANTIC, content)
+        refused(project, expected)
+    finally:
+        path.write_text(text)
+    assert sorted((project.folder / "results").rglob("*.nc")) == results
+
+
+@pytest.mark.parametrize("case", CONFIG_CASES)
+def test_bad_config(project, case):
+    key, value, expected = CONFIG_CASES[case]
+    config, changed = project.read("config.yaml"), project.read("config.yaml")
+    *path, last = key.split(".")
+    section = changed
+    for part in path:
+        section = section[part]
+    section[last] = value
+    try:
+        project.write("config.yaml", changed)
+        refused(project, expected)
+    finally:
+        project.write("config.yaml", config)
