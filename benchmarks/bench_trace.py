@@ -45,7 +45,7 @@ def main() -> None:
             results[engine] = engine()
             times.append(time.perf_counter() - began)
     medians = {engine.__name__: statistics.median(times) for engine, times in seconds.items()}
-    apart = (results[sweep].exp() - results[loop].exp()).nan_to_num().abs().max()
+    apart = (results[sweep].exp() - results[loop].exp()).nan_to_num().abs().max()  # NaN before the subject
     print(f"trace, {options.tokens} tokens, subject at {options.subject}, {options.samples} samples:")
     print(f"  loop {medians['loop']:.2f} s, sweep {medians['sweep']:.2f} s, loop / sweep ", end="")
     print(f"{medians['loop'] / medians['sweep']:.1f}; largest difference in probability {apart:.1e}")

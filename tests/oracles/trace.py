@@ -52,11 +52,11 @@ def trace_states(model, embedding, blocks, input_ids, subject_positions, target_
 
 
 def trace_batched(model, embedding, blocks, input_ids, subject_positions, target_id, noise):
-    """The loop most people write: all samples of a site in one batch, the clean row beside them.
+    """The loop that ROME's code runs: all samples of a site in one batch, the clean row beside them.
 
-    Returns log p (sample, depth, position) from the first subject position on; for benchmarks.
+    Returns log p (sample, depth, position), every position; for benchmarks.
     """
-    n_samples, length, first = len(noise), len(input_ids), min(subject_positions)
+    n_samples, length = len(noise), len(input_ids)
     ids = torch.tensor([list(input_ids)] * (1 + n_samples))
 
     def noised(module, args, output):
@@ -67,7 +67,7 @@ def trace_batched(model, embedding, blocks, input_ids, subject_positions, target
     restored = torch.full((n_samples, len(blocks), length), torch.nan)
     handle = embedding.register_forward_hook(noised)
     for depth in range(len(blocks)):
-        for position in range(first, length):
+        for position in range(length):
 
             def restore(module, args, position=position):
                 hidden = args[0].clone()

@@ -209,7 +209,8 @@ def as_dataset(
 ) -> xr.Dataset:
     """Label what `read_out` returns: dims (depth, token[, k]), coordinates of the tokens.
 
-    Token strings are the vocabulary's byte-level form; ``target_str`` is empty where none is.
+    Token strings are the vocabulary's byte-level form; ``target_str`` is empty where none is. What
+    is measured in nats says so in its attribute ``units``.
     """
     category = prompts.set_index("id")["category"]
     coordinates = {name: activations[name].variable for name in (PROMPT, POSITION, TOKEN_ID, TOKEN_STR)}
@@ -223,5 +224,8 @@ def as_dataset(
             CATEGORY: (TOKEN, category.loc[activations[PROMPT].values].to_numpy(dtype=object)),
         },
     )
+    for name in dataset.data_vars:
+        if name == "entropy" or name.startswith(("kl_", "logprob_", "top_logprob")):
+            dataset[name].attrs["units"] = "nat"
     dataset["top_str"] = (dataset["top_id"].dims, vocabulary[dataset["top_id"].values])
     return dataset

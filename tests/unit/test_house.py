@@ -1,0 +1,87 @@
+"""The house is in order: linters and formatters are clean, pins agree, the README's commands exist."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from strata.modules import modules_behind
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str) -> subprocess.CompletedProcess:
+    program = shutil.which(command[0], path=str(BIN))
+    assert program, f"{command[0]} is not installed beside {sys.executable}"
+    return subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint"],
+)
+def test_linters_are_clean(command):
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def pins(text: str) -> set[str]:
+    return set(re.findall(r"^\s*(?:- )?([\w-]+==[\w.]+)$", text, re.M))
+
+
+def test_conda_environment_has_the_same_pins():
+    required = pins((ROOT / "requirements.txt").read_text())
+    assert required == pins((ROOT / "envs/strata.yaml").read_text())
+    assert len(required) == len((ROOT / "requirements.txt").read_text().splitlines()) - 1
+
+
+def test_installed_versions_are_the_pinned_ones():
+    from importlib.metadata import version
+
+    for pin in pins((ROOT / "requirements.txt").read_text()):
+        name, wanted = pin.split("==")
+        assert version(name).split("+")[0] == wanted, name
+
+
+def test_modules_behind_follows_imports():
+    root = ROOT / "workflow/scripts"
+    behind = modules_behind(root, ["strata.figures.lens"])
+    assert "workflow/scripts/strata/figures/style.py" in behind
+    assert "workflow/scripts/strata/names.py" in behind
+    assert "workflow/scripts/strata/trace.py" not in behind
+    with pytest.raises(FileNotFoundError, match="strata.nothing"):
+        modules_behind(root, ["strata.nothing"])
+
+
+def test_scripts_are_short_and_named_after_their_rules():
+    rules = set()
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        rules |= set(re.findall(r'script:\s+"\.\./scripts/(\w+)\.py"', file.read_text()))
+    scripts = list((ROOT / "workflow/scripts").glob("*.py"))
+    assert {s.stem for s in scripts} == rules
+    for script in scripts:
+        assert len(script.read_text().splitlines()) < 50, script.name
+
+
+def test_readme_commands_are_real():
+    readme = (ROOT / "README.md").read_text()
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    for target in re.findall(r"^    make ?(\w*)", readme, re.M):
+        assert (target or "all") in targets
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for model in re.findall(r"run=\[([\w.-]+)\]", readme):
+        assert model in config["models"]
+
+
+def test_readme_snakemake_commands_plan_without_error():
+    readme = (ROOT / "README.md").read_text()
+    commands = re.findall(r"^    (snakemake .*)$", readme, re.M)
+    assert commands
+    for command in commands:
+        arguments = [part.strip("'\"") for part in command.split("#")[0].split()[1:]]
+        done = run("snakemake", "-n", *arguments)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
