@@ -129,6 +129,15 @@ def test_a_vocabulary_of_equal_logits_is_uniform():
     assert (out["kl_final"] < 1e-5).all()
 
 
+def test_guesses_far_apart_in_the_vocabulary_and_side_by_side_are_found():
+    bias = torch.zeros(700)
+    bias[[3, 130, 200, 201, 300, 450, 640, 699]] = torch.arange(108.0, 100.0, -1)
+    decoder = LogitDecoder(Norm("rms", torch.ones(8), None, 1e-5), torch.zeros(700, 8), bias)
+    ids = torch.tensor([0, 1])
+    out = read_out(torch.randn(2, 2, 8), decoder, ids, ids, top_k=8)
+    assert (out["top_id"] == torch.tensor([3, 130, 200, 201, 300, 450, 640, 699])).all()
+
+
 def test_more_guesses_than_entries_are_all_entries():
     resid, decoder, input_ids, target_ids = example(vocab=30)
     out = read_out(resid, decoder, input_ids, target_ids, top_k=50)

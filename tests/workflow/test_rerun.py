@@ -12,6 +12,7 @@ LENS = ["read_lens", "plot_lens_grid", "plot_lens_divergence"]
 TRACE = ["trace_states", "average_traces", "plot_trace", "plot_restoration"]
 AVERAGE = ["average_traces", "plot_restoration"]
 EMBEDDING = ["decompose_embeddings", "plot_embedding"]
+PROMPTS = [rule for rule in ALL if rule not in ("extract_weights", *EMBEDDING)]
 TRAINING = ["train_organism", "plot_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
@@ -21,7 +22,7 @@ TABLE = {
     "models.organism.source": ("data/models/copy", ALL),
     "models.organism.revision": ("v2", ALL),
     "models.organism.dtype": ("bfloat16", ALL),
-    "models.organism.device": ("auto", ALL),
+    "models.organism.device": ("auto", PROMPTS),
     "extract.dtype": ("float16", ["extract_activations", *LENS]),
     "lens.top_k": (3, LENS),
     "lens.figures": (["lines", "once"], ["plot_lens_grid"]),
@@ -120,8 +121,7 @@ def test_a_new_prompt_reruns_what_depends_on_prompts_and_nothing_of_the_embeddin
     spain = {"id": "spain", "text": "The capital of Spain is", "subject": "Spain", "target": " Madrid"}
     try:
         project.write(file, before | {"prompts": [*before["prompts"], spain]})
-        expected = [rule for rule in ALL if rule not in ("extract_weights", *EMBEDDING)]
-        assert sorted(project.planned(*TARGETS)) == sorted(expected)
+        assert sorted(project.planned(*TARGETS)) == sorted(PROMPTS)
     finally:
         project.write(file, before)
         os.utime(project.folder / file, ns=(stat.st_atime_ns, stat.st_mtime_ns))

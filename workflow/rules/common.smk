@@ -1,16 +1,26 @@
-# What all files here use, the checked configuration, the prompts' files, the library's modules.
+# config.yaml, data/prompts -> what all rules use: the checked configuration, the prompts, the library's modules
+import os
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
-
-from snakemake.exceptions import WorkflowError
 
 from strata import validation
 from strata.modules import modules_behind
 
 SCHEMAS = Path(workflow.basedir) / "workflow" / "schemas"
 LIBRARY = Path(workflow.basedir) / "workflow" / "scripts"
+
+# A file that is not YAML is refused here, with its line; Snakemake would name neither.
+try:
+    validation.read_yaml("config.yaml")
+except validation.BadInput as error:
+    sys.exit(str(error))
+
+
+configfile: "config.yaml"
+
 
 try:
     validation.check_config(config, validation.read_yaml(SCHEMAS / "config.schema.yaml"))
@@ -19,11 +29,11 @@ try:
     )
     validation.check_figures(config, PROMPTS)
 except validation.BadInput as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(str(error))
 
 
 wildcard_constraints:
-    model="|".join(config["models"]),
+    model="|".join(map(re.escape, config["models"])),
 
 
 # Lens grids and single traces are drawn for prompts named in the config.
@@ -43,14 +53,24 @@ FIGURES = [
 
 
 def model_files(wildcards):
-    """The files of a model that is a folder; of one on the hub, nothing here to depend on."""
+    """What is loaded of a model that is a folder; of one on the hub, nothing here to depend on."""
     source = config["models"][wildcards.model]["source"]
-    return sorted(str(p) for p in Path(source).glob("*.*")) if validation.is_folder_source(source) else []
+    if not validation.is_folder_source(source):
+        return []
+    folder = Path(source).expanduser()
+    kinds = ("*.json", "*.safetensors", "*.txt", "*.model")
+    return sorted(str(path) for kind in kinds for path in folder.glob(kind))
 
 
 def model_settings(wildcards):
-    """The section of one model, its name included."""
-    return {"name": wildcards.model, **config["models"][wildcards.model]}
+    """The section of the job's model, its name included."""
+    section = config["models"][wildcards.model]
+    return {"name": wildcards.model, **section, "source": os.path.expanduser(section["source"])}
+
+
+def weights_settings(wildcards):
+    """The same without the device: weights are read, nothing is computed."""
+    return {key: value for key, value in model_settings(wildcards).items() if key != "device"}
 
 
 def library(*modules):

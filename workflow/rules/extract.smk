@@ -12,7 +12,7 @@ rule extract_weights:
         "../../envs/strata.yaml"
     threads: 1
     params:
-        model=model_settings,
+        model=weights_settings,
     script:
         "../scripts/extract_weights.py"
 

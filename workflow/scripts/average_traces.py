@@ -14,5 +14,6 @@ with job(snakemake):
         "interval": snakemake.params.interval,
         "seed": snakemake.params.seed,
     }
-    averages = average_by_category(io.open_dataset(snakemake.input.trace), **chosen)
-    io.write_dataset(averages, snakemake.output[0], config=chosen)
+    trace = io.open_dataset(snakemake.input.trace)
+    averages = average_by_category(trace, **chosen)
+    io.write_dataset(averages, snakemake.output[0], model=io.made_by(trace)["model"], config=chosen)

@@ -13,4 +13,5 @@ with job(snakemake):
     dataset = decompose(
         weights["token_embedding"], weights["token_str"], weights.get("position_embedding"), n_separated=n
     )
-    io.write_dataset(dataset, snakemake.output[0], config={"components": n})
+    model = io.made_by(weights)["model"]
+    io.write_dataset(dataset, snakemake.output[0], model=model, config={"components": n})

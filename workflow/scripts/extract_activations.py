@@ -21,7 +21,12 @@ with job(snakemake) as progress:
     flat = [token for prompt in ids for token in prompt]
 
     with io.ActivationFile(
-        snakemake.output[0], sizes(parts, len(flat)), LAYOUT, snakemake.params.dtype, model=settings
+        snakemake.output[0],
+        sizes(parts, len(flat)),
+        LAYOUT,
+        snakemake.params.dtype,
+        model=settings,
+        config={"dtype": snakemake.params.dtype},
     ) as file:
         start = 0
         for prompt in progress(ids, "prompts"):

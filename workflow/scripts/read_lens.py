@@ -24,4 +24,6 @@ with job(snakemake) as progress:
         progress=progress,
     )
     dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts)
-    io.write_dataset(dataset, snakemake.output[0], decoder="logit", config=dict(top_k=snakemake.params.top_k))
+    config = {"top_k": snakemake.params.top_k}
+    model = io.made_by(activations)["model"]
+    io.write_dataset(dataset, snakemake.output[0], model=model, decoder="logit", config=config)

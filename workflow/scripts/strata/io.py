@@ -41,14 +41,20 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
         half = [name for name, v in dataset.variables.items() if v.dtype == np.float16]
         if half:
             raise TypeError(f"{path}: float16 is not written to netCDF: {', '.join(half)}")
-    attributes = {key: v for key, v in dataset.attrs.items() if v is not None}
-    attributes[PROVENANCE] = _provenance(made_by)
-    dataset.assign_attrs(attributes).to_netcdf(path, engine="h5netcdf")
+    dataset = dataset.copy(deep=False)
+    dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
+    dataset.attrs[PROVENANCE] = _provenance(made_by)
+    dataset.to_netcdf(path, engine="h5netcdf")
 
 
 def open_dataset(path: str) -> xr.Dataset:
     """Open labelled data lazily."""
     return xr.open_dataset(path, engine="h5netcdf")
+
+
+def made_by(dataset: xr.Dataset) -> dict[str, Any]:
+    """What a file says of its making: the strata version and what was given when it was written."""
+    return json.loads(dataset.attrs[PROVENANCE])
 
 
 def _provenance(made_by: Mapping[str, Any]) -> str:
@@ -133,8 +139,10 @@ def read_table(path: str) -> pd.DataFrame:
 def read_prompts(path: str) -> pd.DataFrame:
     """Read ``prompts.tsv``: texts as strings (empty where there is none), numbers as numbers."""
     texts = ["id", "category", "text", "subject", "target", "subject_kind", "top_str", "reason"]
-    table = pd.read_csv(path, sep="\t", keep_default_na=False, na_values={"p_target": [""]})
-    return table.astype(dict.fromkeys(texts, object)).astype(dict.fromkeys(texts, str))
+    types = dict.fromkeys(texts, str)
+    return pd.read_csv(
+        path, sep="\t", dtype=types, keep_default_na=False, na_values={"p_target": [""]}, lineterminator="\n"
+    )
 
 
 def write_text(text: str, path: str) -> None:

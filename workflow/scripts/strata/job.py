@@ -13,8 +13,9 @@ from tqdm import tqdm
 def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
     """Run a script's work with its output in its ``log:``; yields a progress bar maker.
 
-    Torch, if the script has imported it, is held to the rule's threads: two jobs with two threads
-    each on two cores are several times slower than one after the other.
+    An error stands in the log in full, and on the terminal as one line. Torch, if the script has
+    imported it, is held to the rule's threads: two jobs with two threads each on two cores are
+    several times slower than one after the other.
     """
     with ExitStack() as stack:
         log = stack.enter_context(open(snakemake.log[0], "w", encoding="utf-8"))
@@ -30,6 +31,6 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
 
         try:
             yield progress
-        except Exception:
+        except Exception as error:
             logging.exception("%s failed", snakemake.rule)
-            raise
+            sys.exit(f"{snakemake.rule}: {type(error).__name__}: {error} (all of it: {snakemake.log[0]})")

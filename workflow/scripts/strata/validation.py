@@ -17,16 +17,31 @@ class BadInput(ValueError):
     """What a person wrote is wrong; the message is one line: file, entry, field, what was expected."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice: plain YAML would silently keep the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = set()
+        for key, _ in node.value:
+            if key.value in keys:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            if key.tag != "tag:yaml.org,2002:merge":
+                keys.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file.
 
     Raises
     ------
     BadInput
-        If the file is not YAML, with the line.
+        If the file is not YAML or a key stands twice in a mapping, with the line.
     """
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}:" if mark else ""
@@ -41,6 +56,8 @@ def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:
     ------
     BadInput
     """
+    for path in folder.glob("*.yml"):
+        raise BadInput(f"{path}: would not be read (expected: {path.with_suffix('.yaml').name})")
     files = {str(path): read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
     if not files:
         raise BadInput(f"{folder}: no prompts (expected: at least one CATEGORY.yaml)")
@@ -92,6 +109,8 @@ def _explain(error: ValidationError) -> str:
     if error.validator == "required":
         missing = next(key for key in error.validator_value if key not in error.instance)
         return f"{prefix}{missing!r} is missing"
+    if error.validator == "not":
+        return f"{prefix}{error.schema['description']}"
     expected = error.schema.get("description")
     return f"{prefix}{error.message}" + (f" (expected: {expected})" if expected else "")
 
@@ -109,6 +128,15 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
     BadInput
     """
     check_schema(config, schema, file)
+    first, end = config["lens"]["window"]
+    if first >= end:
+        raise BadInput(f"{file}: lens.window: [{first}, {end}] is empty (expected: [first, one past the last])")
+    recipe = config["organism"]["recipe"]
+    if recipe["n_channels"] % recipe["n_heads"]:
+        raise BadInput(
+            f"{file}: organism.recipe.n_heads: {recipe['n_heads']} heads do not divide "
+            f"{recipe['n_channels']} channels"
+        )
     for name in config["run"]:
         if name not in config["models"]:
             close = difflib.get_close_matches(name, config["models"], n=1)

@@ -1,0 +1,120 @@
+"""Files keep what was put into them, names and all."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import strata
+import xarray as xr
+from strata import io
+
+SIZES = {"depth": 3, "layer": 2, "head": 4, "token": 6, "channel": 5}
+LAYOUT = {
+    "resid": ("depth", "token", "channel"),
+    "attention_last": ("layer", "head", "token"),
+    "logprob_next": ("token",),
+}
+# Byte-level tokens: the space, a line end, NUL and a lone byte of a longer character.
+STRINGS = ["The", "Ġcat", "Ċ", "Ā", "ð", "1"]
+
+
+def fill(path, dtype="float32", **made_by):
+    rng = np.random.default_rng(0)
+    values = {name: rng.normal(size=[SIZES[d] for d in dims]) for name, dims in LAYOUT.items()}
+    with io.ActivationFile(path, SIZES, LAYOUT, dtype, **made_by) as file:
+        for start, stop in ((0, 4), (4, 6)):
+            part = {
+                name: values[name].take(range(start, stop), axis=dims.index("token"))
+                for name, dims in LAYOUT.items()
+            }
+            file.write(start, part)
+        labels = {"prompt": ["a"] * 4 + ["b"] * 2, "position": [0, 1, 2, 3, 0, 1], "token_str": STRINGS}
+        file.label(labels)
+    return values
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_activations_come_back_with_names_and_coordinates(tmp_path, dtype):
+    path = str(tmp_path / "activations.h5")
+    values = fill(path, dtype, model={"name": "tiny"})
+    with io.open_dataset(path) as dataset:
+        assert dict(dataset.sizes) == SIZES
+        for name, dims in LAYOUT.items():
+            assert dataset[name].dims == dims and dataset[name].dtype == dtype
+            assert np.array_equal(dataset[name].values, values[name].astype(dtype))
+        assert set(dataset["resid"].coords) >= {"prompt", "position", "token_str", "depth"}
+        assert dataset["token_str"].values.tolist() == STRINGS
+        one = dataset.isel(token=(dataset["prompt"] == "b").values)
+        assert np.array_equal(one["resid"].values, values["resid"][:, 4:].astype(dtype))
+        assert io.made_by(dataset) == {"strata": strata.__version__, "model": {"name": "tiny"}}
+
+
+def test_unlabelled_opening_needs_only_the_engine(tmp_path):
+    path = tmp_path / "activations.h5"
+    fill(path)
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        assert dataset["resid"].dims == ("depth", "token", "channel")
+
+
+def test_dataset_comes_back_with_what_made_it(tmp_path):
+    path = str(tmp_path / "data.nc")
+    dataset = xr.Dataset(
+        {"p": (("prompt", "depth"), np.array([[0.5, np.nan], [1, 2]], "float32"))},
+        coords={"prompt": ["a", "ĠbĊ"]},
+        attrs={"kind": "layer", "absent": None},
+    )
+    io.write_dataset(dataset, path, model={"name": "tiny", "revision": None}, config={"seed": 3, "on": True})
+    with io.open_dataset(path) as back:
+        xr.testing.assert_equal(back.load(), dataset)
+        assert back["p"].dtype == "float32" and back.attrs["kind"] == "layer"
+        made_by = json.loads(back.attrs["provenance"])
+    assert made_by["model"] == {"name": "tiny", "revision": None}
+    assert made_by["config"] == {"seed": 3, "on": True}
+
+
+@pytest.mark.parametrize("where", ["variable", "coordinate"])
+def test_half_precision_is_refused_in_netcdf(tmp_path, where):
+    half = ("token", np.zeros(3, "float16"))
+    dataset = xr.Dataset({"x": half}) if where == "variable" else xr.Dataset(coords={"x": half})
+    with pytest.raises(TypeError, match=r"data\.nc: float16 .*: x"):
+        io.write_dataset(dataset, str(tmp_path / "data.nc"))
+    assert not (tmp_path / "data.nc").exists()
+
+
+TEXTS = ["a\tb", "a\nb", "a\r\nb", "a\rb", 'say "hi"', '"', "007", "1.50", "NA", "null", "", " é\u2028", "\\"]
+
+
+@pytest.mark.parametrize("texts", [TEXTS, ["007"], ["1.50", "2"], ["NA"], ["True"]])
+def test_prompts_come_back_letter_by_letter(tmp_path, texts):
+    """Also where every text looks like a number, which would be read as one."""
+    columns = ("id", "category", "text", "subject", "target", "subject_kind", "top_str", "reason")
+    table = pd.DataFrame({column: texts for column in columns})
+    table["p_target"] = [None] + [0.25] * (len(texts) - 1)
+    table["accepted"], table["n_tokens"] = True, 7
+    io.write_table(table, str(tmp_path / "prompts.tsv"))
+    back = io.read_prompts(str(tmp_path / "prompts.tsv"))
+    for column in columns:
+        assert back[column].tolist() == texts
+    assert back["accepted"].tolist() == [True] * len(texts) and back["n_tokens"].sum() == 7 * len(texts)
+    assert np.isnan(back["p_target"][0]) and (back["p_target"][1:] == 0.25).all()
+
+
+def test_a_figure_is_the_same_bytes_twice(tmp_path):
+    def save(name):
+        figure, axes = plt.subplots()
+        axes.plot([0, 1, 4], label="$p$")
+        axes.legend()
+        io.save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        plt.close(figure)
+        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "svg")]
+
+    assert save("once") == save("again")
+
+
+def test_corpus_comes_back(tmp_path):
+    tokens, kinds = np.arange(6, dtype="uint16").reshape(2, 3), np.zeros((2, 3), "uint8")
+    io.write_corpus(str(tmp_path / "tokens.npz"), tokens, kinds, ["facts", "rote"])
+    back = io.read_corpus(str(tmp_path / "tokens.npz"))
+    assert np.array_equal(back[0], tokens) and np.array_equal(back[1], kinds) and back[2] == ["facts", "rote"]

@@ -1,0 +1,192 @@
+"""What people write is checked: one line that names file, entry and field."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from strata import validation
+from strata.validation import BadInput, check_config, check_figures, read_prompt_files, read_yaml
+
+ROOT = Path(__file__).parents[2]
+SCHEMAS = ROOT / "workflow/schemas"
+
+
+@pytest.fixture(scope="module")
+def schemas():
+    return {name: read_yaml(SCHEMAS / f"{name}.schema.yaml") for name in ("config", "prompts")}
+
+
+@pytest.fixture
+def config(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return copy.deepcopy(read_yaml("config.yaml"))
+
+
+def closed(schema: dict, path="") -> list[str]:
+    """Objects of a schema that would let an unknown key pass."""
+    found = []
+    if schema.get("type") == "object" and "additionalProperties" not in schema:
+        found.append(path)
+    for key, inner in schema.get("properties", {}).items():
+        found += closed(inner, f"{path}.{key}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            found += closed(schema[key], f"{path}.{key}")
+    return found
+
+
+def test_the_shipped_files_are_right(schemas, config):
+    check_config(config, schemas["config"])
+    prompts = read_prompt_files(Path("data/prompts"), schemas["prompts"])
+    check_figures(config, prompts)
+
+
+def test_the_schemas_are_closed(schemas):
+    assert closed(schemas["config"]) == [] and closed(schemas["prompts"]) == []
+
+
+def test_every_key_of_the_config_is_explained():
+    """A comment stands on every line with a value, or above the block the line is in."""
+    bare, explained = [], False
+    for line in (ROOT / "config.yaml").read_text().splitlines():
+        if not line.strip():
+            explained = False
+        elif "#" in line:
+            explained = True
+        elif line.split()[-1].endswith(":") is False and not explained:
+            bare.append(line)
+    assert bare == []
+
+
+def refused(config, schemas, **changes) -> str:
+    for key, value in changes.items():
+        *path, last = key.split("__")
+        section = config
+        for part in path:
+            section = section[part]
+        section[last] = value
+    with pytest.raises(BadInput) as error:
+        check_config(config, schemas["config"])
+    message = str(error.value)
+    assert "\n" not in message and message.startswith("config.yaml: ")
+    return message
+
+
+@pytest.mark.parametrize(
+    "key,value,expected",
+    [
+        ("trace__samples", True, "trace.samples: True"),
+        ("trace__samples", 0, "trace.samples: 0"),
+        ("trace__samples", 2.5, "trace.samples: 2.5"),
+        ("trace__samples", None, "trace.samples: None"),
+        ("trace__noise__absolute", [0.5, -1], "trace.noise.absolute.1: -1"),
+        ("trace__noise__relative", [3, 3], "trace.noise.relative: [3, 3]"),
+        ("lens__window", [5, 5], "lens.window: [5, 5] is empty"),
+        ("lens__window", [5], "lens.window: [5]"),
+        ("lens__top_k", "10", "lens.top_k: '10'"),
+        ("models__gpt2__dtype", "float64", "models.gpt2.dtype: 'float64'"),
+        ("models__gpt2__device", "gpu", "models.gpt2.device: 'gpu'"),
+        ("models__gpt2__sorce", "x", "models.gpt2: unknown key 'sorce'; did you mean 'source'?"),
+        ("run", "organism", "run: 'organism'"),
+        ("run", [], "run: []"),
+        ("run", ["gtp2"], "run: 'gtp2' is not declared under models; did you mean 'gpt2'?"),
+        ("organism__recipe__n_heads", 5, "organism.recipe.n_heads: 5 heads do not divide 128 channels"),
+        ("models__organism__source", "/no/where", "models.organism.source: no model in folder '/no/where'"),
+        ("models__organism__source", "~/no-such-model", "models.organism.source: no model in folder"),
+        ("models__organism__source", "data/models/orgnism", "models.organism.source: no model in folder"),
+    ],
+)
+def test_a_wrong_config_is_one_line(config, schemas, key, value, expected):
+    assert expected in refused(config, schemas, **{key: value})
+
+
+def test_a_missing_section_is_named(config, schemas):
+    del config["lens"]
+    with pytest.raises(BadInput, match="^config.yaml: 'lens' is missing$"):
+        check_config(config, schemas["config"])
+
+
+def test_a_model_that_is_not_run_need_not_be_there(config, schemas):
+    config["models"]["gpt2"]["source"] = "/no/where"
+    check_config(config, schemas["config"])
+
+
+@pytest.mark.parametrize(
+    "source,folder",
+    [
+        ("gpt2", False),
+        ("openai-community/gpt2", False),
+        ("./gpt2", True),
+        ("../gpt2", True),
+        ("/gpt2", True),
+        ("~/gpt2", True),
+        ("data/models/gpt2", True),
+    ],
+)
+def test_a_folder_is_told_from_a_hub_id(tmp_path, monkeypatch, source, folder):
+    monkeypatch.chdir(tmp_path)
+    assert validation.is_folder_source(source) is folder
+
+
+def write(folder: Path, **files: str) -> None:
+    for name, content in files.items():
+        (folder / f"{name}.yaml").write_text(content)
+
+
+GOOD = "category: facts\ndescription: x\nprompts:\n- {id: a, text: One two, subject: One, target: ' x'}\n"
+
+
+@pytest.mark.parametrize(
+    "content,expected",
+    [
+        ("category: facts\ncategory: facts\n", "facts.yaml: line 2: not YAML: key 'category' stands twice"),
+        (GOOD + "- {id: b, id: b}\n", "facts.yaml: line 5: not YAML: key 'id' stands twice"),
+        (GOOD + "- {id: b, text: no, subject: n, target: ' x'}\n", "prompt 'b': text: False"),
+        (GOOD + "- {id: b, text: One 2, subject: 2, target: ' x'}\n", "prompt 'b': subject: 2"),
+        (GOOD + "- {id: b, text: 'One ', subject: One, target: x}\n", "prompt 'b': text: 'One '"),
+        (GOOD + "- {id: b, text: One 2, subject: One, target: ' '}\n", "prompt 'b': target: ' '"),
+        (GOOD + "- {id: B, text: One 2, subject: One, target: ' x'}\n", "prompt 'B': id: 'B'"),
+        (GOOD + "- 5\n", "prompt 2: 5"),
+        (GOOD + "- {text: One 2, subject: One, target: x}\n", "prompt 'number 2': 'id' is missing"),
+        (GOOD + "- {id: b, text: One 2, subject: One}\n", "prompt 'b': 'target' is missing"),
+        (GOOD + "-\t{id: b}\n", "facts.yaml: line 5: not YAML"),
+        ("", "facts.yaml: None"),
+        ("category: facts\ndescription: x\nprompts:\n", "facts.yaml: prompts: None"),
+        (GOOD + "- {id: a, text: One 2, subject: One, target: ' x'}\n", "prompt 'a': id is used already in"),
+    ],
+)
+def test_a_wrong_prompt_file_is_one_line(tmp_path, schemas, content, expected):
+    write(tmp_path, facts=content)
+    with pytest.raises(BadInput) as error:
+        read_prompt_files(tmp_path, schemas["prompts"])
+    message = str(error.value)
+    assert expected in message and str(tmp_path / "facts.yaml") in message and "\n" not in message
+
+
+def test_a_passage_has_no_subject(tmp_path, schemas):
+    write(tmp_path, passages=GOOD.replace("facts", "passages"))
+    with pytest.raises(BadInput, match="prompt 'a': a passage has no subject and no target"):
+        read_prompt_files(tmp_path, schemas["prompts"])
+
+
+def test_a_file_that_would_be_overlooked_is_refused(tmp_path, schemas):
+    write(tmp_path, facts=GOOD)
+    (tmp_path / "more.yml").write_text(GOOD)
+    with pytest.raises(BadInput, match=r"more\.yml: would not be read \(expected: more\.yaml\)"):
+        read_prompt_files(tmp_path, schemas["prompts"])
+
+
+def test_no_prompts_at_all_is_refused(tmp_path, schemas):
+    with pytest.raises(BadInput, match="no prompts"):
+        read_prompt_files(tmp_path, schemas["prompts"])
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path):
+    (tmp_path / "x.yaml").write_bytes(b"a: \xff\xfe")
+    with pytest.raises(BadInput, match="x.yaml: not YAML"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_text_that_ends_in_a_line_end_is_a_text(tmp_path, schemas):
+    write(tmp_path, facts=GOOD + '- {id: b, text: "import os\\n", subject: os, target: import}\n')
+    assert len(read_prompt_files(tmp_path, schemas["prompts"])) == 1
