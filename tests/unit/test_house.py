@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from strata.modules import modules_behind
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import strata
 import xarray as xr
+
+import strata
 from strata import io
 
 SIZES = {"depth": 3, "layer": 2, "head": 4, "token": 6, "channel": 5}

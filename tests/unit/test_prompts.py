@@ -1,8 +1,9 @@
 """Curation: where the subject lies among the tokens, and which prompts are accepted."""
 
 import pytest
-from strata.prompts import curate, subject_span
 from tokenizers import ByteLevelBPETokenizer
+
+from strata.prompts import curate, subject_span
 
 FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
 
@@ -104,6 +105,8 @@ def test_a_bad_prompt_is_rejected_with_every_reason(tokenizer, changes, reasons)
 
 
 def test_a_passage_is_kept_as_it_is():
-    row = curate({"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], None, None, 9, "x").as_row()
+    row = curate(
+        {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], None, None, 9, "x"
+    ).as_row()
     assert row["accepted"] and row["reason"] == "" and row["subject"] == row["target"] == ""
     assert row["subject_position"] == row["target_id"] == -1 and row["p_target"] is None

@@ -5,6 +5,7 @@ from itertools import islice
 import pandas as pd
 import pytest
 import torch
+
 from strata import io
 from strata.models import load_model, load_tokenizer
 from strata.organism.corpus import corpus_of, pack
@@ -74,4 +75,6 @@ def test_learning_rate_rises_stays_and_falls(section):
     assert rates[0] == pytest.approx(recipe.learning_rate / recipe.warmup_steps)
     assert rates[recipe.warmup_steps] == recipe.learning_rate == rates[recipe.steps // 2]
     assert rates[-1] < 0.001 * recipe.learning_rate
-    assert all(a >= b for a, b in zip(rates[recipe.warmup_steps :], rates[recipe.warmup_steps + 1 :], strict=False))
+    assert all(
+        a >= b for a, b in zip(rates[recipe.warmup_steps :], rates[recipe.warmup_steps + 1 :], strict=False)
+    )

@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
+
 from strata import validation
 from strata.validation import BadInput, check_config, check_figures, read_prompt_files, read_yaml
 

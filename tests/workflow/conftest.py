@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
 from strata.organism.tokenizer import as_pretrained, train_tokenizer
 from strata.organism.training import Recipe, build_model
 
@@ -35,7 +36,9 @@ PROMPTS = {
         {"id": "once", "text": "Once upon a", "subject": "upon", "target": " time"},
         {"id": "bird", "text": "The early bird catches the", "subject": "bird", "target": " worm"},
     ],
-    "semantic": [{"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}],
+    "semantic": [
+        {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
+    ],
     "passages": [{"id": "lines", "text": "one two\nthree $four$ one two"}],
 }
 

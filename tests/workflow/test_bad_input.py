@@ -44,7 +44,11 @@ PROMPT_CASES = {
 }
 CONFIG_CASES = {
     "unknown section": ("lense", {}, ["config.yaml", "unknown key 'lense'; did you mean 'lens'?"]),
-    "unknown key": ("trace.sample", 3, ["config.yaml", "trace: unknown key 'sample'", "did you mean 'samples'?"]),
+    "unknown key": (
+        "trace.sample",
+        3,
+        ["config.yaml", "trace: unknown key 'sample'", "did you mean 'samples'?"],
+    ),
     "wrong type": ("trace.samples", "ten", ["config.yaml", "trace.samples: 'ten'", "a whole number from 1"]),
     "impossible value": ("average.interval", 1.5, ["config.yaml", "average.interval: 1.5"]),
     "no noise": ("trace.noise", {"absolute": [], "relative": []}, ["config.yaml", "trace.noise"]),
@@ -54,7 +58,11 @@ CONFIG_CASES = {
         "./nowhere",
         ["config.yaml", "models.organism.source: no model in folder './nowhere'"],
     ),
-    "unknown figure": ("lens.figures", ["line"], ["config.yaml", "lens.figures: no prompt 'line'", "'lines'"]),
+    "unknown figure": (
+        "lens.figures",
+        ["line"],
+        ["config.yaml", "lens.figures: no prompt 'line'", "'lines'"],
+    ),
     "empty window": ("lens.window", [8, 8], ["config.yaml", "lens.window: [8, 8] is empty"]),
     "heads": ("organism.recipe.n_heads", 3, ["config.yaml", "organism.recipe.n_heads: 3 heads"]),
     "figure without subject": ("average.figures", ["lines"], ["config.yaml", "average.figures", "'lines'"]),
@@ -65,7 +73,9 @@ def refused(project, expected) -> None:
     done = project.snakemake("all")
     assert done.returncode != 0
     # Besides the note that a profile is in use, one line is all there is: no job has begun.
-    said = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("Using workflow")]
+    said = [
+        line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("Using workflow")
+    ]
     assert len(said) == 1 and all(part in said[0] for part in expected), said
 
 
@@ -101,7 +111,10 @@ def test_bad_config(project, case):
 
 @pytest.mark.parametrize(
     "text,expected",
-    [("run: [organism\nlens: {}\n", "line 2"), ("run: [organism]\nrun: [gpt2]\n", "line 2: not YAML: key 'run'")],
+    [
+        ("run: [organism\nlens: {}\n", "line 2"),
+        ("run: [organism]\nrun: [gpt2]\n", "line 2: not YAML: key 'run'"),
+    ],
 )
 def test_config_that_is_not_yaml(project, text, expected):
     config = project.folder / "config.yaml"

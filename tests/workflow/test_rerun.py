@@ -4,10 +4,20 @@ import os
 
 import pytest
 
-ALL = (
-    "curate_prompts extract_weights extract_activations read_lens plot_lens_grid plot_lens_divergence "
-    "trace_states average_traces plot_trace plot_restoration decompose_embeddings plot_embedding"
-).split()
+ALL = [
+    "curate_prompts",
+    "extract_weights",
+    "extract_activations",
+    "read_lens",
+    "plot_lens_grid",
+    "plot_lens_divergence",
+    "trace_states",
+    "average_traces",
+    "plot_trace",
+    "plot_restoration",
+    "decompose_embeddings",
+    "plot_embedding",
+]
 LENS = ["read_lens", "plot_lens_grid", "plot_lens_divergence"]
 TRACE = ["trace_states", "average_traces", "plot_trace", "plot_restoration"]
 AVERAGE = ["average_traces", "plot_restoration"]
@@ -80,7 +90,9 @@ def test_nothing_to_do_after_a_run(project):
 
 def test_every_key_of_the_config_is_in_the_table(project):
     # Models that are declared but not run are like the one that is, and touch nothing.
-    keys = {k for k in leaves(project.read("config.yaml")) if not k.startswith("models.") or ".organism." in k}
+    keys = {
+        k for k in leaves(project.read("config.yaml")) if not k.startswith("models.") or ".organism." in k
+    }
     assert keys == set(TABLE)
 
 

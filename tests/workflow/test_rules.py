@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from strata.modules import modules_behind
 
 ROOT = Path(__file__).parents[2]
@@ -61,5 +62,7 @@ def test_what_the_snakefile_imports_is_light():
         "import sys, strata.validation, strata.modules;"
         "print([m for m in ('torch', 'transformers', 'xarray', 'numpy', 'pandas') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

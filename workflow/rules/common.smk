@@ -9,6 +9,9 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from strata import validation
 from strata.modules import modules_behind
 
+# Threads that wait must not spin: jobs share the cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 SCHEMAS = Path(workflow.basedir) / "workflow" / "schemas"
 LIBRARY = Path(workflow.basedir) / "workflow" / "scripts"
 

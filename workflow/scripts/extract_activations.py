@@ -20,14 +20,9 @@ with job(snakemake) as progress:
     ids = [encode(tokenizer, text) for text in table["text"]]
     flat = [token for prompt in ids for token in prompt]
 
-    with io.ActivationFile(
-        snakemake.output[0],
-        sizes(parts, len(flat)),
-        LAYOUT,
-        snakemake.params.dtype,
-        model=settings,
-        config={"dtype": snakemake.params.dtype},
-    ) as file:
+    shape, dtype = sizes(parts, len(flat)), snakemake.params.dtype
+    made_by = {"model": settings, "config": {"dtype": dtype}}
+    with io.ActivationFile(snakemake.output[0], shape, LAYOUT, dtype, **made_by) as file:
         start = 0
         for prompt in progress(ids, "prompts"):
             taken = capture(parts, torch.tensor([prompt], device=model.device))

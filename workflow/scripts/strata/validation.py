@@ -130,7 +130,9 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
     check_schema(config, schema, file)
     first, end = config["lens"]["window"]
     if first >= end:
-        raise BadInput(f"{file}: lens.window: [{first}, {end}] is empty (expected: [first, one past the last])")
+        raise BadInput(
+            f"{file}: lens.window: [{first}, {end}] is empty (expected: [first, one past the last])"
+        )
     recipe = config["organism"]["recipe"]
     if recipe["n_channels"] % recipe["n_heads"]:
         raise BadInput(
