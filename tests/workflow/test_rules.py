@@ -41,11 +41,7 @@ def imported(script: str) -> list[str]:
     return [name for name in names if name != "strata.job"]
 
 
-# Training uses `models` only to copy the tokenizer into the model's folder.
-UNLISTED = pytest.param("train_organism", marks=pytest.mark.xfail(strict=True, reason="models is not listed"))
-
-
-@pytest.mark.parametrize("rule", [UNLISTED if rule == "train_organism" else rule for rule in RULES])
+@pytest.mark.parametrize("rule", RULES)
 def test_a_rule_stands_on_every_module_its_script_imports(rule):
     named, script = RULES[rule]
     stands_on = modules_behind(SCRIPTS, [f"strata.{module}" for module in named])

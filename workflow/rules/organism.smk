@@ -37,7 +37,7 @@ rule train_organism:
     input:
         tokens="results/training/tokens.npz",
         tokenizer="results/training/tokenizer",
-        library=library("organism.training", "io"),
+        library=library("organism.training", "models", "io"),
     output:
         model=directory("results/training/model"),
         loss="results/training/loss.tsv",
