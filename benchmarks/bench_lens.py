@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from oracles import lens as oracle
-from strata.decoders import LogitDecoder, Norm
-from strata.lens import read_out
+from strata.lens.decoders import LogitDecoder, Norm
+from strata.lens.readout import read_out
 
 DEPTHS, CHANNELS, VOCAB = 13, 768, 50257
 

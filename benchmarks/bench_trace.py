@@ -1,54 +1,81 @@
 """The trace's sweep against the loop of one batched forward per site, in turns.
 
-Random weights of GPT-2 small's shape; no weights are read.
+Random weights of GPT-2's architecture, in the organism's shape or GPT-2 small's; no weights are read.
 """
 
 import argparse
 import statistics
 import time
 
+import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from oracles.trace import trace_batched
 from strata.architecture import find_parts
-from strata.trace import trace_states
+from strata.trace.corruption import Prompt
+from strata.trace.sweep import WHATS, restoration, trace_prompts
+
+SHAPES = {
+    "organism": {"n_layer": 12, "n_embd": 128, "n_head": 4, "vocab_size": 4096},
+    "gpt2": {"n_layer": 12, "n_embd": 768, "n_head": 12, "vocab_size": 50257},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="organism")
+    parser.add_argument("--what", nargs="+", choices=WHATS, default=WHATS)
     parser.add_argument("--tokens", type=int, default=8)
     parser.add_argument("--subject", type=int, default=1, help="position of the subject")
     parser.add_argument("--samples", type=int, default=10)
+    parser.add_argument("--width", type=int, default=3, help="layers of a window")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    model = GPT2LMHeadModel(GPT2Config(attn_implementation="eager")).eval().requires_grad_(False)
-    parts = find_parts(model)
-    ids = torch.randint(model.config.vocab_size, (options.tokens,)).tolist()
-    noise = torch.randn(options.samples, 1, model.config.n_embd)
+    config = GPT2Config(**SHAPES[options.shape], bos_token_id=0, eos_token_id=0, attn_implementation="eager")
+    parts = find_parts(GPT2LMHeadModel(config).eval().requires_grad_(False))
+    ids = torch.randint(config.vocab_size, (options.tokens,)).tolist()
+    prompt = Prompt(
+        input_ids=ids,
+        subject=[options.subject],
+        labels=[("1", sample) for sample in range(options.samples)],
+        corrupted_ids=np.array([[ids[options.subject]]] * options.samples),
+        noise=np.random.default_rng(0).standard_normal((options.samples, 1, config.n_embd), np.float32),
+        target_id=42,
+    )
 
-    def sweep() -> torch.Tensor:
-        return trace_states(parts, ids, [options.subject], 42, noise).logp_restored
+    def sweep(what: str) -> torch.Tensor:
+        chosen = {what: restoration(what, parts.n_layers, options.width)}
+        return trace_prompts(parts, [prompt], chosen)[what][0].restored[0]
 
-    def loop() -> torch.Tensor:
-        return trace_batched(model, parts.token_embedding, parts.blocks, ids, [options.subject], 42, noise)
+    def loop(what: str) -> torch.Tensor:
+        return trace_batched(parts, prompt, what, options.width)
 
-    seconds = {sweep: [], loop: []}
-    results = {}
-    sweep()  # warm up
-    for _ in range(options.rounds):
-        for engine, times in seconds.items():
-            began = time.perf_counter()
-            results[engine] = engine()
-            times.append(time.perf_counter() - began)
-    medians = {engine.__name__: statistics.median(times) for engine, times in seconds.items()}
-    apart = (results[sweep].exp() - results[loop].exp()).nan_to_num().abs().max()  # NaN before the subject
-    print(f"trace, {options.tokens} tokens, subject at {options.subject}, {options.samples} samples:")
-    print(f"  loop {medians['loop']:.2f} s, sweep {medians['sweep']:.2f} s, loop / sweep ", end="")
-    print(f"{medians['loop'] / medians['sweep']:.1f}; largest difference in probability {apart:.1e}")
+    print(
+        f"trace, {options.shape}, {options.tokens} tokens, subject at {options.subject}, "
+        f"{options.samples} samples, windows of {options.width} layers:"
+    )
+    for what in options.what:
+        seconds = {sweep: [], loop: []}
+        results = {}
+        sweep(what)  # warm up
+        for _ in range(options.rounds):
+            for engine, times in seconds.items():
+                began = time.perf_counter()
+                results[engine] = engine(what)
+                times.append(time.perf_counter() - began)
+        swept, looped = (statistics.median(seconds[engine]) for engine in (sweep, loop))
+        apart = (
+            (results[sweep].exp() - results[loop].exp()).nan_to_num().abs().max()
+        )  # NaN before the subject
+        print(
+            f"  {what:>18}: loop {looped:.2f} s, sweep {swept:.2f} s, loop / sweep {looped / swept:.1f}; "
+            f"largest difference in probability {apart:.1e}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

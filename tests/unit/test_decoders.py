@@ -5,7 +5,7 @@ import xarray as xr
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from oracles import lens as oracle
-from strata.decoders import LogitDecoder, Norm, decoder_from
+from strata.lens.decoders import LogitDecoder, Norm, decoder_from
 
 WIDTH, VOCAB = 24, 11
 HIDDEN = torch.randn(3, 5, WIDTH, generator=torch.Generator().manual_seed(1)) * 7 + 2
@@ -76,3 +76,23 @@ def test_logits_lead_from_any_leading_dimensions():
     logits = decoder.logits(HIDDEN)
     assert logits.shape == (3, 5, VOCAB)
     torch.testing.assert_close(logits[1, 2], decoder.logits(HIDDEN[1, 2]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["layer", "rms"])
+def test_the_plain_norm_knows_nothing_that_was_learned(kind):
+    torch.manual_seed(3)
+    weights = xr.Dataset(
+        {
+            "unembedding": (("vocab", "channel"), np.eye(6, dtype=np.float32)),
+            "final_norm_gain": ("channel", np.arange(1, 7, dtype=np.float32)),
+            "final_norm_bias": ("channel", np.arange(6, dtype=np.float32)),
+        },
+        attrs={"final_norm_kind": kind, "final_norm_eps": 0.0},
+    )
+    states = torch.randn(4, 6)
+    centred = states - states.mean(-1, keepdim=True) if kind == "layer" else states
+    expected = centred / centred.square().mean(-1, keepdim=True).sqrt()
+    torch.testing.assert_close(decoder_from(weights, "plain").logits(states), expected)
+    assert not torch.allclose(decoder_from(weights, "whole").logits(states), expected, atol=0.1)
+    with pytest.raises(ValueError, match="'half'"):
+        decoder_from(weights, "half")

@@ -1,44 +1,35 @@
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import Rectangle
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from strata.figures.lens import BOX_COLOUR, draw_divergence, draw_grid
-from strata.figures.style import CATEGORY_COLOURS, category_colours, readable
+from oracles.lens_example import VOCABULARY, make_lens
+from strata.figures.lens import (
+    BOX_COLOUR,
+    COLOURINGS,
+    draw_divergence,
+    draw_grid,
+    draw_updates,
+)
+from strata.figures.style import (
+    CATEGORY_COLOURS,
+    DECODER_COLOURS,
+    FONT,
+    NO_VALUE_COLOUR,
+    category_colours,
+    fitted,
+    ink_on,
+    line_looks,
+    readable,
+)
 
-VOCABULARY = np.array(["Ġthe", "Ċ", "$x$", "ĠåĽ½", "Ġcommunications", "Ã", "Ġ$"], dtype=object)
-
-
-def make_lens(n_depths=4, n_tokens=6, prompt="p$1$", category="semantic", seed=0):
-    rng = np.random.default_rng(seed)
-    ids = rng.integers(0, len(VOCABULARY), (n_depths, n_tokens, 2))
-    target = np.where(np.arange(n_tokens) % 2, ids[-1, :, 0], (ids[-1, :, 0] + 1) % len(VOCABULARY))
-    target[-1] = -1
-    tokens = rng.integers(0, len(VOCABULARY), n_tokens)
-    kl = rng.gamma(2, 1, (n_depths, n_tokens))
-    return xr.Dataset(
-        {
-            "top_id": (("depth", "token", "k"), ids),
-            "top_logit": (("depth", "token", "k"), rng.normal(0, 3, ids.shape)),
-            "top_str": (("depth", "token", "k"), VOCABULARY[ids]),
-            "kl_final": (("depth", "token"), kl),
-        },
-        coords={
-            "depth": np.arange(n_depths),
-            "prompt": ("token", np.full(n_tokens, prompt, dtype=object)),
-            "position": ("token", np.arange(n_tokens)),
-            "token_id": ("token", tokens),
-            "token_str": ("token", VOCABULARY[tokens]),
-            "target_id": ("token", target),
-            "target_str": ("token", np.where(target < 0, "", VOCABULARY[target])),
-            "category": ("token", np.full(n_tokens, category, dtype=object)),
-        },
-    )
+WIDE = ["ĠWWWWWWWWWWWW", "ĠMMMMMMMM", "Ġresponsibilities", "ĠåĽ½åĽ½", "$x^2$", "Ċ", "âĢ", "</script>"]
 
 
 def render(figure):
@@ -81,7 +72,6 @@ def test_tokens_are_readable(token, text):
 
 
 def test_every_byte_is_told_apart_and_visible():
-
     alphabet = bytes_to_unicode()
     shown = {byte: readable(character) for byte, character in alphabet.items()}
     assert len(set(shown.values())) == 256
@@ -95,49 +85,323 @@ def test_a_category_keeps_its_colour():
     assert len(many) == 9 and not set(many.values()) & set(CATEGORY_COLOURS.values())
 
 
+def luminance(colour):
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_ink_stands_out_on_every_colour_of_the_maps():
+    assert (ink_on("yellow"), ink_on("navy")) == ("black", "white")
+    for name in ("viridis", "cividis"):
+        for colour in matplotlib.colormaps[name](np.linspace(0, 1, 101)):
+            assert contrast(ink_on(colour), colour) >= 4.5
+            assert contrast(ink_on(colour), colour) == max(contrast(i, colour) for i in ("black", "white"))
+
+
+@pytest.mark.parametrize("token", [*WIDE, "iiiiiiiiiiiiiiiiii", "Ġa"])
+def test_a_fitted_token_is_as_long_as_its_room(token):
+    figure = matplotlib.figure.Figure(dpi=72)
+    canvas = FigureCanvasAgg(figure)
+
+    def width(text):
+        drawn = figure.text(0, 0, text, fontsize=20, fontfamily=FONT, parse_math=False)
+        return drawn.get_window_extent(canvas.get_renderer()).width
+
+    room = 110
+    text = fitted(token, room, 20)
+    assert width(text) <= room + 2
+    longer = readable(token, len(text) + 1)
+    assert text == readable(token) or width(longer) > room - 2 or len(text) == 12
+
+
+def test_no_two_lines_look_alike_and_a_decoder_keeps_its_look():
+    looks = line_looks([f"model {i}" for i in range(28)])
+    assert len({tuple(look.items()) for look in looks.values()}) == 28
+    all_of_them = line_looks(DECODER_COLOURS, DECODER_COLOURS)
+    assert {name: look["color"] for name, look in all_of_them.items()} == DECODER_COLOURS
+    assert len({look["linestyle"] for look in all_of_them.values()}) == len(DECODER_COLOURS)
+    assert line_looks(["new", "tuned"], DECODER_COLOURS)["tuned"] == all_of_them["tuned"]
+    assert line_looks(["new"], DECODER_COLOURS)["new"]["color"] not in DECODER_COLOURS.values()
+
+
+def column_labels(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def cells(axes):
+    """Each cell's text, by (column, row)."""
+    return {tuple(map(round, text.get_position())): text for text in axes.texts}
+
+
+def boxed(axes):
+    boxes = [p for p in axes.patches if isinstance(p, Rectangle)]
+    assert all(p.get_edgecolor() == to_rgba(BOX_COLOUR) for p in boxes)
+    return {(round(p.get_x() + p.get_width() / 2), round(p.get_y() + p.get_height() / 2)) for p in boxes}
+
+
 def test_grid_shows_guesses_targets_and_agreement():
     lens, window = make_lens(), (1, 5)
+    right, guess = np.array([False, True, False, True, True, False]), lens["top_id"].values[-1, :, 0]
+    target = np.where(right, guess, (guess + 1) % len(VOCABULARY))
+    lens = lens.assign_coords(target_id=("token", target), target_str=("token", VOCABULARY[target]))
     figure = draw_grid(lens, window)
     render(figure)
     axes = figure.axes[0]
-    shown = lens.isel(token=slice(*window), k=0)
+    shown = lens.isel(token=slice(*window), k=0).sel(depth=[0, 1, 2, 3])
     ids, strings = shown["top_id"].values, shown["top_str"].values
 
-    cells = {tuple(map(round, t.get_position())): t for t in axes.texts}
+    found = cells(axes)
+    assert len(found) == ids.size
     for depth, token in np.ndindex(ids.shape):
-        assert cells[token, depth].get_text() == readable(strings[depth, token], 8)
-    assert len(cells) == ids.size
+        text, whole = found[token, depth].get_text(), readable(strings[depth, token], 99)
+        assert text == whole or (text.endswith("…") and whole.startswith(text[:-1]) and len(text) > 5)
     assert not any(t.get_parse_math() for t in axes.texts)
+    assert boxed(axes) == {(t, d) for d, t in np.ndindex(ids.shape) if ids[d, t] == ids[-1, t]}
+    assert 4 < len(boxed(axes)) < 16, "the case must hold cells with and without a box"
 
-    boxes = [p for p in axes.patches if isinstance(p, Rectangle)]
-    assert all(p.get_edgecolor() == to_rgba(BOX_COLOUR) for p in boxes)
-    centres = {(round(p.get_x() + p.get_width() / 2), round(p.get_y() + p.get_height() / 2)) for p in boxes}
-    assert centres == {(t, d) for d, t in np.ndindex(ids.shape) if ids[d, t] == ids[-1, t]}
-
-    np.testing.assert_array_equal(axes.images[0].get_array(), shown["top_logit"].values)
     lowest = axes.transData.transform([(0, 0), (0, len(ids) - 1)])[:, 1]
     assert lowest[0] < lowest[1]  # the deepest row is on top
-    inputs = [label.get_text() for label in axes.get_xticklabels()]
-    assert inputs == [readable(t) for t in shown["token_str"].values]
-    above = [label.get_text() for label in axes.child_axes[0].get_xticklabels()]
-    right = ids[-1] == shown["target_id"].values
-    assert right.tolist() == [True, False, True, False]
-    assert [text.startswith("★") for text in above] == right.tolist()
+    assert column_labels(axes.yaxis) == ["0", "1", "2", "3"]
+    assert column_labels(axes.xaxis) == [readable(t) for t in shown["token_str"].values]
+    above = column_labels(axes.child_axes[0].xaxis)
+    assert [text.startswith("★") for text in above] == right[slice(*window)].tolist()
     assert [t.removeprefix("★ ") for t in above] == [readable(t) for t in shown["target_str"].values]
     assert "positions 1 to 4" in axes.get_xlabel()
 
 
+@pytest.mark.parametrize(
+    "norm,told", [("whole", "whole final norm"), ("plain", "normalised without gain and bias")]
+)
+def test_figures_say_decoder_and_norm(norm, told):
+    lens = make_lens(decoder="tuned").assign_attrs(norm=norm)
+    title = draw_grid(lens, (0, 4)).axes[0].get_title()
+    assert title == f"prompt p$1$\ntuned lens, {told}"
+    assert draw_divergence(lens).get_suptitle() == f"tuned lens, {told}"
+
+
+def of_the_top(lens, name):
+    return lens[name].isel(k=0).values
+
+
+EXPECTED = {
+    "logit": (lambda lens: of_the_top(lens, "top_logit"), None, "logit of the top guess"),
+    "probability": (
+        lambda lens: np.exp(of_the_top(lens, "top_logprob")),
+        (0, 1),
+        "probability of the top guess",
+    ),
+    "rank": (
+        lambda lens: lens["rank_of_final"].values + 1,
+        (1, 100),
+        "rank of the final top guess, log scale",
+    ),
+    "kl_final": (
+        lambda lens: lens["kl_final"].values,
+        (0, 30),
+        "KL(final ‖ depth) [nat], square-root scale",
+    ),
+    "kl_input": (
+        lambda lens: lens["kl_input"].values,
+        (0, 30),
+        "KL(input ‖ depth) [nat], square-root scale",
+    ),
+    "input_rank": (
+        lambda lens: lens["rank_of_input"].values + 1,
+        (1, 1000),
+        "rank of the input token, log scale",
+    ),
+}
+
+
+def test_every_colouring_is_expected():
+    assert list(COLOURINGS) == list(EXPECTED)
+
+
+@pytest.mark.parametrize("colouring", EXPECTED)
+def test_colours_are_the_values(colouring):
+    lens = make_lens()
+    of, limits, label = EXPECTED[colouring]
+    figure = draw_grid(lens, (0, 6), colouring, half_depths=True)
+    render(figure)
+    image = figure.axes[0].images[0]
+    values = of(lens)
+    np.testing.assert_allclose(image.get_array(), values, atol=1e-12)
+    assert image.get_clim() == (limits or (values[2:].min(), values[2:].max()))
+    bar = figure.axes[1]
+    assert bar.get_ylabel() == label
+    low, high = image.get_clim()
+    ticks = [t for t in map(float, column_labels(bar.yaxis)) if low <= t <= high]
+    assert len(ticks) >= 4 and (limits is None or (ticks[0], ticks[-1]) == limits)
+    # Bright is confident, or near.
+    ends = [luminance(image.to_rgba(v)) for v in image.get_clim()]
+    assert (ends[0] < ends[1]) == (colouring in ("logit", "probability"))
+
+
+@pytest.mark.parametrize(
+    "colouring,name,cap,beyond",
+    [
+        ("rank", "rank_of_final", 99, 5000),
+        ("input_rank", "rank_of_input", 999, 5000),
+        ("kl_final", "kl_final", 30, 45.5),
+        ("kl_input", "kl_input", 30, 45.5),
+    ],
+)
+def test_a_scale_ends_at_its_cap(colouring, name, cap, beyond):
+    lens = make_lens()
+    inside, outside = lens.copy(deep=True), lens.copy(deep=True)
+    inside[name][2, 1], outside[name][2, 1] = cap, beyond
+    at_cap, off = (draw_grid(a, (0, 6), colouring).axes[0].images[0] for a in (inside, outside))
+    assert at_cap.colorbar.extend == "neither" and off.colorbar.extend == "max"
+    shown = np.array([image.to_rgba(image.get_array())[1, 1] for image in (at_cap, off)])
+    darkest = at_cap.get_cmap()(1.0)
+    np.testing.assert_allclose(shown, [darkest, darkest], atol=0.01)
+
+
+def test_ranks_are_coloured_on_a_log_scale_and_divergences_on_a_square_root_one():
+    rank = draw_grid(make_lens(), (0, 6), "rank").axes[0].images[0].norm
+    assert np.isclose(rank(10), 0.5)  # 1, 10, 100
+    kl = draw_grid(make_lens(), (0, 6), "kl_input").axes[0].images[0].norm
+    assert np.isclose(kl(7.5), 0.5)  # a quarter of 30
+
+
+def test_the_likeness_of_depth_0_to_itself_does_not_wash_out_the_rest():
+    lens = make_lens()
+    lens["top_logit"][:2] += 100  # depth 0 and the half-depth above it
+    image = draw_grid(lens, (0, 6), half_depths=True).axes[0].images[0]
+    later = lens["top_logit"].values[2:, :, 0]
+    assert image.get_clim() == (later.min(), later.max())
+    assert image.colorbar.extend == "max"
+
+
+@pytest.mark.parametrize(
+    "stride,half_depths,input_row,rows",
+    [
+        (1, False, True, "0 1 2 3 4 5"),
+        (1, False, False, "1 2 3 4 5"),
+        (1, True, True, "0 0½ 1 1½ 2 2½ 3 3½ 4 4½ 5"),
+        (1, True, False, "1 1½ 2 2½ 3 3½ 4 4½ 5"),
+        (2, False, True, "0 2 4 5"),
+        (2, False, False, "2 4 5"),
+        (2, True, True, "0 0½ 2 2½ 4 4½ 5"),
+        (3, True, False, "3 3½ 5"),
+        (5, True, True, "0 0½ 5"),
+        (7, False, True, "0 5"),
+        (7, True, False, "5"),
+    ],
+)
+def test_a_stride_keeps_the_last_depth_and_no_stale_half_depth(stride, half_depths, input_row, rows):
+    lens = make_lens(n_layers=5)
+    axes = draw_grid(lens, (0, 3), "kl_final", stride, half_depths, input_row).axes[0]
+    assert column_labels(axes.yaxis) == [r.replace("½", "½ attn") for r in rows.split()]
+    depths = [float(r.replace("½", ".5")) for r in rows.split()]
+    expected = lens["kl_final"].sel(depth=depths, token=slice(0, 3)).values[:, :3]
+    np.testing.assert_allclose(axes.images[0].get_array(), expected, atol=1e-12)
+
+
+def test_a_box_is_for_the_guess_itself_not_for_a_tie():
+    lens = make_lens(n_layers=1, n_tokens=1)
+    lens["top_id"][:, 0, 0] = [4, 4, 7]
+    lens["rank_of_final"][:] = 0
+    assert boxed(draw_grid(lens, (0, 1), half_depths=True).axes[0]) == {(0, 2)}
+
+
+def inside_its_cell(axes, text, column, row):
+    extent = text.get_window_extent()
+    low, high = axes.transData.transform([(column - 0.5, row - 0.5), (column + 0.5, row + 0.5)])
+    return (low <= extent.min).all() and (extent.max <= high).all()
+
+
+@pytest.mark.parametrize("n_layers,n_tokens,half_depths", [(2, 1, True), (12, 24, False), (48, 5, True)])
+def test_everything_in_a_grid_can_be_read(n_layers, n_tokens, half_depths):
+    lens = make_lens(n_layers, n_tokens)
+    lens["top_str"][:, :, 0] = np.resize(np.array(WIDE, dtype=object), lens["top_str"].shape[:2])
+    figure = draw_grid(lens, (0, n_tokens), "kl_final", half_depths=half_depths)
+    render(figure)
+    axes = figure.axes[0]
+    colours = axes.images[0].to_rgba(axes.images[0].get_array())
+    shown = lens["depth"].values[:: 1 if half_depths else 2]
+    for (column, row), text in cells(axes).items():
+        assert inside_its_cell(axes, text, column, row)
+        assert contrast(text.get_color(), colours[row, column]) >= 4.5
+        whole = readable(str(lens["top_str"].sel(depth=shown[row]).values[column, 0]), 99)
+        assert len(text.get_text()) >= min(5, len(whole))
+    rows = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert all(low.y1 <= high.y0 for low, high in zip(rows, rows[1:], strict=False))
+    title, above = axes.title.get_window_extent(), axes.child_axes[0].xaxis.label.get_window_extent()
+    assert title.y0 >= above.y1
+    edge = figure.bbox
+    assert edge.x0 <= title.x0 and title.x1 <= edge.x1 and title.y1 <= edge.y1
+
+
 def test_grid_is_not_starred_where_there_is_no_target():
-    labels = draw_grid(make_lens(), (5, 9)).axes[0].child_axes[0].get_xticklabels()
-    assert [label.get_text() for label in labels] == [""]
+    assert column_labels(draw_grid(make_lens(), (5, 9)).axes[0].child_axes[0].xaxis) == [""]
 
 
 def test_grid_refuses_what_it_cannot_show():
-    two = xr.concat([make_lens(), make_lens(prompt="q")], "token")
-    with pytest.raises(ValueError, match="one prompt, not 2"):
-        draw_grid(two, (0, 4))
-    with pytest.raises(ValueError, match="positions 6 to 8"):
-        draw_grid(make_lens(), (6, 9))
+    lens = make_lens()
+    two = xr.concat([lens, make_lens(prompt="q")], "token")
+    for draw in (draw_grid, draw_updates):
+        with pytest.raises(ValueError, match="one prompt, not 2"):
+            draw(two, (0, 4))
+        with pytest.raises(ValueError, match="positions 6 to 8"):
+            draw(lens, (6, 9))
+    with pytest.raises(ValueError, match="logit, probability, rank, .* not 'colour'"):
+        draw_grid(lens, (0, 4), "colour")
+    for stride in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f"stride .* not {stride}"):
+            draw_grid(lens, (0, 4), stride=stride)
+    with pytest.raises(ValueError, match="has none"):
+        draw_grid(lens.sel(depth=[0, 1, 2, 3]), (0, 4), half_depths=True)
+
+
+def make_updates(n_layers=3, n_tokens=6):
+    """What a file of updates holds; attention's and the MLP's values differ everywhere."""
+    lens = make_lens(n_layers, n_tokens).drop_dims("guess").drop_vars(["kl_final", "kl_input"])
+    parts = [lens.isel(depth=slice(first, first + 2 * n_layers, 2)) for first in (0, 1)]
+    parts = [
+        part.drop_vars("depth").rename(depth="layer").assign_coords(layer=np.arange(n_layers))
+        for part in parts
+    ]
+    return xr.concat(parts, xr.DataArray(["attn", "mlp"], dims="part", name="part"))
+
+
+def test_updates_show_what_each_part_adds():
+    updates, window = make_updates(), (2, 6)
+    updates["rank_of_target"][0, 1, 3], updates["rank_of_target"][1, 2, 4] = 0, 4000
+    figure = draw_updates(updates.isel(part=[1, 0]), window)  # whatever the order in the file
+    render(figure)
+    axes = figure.axes[0]
+    assert column_labels(axes.yaxis) == [f"{layer} {p}" for layer in range(3) for p in ("attention", "MLP")]
+    found, values = cells(axes), axes.images[0].get_array()
+    colours = axes.images[0].to_rgba(values)
+    boxes = set()
+    for layer in range(3):
+        for index, part in enumerate(("attn", "mlp")):
+            row = 2 * layer + index
+            for column, token in enumerate(range(*window)):
+                at = updates.sel(part=part, layer=layer).isel(token=token)
+                whole = readable(str(at["top_str"].values[0]), 99)
+                assert whole.startswith(found[column, row].get_text().removesuffix("…"))
+                rank = int(at["rank_of_target"])
+                if rank < 0:
+                    np.testing.assert_allclose(colours[row, column], to_rgba(NO_VALUE_COLOUR))
+                else:
+                    assert values[row, column] == rank + 1
+                if int(at["rank_of_final"]) == 0:
+                    boxes.add((column, row))
+    assert boxed(axes) == boxes and boxes
+    assert axes.images[0].get_clim() == (1, 1000) and axes.images[0].colorbar.extend == "max"
+    assert axes.get_title().endswith("logit lens, whole final norm")
+    assert column_labels(axes.child_axes[0].xaxis)[-1] == ""
+
+
+def test_updates_at_a_token_without_a_target_can_be_drawn():
+    render(draw_updates(make_updates(), (5, 6)))
 
 
 def test_divergence_is_the_mean_over_prompts_of_means_over_tokens():
@@ -147,24 +411,35 @@ def test_divergence_is_the_mean_over_prompts_of_means_over_tokens():
     render(figure)
     distance, agreement = figure.axes
     lines = {line.get_label(): line for line in distance.lines}
-    assert set(lines) == {"semantic (3)", "copying (1)"}
+    assert list(lines) == ["semantic (3)", "copying (1)"]
     by_prompt = np.stack([p["kl_final"].values.mean(1) for p in parts])
-    np.testing.assert_allclose(lines["semantic (3)"].get_ydata(), by_prompt.mean(0)[:-1])
-    assert lines["semantic (3)"].get_color() == CATEGORY_COLOURS["semantic"]
+    line = lines["semantic (3)"]
+    np.testing.assert_allclose(line.get_ydata(), by_prompt.mean(0)[:-1])
+    np.testing.assert_allclose(line.get_xdata(), [0, 0.5, 1, 1.5, 2, 2.5])
+    assert line.get_markevery() == [0, 2, 4] and line.get_marker() == "o"
+    assert line.get_color() == CATEGORY_COLOURS["semantic"]
 
     assert len(distance.collections) == 1  # one prompt has no band
     edges = distance.collections[0].get_paths()[0].vertices
     half = 2 * by_prompt.std(0, ddof=1) / np.sqrt(3)
-    for depth in range(3):
+    for index, depth in enumerate([0, 0.5, 1, 1.5, 2, 2.5]):
         at = edges[edges[:, 0] == depth, 1]
-        assert np.isclose(at.max(), (by_prompt.mean(0) + half)[depth])
-        assert np.isclose(at.min(), max((by_prompt.mean(0) - half)[depth], 0))
+        assert np.isclose(at.max(), (by_prompt.mean(0) + half)[index])
+        assert np.isclose(at.min(), max((by_prompt.mean(0) - half)[index], 0))
 
     ids = [p["top_id"].isel(k=0).values for p in parts]
     share = np.mean([(i == i[-1]).mean(1) for i in ids], axis=0)
     line = next(line for line in agreement.lines if line.get_label() == "semantic (3)")
     np.testing.assert_allclose(line.get_ydata(), share)
-    assert "nats" in distance.get_ylabel() and distance.get_yscale() == "log"
+    assert "nat" in distance.get_ylabel() and distance.get_yscale() == "log"
+    assert [axes.get_xticks().tolist() for axes in figure.axes] == [[0, 1, 2, 3]] * 2
+
+
+def test_divergence_needs_no_half_depths():
+    lens = make_lens().sel(depth=[0, 1, 2, 3])
+    figure = draw_divergence(lens)
+    render(figure)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), lens["kl_final"].values.mean(1)[:-1])
 
 
 def test_divergence_of_blocks_that_add_nothing_can_be_drawn():
@@ -174,9 +449,8 @@ def test_divergence_of_blocks_that_add_nothing_can_be_drawn():
     assert (figure.axes[0].lines[0].get_ydata() == 0).all()
 
 
-def test_the_likeness_of_depth_0_to_itself_does_not_wash_out_the_rest():
+def test_rounding_does_not_stretch_the_scale_of_divergences():
     lens = make_lens()
-    lens["top_logit"][0] += 100
-    image = draw_grid(lens, (0, 6)).axes[0].images[0]
-    later = lens["top_logit"].values[1:, :, 0]
-    assert image.get_clim() == (later.min(), later.max())
+    lens["kl_final"][-3:-1] = 1e-12
+    low, high = draw_divergence(lens).axes[0].get_ylim()
+    assert 1e3 < high / low < 1e6

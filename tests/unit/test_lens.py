@@ -10,11 +10,11 @@ from torch.utils._pytree import tree_leaves
 
 from oracles import lens as oracle
 from oracles import planted
-from strata import lens
 from strata.architecture import find_parts, norm_parameters
 from strata.capture import capture
-from strata.decoders import LogitDecoder, Norm
-from strata.lens import as_dataset, next_tokens, read_out
+from strata.lens import readout as lens
+from strata.lens.decoders import DepthMaps, LogitDecoder, Norm
+from strata.lens.readout import as_datasets, carry_by, next_tokens, pieces, read_activations, read_out
 
 DEPTHS, TOKENS, WIDTH = 4, 7, 16
 SCALES = torch.tensor([0.1, 1.0, 5.0, 300.0])[:, None, None]  # norms grow, and one depth is far out
@@ -66,6 +66,9 @@ def check_against_oracle(monkeypatch, inputs, tile, group, compile_from):
             np.testing.assert_allclose(out[name].numpy(), values, atol=5e-5, rtol=1e-5, err_msg=name)
     order = np.argsort(-logits, axis=-1)[..., :5]
     assert np.array_equal(out["top_id"].numpy(), order)
+    rank = (logits[..., None, :] > logits[..., :, None]).sum(-1)
+    guesses = np.broadcast_to(logits.argmax(-1).T, (DEPTHS, TOKENS, DEPTHS))
+    assert np.array_equal(out["rank_of_guess"].numpy(), np.take_along_axis(rank, guesses, -1))
     best = np.take_along_axis(logits, order, -1)
     np.testing.assert_allclose(out["top_logit"].numpy(), best, atol=5e-5, rtol=1e-5)
     total = np.log(np.exp(logits - logits.max(-1, keepdims=True)).sum(-1, keepdims=True))
@@ -221,20 +224,111 @@ def test_the_next_token_is_the_text_s_then_the_target():
     assert next_tokens(ACTIVATIONS, PROMPTS).tolist() == [1, 2, 0, 3, -1]
 
 
+def test_what_is_behind_the_stream_is_read_against_the_streams_ends():
+    states, decoder, input_ids, target_ids = example()
+    out = read_out(states, decoder, input_ids, target_ids, top_k=2, n_stream=3)
+    stream = read_out(states[:3], decoder, input_ids, target_ids, top_k=2)
+    for name, values in stream.items():
+        torch.testing.assert_close(out[name][:3], values, atol=5e-5, rtol=1e-5, equal_nan=True, msg=name)
+    logp = decoder.logits(states.double().float()).double().log_softmax(-1)
+    kl = (logp[2].exp() * (logp[2] - logp[3])).sum(-1)
+    torch.testing.assert_close(out["kl_final"][3].double(), kl, atol=1e-4, rtol=1e-4)
+    final = logp[2].argmax(-1)
+    own = logp[3].gather(-1, final[:, None])
+    assert torch.equal(out["rank_of_final"][3].long(), (logp[3] > own).sum(-1))
+    assert out["rank_of_guess"].shape == (4, TOKENS, 3)
+
+
+@pytest.mark.parametrize("max_tokens,expected", [(1, [2, 3, 1]), (5, [5, 1]), (4, [2, 4]), (99, [6])])
+def test_pieces_are_of_whole_prompts(max_tokens, expected):
+    found = pieces(np.array(list("aabbbc")), max_tokens)
+    assert [sum(lengths) for _, lengths in found] == expected
+    assert [tokens.stop - tokens.start for tokens, _ in found] == expected
+    assert [n for _, lengths in found for n in lengths] == [2, 3, 1]
+    assert found[0][0].start == 0 and found[-1][0].stop == 6
+
+
+def small_activations(n_layers=2, width=8, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def draw(n):
+        return (("d", "token", "channel"), rng.normal(size=(n, 5, width)).astype(np.float32))
+
+    arrays = {"resid": draw(n_layers + 1), "attn_out": draw(n_layers), "mlp_out": draw(n_layers)}
+    dims = {"resid": "depth", "attn_out": "layer", "mlp_out": "layer"}
+    return ACTIVATIONS.assign({n: ((dims[n], "token", "channel"), v) for n, (_, v) in arrays.items()})
+
+
+def small_decoder(vocab=4, width=8):
+    torch.manual_seed(0)
+    return LogitDecoder(Norm("rms", torch.ones(width), None, 1e-5), torch.randn(vocab, width))
+
+
+def test_pieces_change_nothing():
+    activations, decoder = small_activations(), small_decoder()
+    targets = next_tokens(ACTIVATIONS, PROMPTS)
+    carry = carry_by(n_layers=2)
+    whole = read_activations(activations, decoder, carry, targets, 2)
+    apart = read_activations(activations, decoder, carry, targets, 2, max_bytes=1)
+    for name, values in whole.items():
+        torch.testing.assert_close(apart[name], values, equal_nan=True, msg=name)
+
+
+def test_maps_that_change_nothing_are_the_logit_lens():
+    activations, decoder = small_activations(), small_decoder()
+    targets = next_tokens(ACTIVATIONS, PROMPTS)
+    maps = DepthMaps.identity([0, 0.5, 1, 1.5], 8, 2)
+    plain = read_activations(activations, decoder, carry_by(n_layers=2), targets, 2)
+    mapped = read_activations(activations, decoder, carry_by(maps, n_layers=2), targets, 2)
+    for name, values in plain.items():
+        torch.testing.assert_close(mapped[name], values, equal_nan=True, msg=name)
+
+
+def test_an_update_takes_the_map_of_its_blocks_end():
+    torch.manual_seed(0)
+    maps = DepthMaps(np.arange(4) / 2, torch.randn(4, 8, 8), torch.randn(4, 8), 2)
+    stream, updates = torch.randn(5, 3, 8), torch.randn(4, 3, 8)
+    carried, carried_updates = carry_by(maps, n_layers=2)(stream, updates, [3])
+    for depth in range(4):
+        expected = stream[depth] @ maps.weight[depth].T + maps.bias[depth]
+        torch.testing.assert_close(carried[depth], expected)
+    assert torch.equal(carried[4], stream[4])
+    for update in (0, 2):  # what block 0 adds is there from depth 1 on, what the last adds at the end
+        expected = updates[update] @ maps.weight[2].T + maps.bias[2]
+        torch.testing.assert_close(carried_updates[update], expected)
+        assert torch.equal(carried_updates[update + 1], updates[update + 1])
+
+
 def test_labels():
     vocabulary = np.array(["a", "b", "Ċ", "Ġd"], dtype=object)
     targets = next_tokens(ACTIVATIONS, PROMPTS)
-    torch.manual_seed(0)
-    decoder = LogitDecoder(Norm("rms", torch.ones(8), None, 1e-5), torch.randn(4, 8))
-    ids = torch.from_numpy(ACTIVATIONS["token_id"].values)
-    fields = read_out(torch.randn(3, 5, 8), decoder, ids, torch.from_numpy(targets), top_k=2)
-    dataset = as_dataset(fields, ACTIVATIONS, targets, vocabulary, PROMPTS)
-    assert dataset["top_str"].dims == ("depth", "token", "k")
-    assert dataset["entropy"].dims == ("depth", "token")
-    assert dataset["depth"].values.tolist() == [0, 1, 2]
-    assert dataset["target_str"].values.tolist() == ["b", "Ċ", "a", "Ġd", ""]
-    assert dataset["category"].values.tolist() == ["semantic"] * 2 + ["passages"] * 3
-    at = dataset.isel(depth=2, token=4, k=1)
-    assert at["top_str"].item() == vocabulary[at["top_id"].item()]
-    for name in ("entropy", "kl_final", "kl_input", "logprob_target", "top_logprob"):
-        assert dataset[name].attrs["units"] == "nat"
+    activations, decoder = small_activations(), small_decoder()
+    fields = read_activations(activations, decoder, carry_by(n_layers=2), targets, top_k=2)
+    stream, updates = as_datasets(fields, ACTIVATIONS, targets, vocabulary, PROMPTS)
+    assert stream["top_str"].dims == ("depth", "token", "k")
+    assert stream["entropy"].dims == ("depth", "token")
+    assert stream["rank_of_guess"].dims == ("depth", "token", "guess")
+    assert stream["depth"].values.tolist() == stream["guess"].values.tolist() == [0, 0.5, 1, 1.5, 2]
+    assert updates["top_id"].dims == ("part", "layer", "token", "k")
+    assert updates["part"].values.tolist() == ["attn", "mlp"] and "rank_of_guess" not in updates
+    for dataset in (stream, updates):
+        assert dataset["target_str"].values.tolist() == ["b", "Ċ", "a", "Ġd", ""]
+        assert dataset["category"].values.tolist() == ["semantic"] * 2 + ["passages"] * 3
+        at = dataset["top_id"].values
+        assert (dataset["top_str"].values == vocabulary[at]).all()
+        for name in ("entropy", "kl_final", "kl_input", "logprob_target", "top_logprob"):
+            assert dataset[name].attrs["units"] == "nat"
+        assert dataset["bits_target"].attrs["units"] == "bit"
+        np.testing.assert_allclose(dataset["bits_target"], -dataset["logprob_target"] / np.log(2), rtol=1e-6)
+    # Each state of the stream and each update is where its label says, read by itself.
+    for depth, state in (
+        (1, activations["resid"][1]),
+        (0.5, activations["resid"][0] + activations["attn_out"][0]),
+    ):
+        logits = decoder.logits(torch.from_numpy(state.values))
+        assert np.array_equal(stream["top_id"].sel(depth=depth).isel(k=0), logits.argmax(-1))
+    for part, name in (("attn", "attn_out"), ("mlp", "mlp_out")):
+        for layer in (0, 1):
+            logits = decoder.logits(torch.from_numpy(activations[name][layer].values))
+            found = updates["top_logit"].sel(part=part, layer=layer).isel(k=0)
+            np.testing.assert_allclose(found, logits.amax(-1), rtol=1e-4)

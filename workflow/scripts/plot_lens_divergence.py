@@ -1,6 +1,6 @@
 """Draw how far from the final distribution each depth is.
 
-Input: lens/logit.nc. Output: figures/lens_divergence.{png,svg}.
+Input: lens/{decoder}.nc. Output: figures/lens_divergence_{decoder}.{png,svg}.
 """
 
 from strata import io

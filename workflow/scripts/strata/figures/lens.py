@@ -1,86 +1,307 @@
-"""Figures of the lens."""
+"""Figures of the lens: one text depth by depth, what each sub-block adds, distance by category."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 
-from strata.figures.style import SEQUENTIAL, category_colours, new_figure, readable
-from strata.names import CATEGORY, DEPTH, POSITION, PROMPT, TOKEN, TOKEN_STR, K
+from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_scale
+from strata.figures.style import (
+    ASIDE_COLOUR,
+    NO_VALUE_COLOUR,
+    SEQUENTIAL,
+    category_colours,
+    fitted,
+    ink_on,
+    new_figure,
+    readable,
+)
+from strata.lens.comparison import agreement, kl_to_final, prompt_means
+from strata.names import CATEGORY, DEPTH, LAYER, PART, POSITION, PROMPT, TOKEN, TOKEN_STR, K
 
 BOX_COLOUR = "#D55E00"
 
+CELL_WIDTH, BOX_INSET = 0.76, 0.03  # inches
+LEFT, RIGHT, BELOW, ABOVE = 1.0, 1.2, 1.2, 1.6  # margins around the cells, inches
+CELL_FONT_SIZE, BOX_LINE = 8.5, 1.8  # points
+NORMS = {"whole": "whole final norm", "plain": "normalised without gain and bias"}
+PARTS = {"attn": "attention", "mlp": "MLP"}
 
-def draw_grid(lens: xr.Dataset, window: tuple[int, int]) -> Figure:
+
+@dataclass(frozen=True)
+class Colouring:
+    """What the colour of a cell says, and on which scale.
+
+    ``cap`` is where the scale ends, in ``unit``: what lies beyond looks like the cap. None: it spans
+    what is drawn from depth 1 on. ``near``: the small values are the bright ones.
+    """
+
+    label: str
+    values: Callable[[xr.Dataset], xr.DataArray]
+    unit: str = ""
+    scale: Literal["linear", "root", "log"] = "linear"
+    cap: float | None = None
+    ticks: tuple[float, ...] | None = None
+    near: bool = False
+
+    @property
+    def caption(self) -> str:
+        """The colour bar's label."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        scale = {"linear": "", "root": ", square-root scale", "log": ", log scale"}[self.scale]
+        return f"{self.label}{unit}{scale}"
+
+    def norm(self, values: np.ndarray) -> Normalize:
+        """The scale; ``values`` are what it has to span if it has no cap."""
+        if self.cap is None:
+            return Normalize(values.min(), values.max())
+        return {
+            "linear": Normalize(0, self.cap),
+            "root": PowerNorm(0.5, 0, self.cap),
+            "log": LogNorm(1, self.cap),
+        }[self.scale]
+
+
+def _top(lens: xr.Dataset, name: str) -> xr.DataArray:
+    return lens[name].isel({K: 0})
+
+
+def _probability(lens: xr.Dataset) -> xr.DataArray:
+    return np.exp(_top(lens, "top_logprob").clip(max=0))
+
+
+def _divergence(lens: xr.Dataset, of: str) -> xr.DataArray:
+    return lens[f"kl_{of}"].clip(min=0)
+
+
+def _rank_from_1(lens: xr.Dataset, of: str) -> xr.DataArray:
+    rank = lens[f"rank_of_{of}"]
+    return (rank + 1.0).where(rank >= 0)
+
+
+# Divergences fall by orders of magnitude: on a square-root scale the step from 0 to 1 nat is as long
+# as that from 16 to 25.
+_KL = {"unit": "nat", "scale": "root", "cap": 30, "ticks": (0, 1, 3, 6, 10, 20, 30), "near": True}
+_RANK = {"scale": "log", "ticks": (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), "near": True}
+_SHARE = {"cap": 1, "ticks": (0, 0.25, 0.5, 0.75, 1)}
+
+COLOURINGS = {
+    "logit": Colouring("logit of the top guess", partial(_top, name="top_logit")),
+    "probability": Colouring("probability of the top guess", _probability, **_SHARE),
+    "rank": Colouring("rank of the final top guess", partial(_rank_from_1, of="final"), cap=100, **_RANK),
+    "kl_final": Colouring("KL(final ‖ depth)", partial(_divergence, of="final"), **_KL),
+    "kl_input": Colouring("KL(input ‖ depth)", partial(_divergence, of="input"), **_KL),
+    "input_rank": Colouring("rank of the input token", partial(_rank_from_1, of="input"), cap=1000, **_RANK),
+}
+"""Of the figures of nostalgebraist 2020 and of its extension notebook."""
+
+_UPDATES = Colouring("rank of the true next token", partial(_rank_from_1, of="target"), cap=1000, **_RANK)
+
+
+def decoded_by(lens: xr.Dataset) -> str:
+    """Which decoder and which norm made a lens, for a title."""
+    return f"{lens.attrs['decoder']} lens, {NORMS[lens.attrs['norm']]}"
+
+
+# One text -----------------------------------------------------------------------------------
+
+
+def draw_grid(
+    lens: xr.Dataset,
+    window: tuple[int, int],
+    colouring: str = "logit",
+    stride: int = 1,
+    half_depths: bool = False,
+    input_row: bool = True,
+) -> Figure:
     """The lens over one text: position by depth, the top guess in each cell.
 
-    Colour is the guess's logit, on a scale that spans depths 1 to L; a box marks the cells whose
-    guess is the final one. Below stand the input tokens, above the true next tokens, starred where
-    the model was right (nostalgebraist 2020).
+    Colour says what ``colouring`` names; a box marks the cells whose guess is the final one. Below
+    stand the input tokens, above the true next tokens, starred where the model was right
+    (nostalgebraist 2020). Ranks count from 1.
 
     Parameters
     ----------
-    lens : (depth, token, k), the tokens of one prompt or passage
-    window : first position drawn, and one past the last
+    lens : (depth, token, k), the tokens of one prompt or passage; attributes ``decoder`` and ``norm``
+    window : first position drawn, and one past the last; the model saw all of them
+    colouring : a key of `COLOURINGS`
+    stride : every how many whole depths a row is drawn; the last depth always has one
+    half_depths : whether each whole depth d has d + ½ above it, after attention and before the MLP of
+        the block that d enters
+    input_row : whether depth 0 is drawn, and with it the half-depth above
+
+    Raises
+    ------
+    ValueError
+        If the tokens are of more than one prompt, none lies in the window, there is no such
+        colouring, the stride is not a whole number above 0, or half-depths are wanted and missing.
+    """
+    if colouring not in COLOURINGS:
+        raise ValueError(f"colouring is one of {', '.join(COLOURINGS)}, not {colouring!r}")
+    lens = _in_window(lens, window)
+    final_ids = _top(lens, "top_id").isel({DEPTH: -1}).values
+    lens = lens.isel({DEPTH: _rows(lens[DEPTH].values, stride, half_depths, input_row)})
+    chosen, depths = COLOURINGS[colouring], lens[DEPTH].values
+    values = chosen.values(lens).transpose(DEPTH, TOKEN).values
+    # At depth 0 a token's likeness to itself may dwarf everything after it: it may go off the scale.
+    norm = chosen.norm(values[depths >= 1])
+    settled = _top(lens, "top_id").transpose(DEPTH, TOKEN).values == final_ids
+    strings = _top(lens, "top_str").transpose(DEPTH, TOKEN).values
+    labels = [f"{int(d)}" if d % 1 == 0 else f"{int(d)}½ attn" for d in depths]
+    figure, axes = _draw_cells(values, strings, settled, labels, chosen, norm)
+    _mute(label for label, d in zip(axes.get_yticklabels(), depths, strict=True) if d % 1)
+    axes.set_ylabel("depth (blocks applied)")
+    hits = final_ids == lens["target_id"].values
+    _label_tokens(axes, lens, hits, "true next token (★ the model's final guess was right)")
+    axes.set_title(f"prompt {lens[PROMPT].values[0]}\n{decoded_by(lens)}", parse_math=False)
+    return figure
+
+
+def draw_updates(updates: xr.Dataset, window: tuple[int, int]) -> Figure:
+    """What attention and MLP of every block add to one text, decoded by themselves.
+
+    A cell holds the top guess of one update; its colour is the rank of the true next token, grey
+    where there is none. A box marks a top guess that is the model's final one. Rows are in the order
+    in which the model adds them, from the bottom up.
+
+    Parameters
+    ----------
+    updates : (part, layer, token, k), part in "attn", "mlp"; the tokens of one prompt or passage
+    window : as in `draw_grid`
 
     Raises
     ------
     ValueError
         If the tokens are of more than one prompt, or none lies in the window.
     """
+    updates = _in_window(updates, window).sel({PART: list(PARTS)}).transpose(LAYER, PART, TOKEN, ...)
+    n_rows, n_tokens = updates.sizes[LAYER] * len(PARTS), updates.sizes[TOKEN]
+
+    def rows(values: xr.DataArray) -> np.ndarray:
+        return values.values.reshape(n_rows, n_tokens)
+
+    values = rows(_UPDATES.values(updates))
+    settled = rows(updates["rank_of_final"] == 0)
+    labels = [f"{layer} {part}" for layer in updates[LAYER].values for part in PARTS.values()]
+    strings = rows(_top(updates, "top_str"))
+    figure, axes = _draw_cells(values, strings, settled, labels, _UPDATES, _UPDATES.norm(values))
+    for row in range(len(PARTS), n_rows, len(PARTS)):
+        axes.axhline(row - 0.5, color="white", lw=2.5)
+    _mute(label for label in axes.get_yticklabels() if PARTS["attn"] in label.get_text())
+    axes.set_ylabel("layer and part")
+    _label_tokens(axes, updates, np.zeros(n_tokens, bool), "true next token")
+    title = f"prompt {updates[PROMPT].values[0]}: what each part adds, decoded by itself"
+    axes.set_title(f"{title}\n{decoded_by(updates)}", parse_math=False)
+    return figure
+
+
+def _in_window(lens: xr.Dataset, window: tuple[int, int]) -> xr.Dataset:
     prompts = sorted(set(lens[PROMPT].values))
     if len(prompts) != 1:
         raise ValueError(f"a grid shows one prompt, not {len(prompts)}")
     lens = lens.isel({TOKEN: slice(*window)})
     if not lens.sizes[TOKEN]:
         raise ValueError(f"prompt {prompts[0]!r} has no token in positions {window[0]} to {window[1] - 1}")
-    top = lens.isel({K: 0})
-    logit, ids = top["top_logit"].values, top["top_id"].values
-    n_depths, n_tokens = logit.shape
-    # Many depths make a tall figure: rows get as low as their text allows.
-    figure = new_figure(2.0 + 0.76 * n_tokens, 1.9 + (0.36 if n_depths <= 25 else 0.24) * n_depths)
-    axes = figure.subplots()
-    # At depth 0 a token's likeness to itself may dwarf everything after it: it may go off the scale.
-    low, high = logit[1:].min(), logit[1:].max()
-    image = axes.imshow(logit, aspect="auto", origin="lower", cmap=SEQUENTIAL, vmin=low, vmax=high)
-    beyond = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
-    extend = beyond[bool(logit[0].min() < low), bool(logit[0].max() > high)]
-    figure.colorbar(image, ax=axes, label="logit of the top guess", pad=0.01, aspect=30, extend=extend)
-    for (depth, token), text in np.ndenumerate(top["top_str"].values):
+    return lens
+
+
+def _rows(depths: np.ndarray, stride: int, half_depths: bool, input_row: bool) -> np.ndarray:
+    """Which depths are drawn."""
+    if stride < 1 or stride % 1:
+        raise ValueError(f"stride is a whole number of depths above 0, not {stride}")
+    shown = (depths % stride == 0) | (depths == depths[-1])
+    if not input_row:
+        shown &= depths > 0
+    if half_depths:
+        half = depths % 1 != 0
+        if not half.any():
+            raise ValueError("half-depths are wanted, but the lens has none")
+        shown |= half & np.isin(np.floor(depths), depths[shown])
+    return np.flatnonzero(shown)
+
+
+def _draw_cells(
+    values: np.ndarray,
+    strings: np.ndarray,
+    boxed: np.ndarray,
+    labels: Sequence[str],
+    colouring: Colouring,
+    norm: Normalize,
+) -> tuple[Figure, Axes]:
+    """Coloured cells (row, column) with a token in each, the first row at the bottom."""
+    n_rows, n_columns = values.shape
+    # Many rows make a tall figure: they get as low as their text allows. A cell's size in inches is
+    # what its text is cut to, hence no automatic layout; a few cells are wide enough for the title.
+    cell = np.array([max(CELL_WIDTH, 4.5 / n_columns), 0.36 if n_rows <= 26 else 0.24])
+    across, up = cell * (n_columns, n_rows)
+    width, height = LEFT + across + RIGHT, BELOW + up + ABOVE
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((LEFT / width, BELOW / height, across / width, up / height))
+    beside = (LEFT + across + 0.15) / width, BELOW / height, 0.18 / width, min(up, 8) / height
+
+    cmap = colormaps[f"{SEQUENTIAL}_r" if colouring.near else SEQUENTIAL].with_extremes(bad=NO_VALUE_COLOUR)
+    image = axes.imshow(values, aspect="auto", origin="lower", cmap=cmap, norm=norm)
+    _draw_bar(figure.add_axes(beside), image, colouring, values)
+    colours = image.to_rgba(np.ma.masked_invalid(values))
+    room = 72 * (cell[0] - 2 * BOX_INSET) - 3 * BOX_LINE
+    for row, column in np.ndindex(values.shape):
         axes.text(
-            token,
-            depth,
-            readable(str(text), 8),
+            column,
+            row,
+            fitted(str(strings[row, column]), room, CELL_FONT_SIZE),
             ha="center",
             va="center",
-            color="black" if image.norm(logit[depth, token]) > 0.45 else "white",
-            fontsize=8.5,
+            color=ink_on(colours[row, column]),
+            fontsize=CELL_FONT_SIZE,
             parse_math=False,
         )
-        if ids[depth, token] == ids[-1, token]:
-            _draw_box(axes, token, depth)
+        if boxed[row, column]:
+            _draw_box(axes, column, row, BOX_INSET / cell)
     axes.grid(False)
-    axes.set_title(f"prompt {prompts[0]}", parse_math=False)
-    axes.set_yticks(range(n_depths), lens[DEPTH].values)
-    axes.set_ylabel("depth (blocks applied)")
+    axes.set_yticks(range(n_rows), labels)
+    return figure, axes
+
+
+def _draw_bar(axes: Axes, image: ScalarMappable, colouring: Colouring, values: np.ndarray) -> None:
+    low, high = image.get_clim()
+    beyond = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
+    extend = beyond[bool((values < low).any()), bool((values > high).any())]
+    bar = axes.figure.colorbar(image, cax=axes, label=colouring.caption, extend=extend)
+    if colouring.ticks:
+        bar.set_ticks([t for t in colouring.ticks if t <= high], minor=False)
+        bar.ax.yaxis.set_major_formatter("{x:g}")
+        bar.minorticks_off()
+
+
+def _draw_box(axes: Axes, column: int, row: int, inset: np.ndarray) -> None:
+    casing = withStroke(linewidth=BOX_LINE + 1.4, foreground="white")  # seen on every colour of the map
+    corner, (width, height) = np.array([column, row]) - 0.5 + inset, 1 - 2 * inset
+    box = Rectangle(corner, width, height, fill=False, ec=BOX_COLOUR, lw=BOX_LINE, path_effects=[casing])
+    axes.add_patch(box)
+
+
+def _label_tokens(axes: Axes, lens: xr.Dataset, starred: np.ndarray, what_is_above: str) -> None:
     positions = lens[POSITION].values
     axes.set_xlabel(f"input token (positions {positions[0]} to {positions[-1]})")
     _label_columns(axes.xaxis, [readable(str(t)) for t in lens[TOKEN_STR].values], "right")
     above = axes.secondary_xaxis("top")
-    above.set_xlabel("true next token (★ the model's final guess was right)")
-    right = ids[-1] == lens["target_id"].values
-    nexts = zip(right, lens["target_str"].values, strict=True)
+    above.set_xlabel(what_is_above)
+    nexts = zip(starred, lens["target_str"].values, strict=True)
     _label_columns(above.xaxis, [("★ " if hit else "") + readable(str(t)) for hit, t in nexts], "left")
-    return figure
-
-
-def _draw_box(axes: Axes, token: int, depth: int) -> None:
-    casing = withStroke(linewidth=3.2, foreground="white")  # seen on every colour of the map
-    corner, size = (token - 0.46, depth - 0.43), (0.92, 0.86)
-    axes.add_patch(Rectangle(corner, *size, fill=False, ec=BOX_COLOUR, lw=1.8, path_effects=[casing]))
 
 
 def _label_columns(axis: Axis, labels: list[str], side: str) -> None:
@@ -89,49 +310,52 @@ def _label_columns(axis: Axis, labels: list[str], side: str) -> None:
         label.set(rotation=40, ha=side, rotation_mode="anchor", parse_math=False)
 
 
+def _mute(labels: Iterable[Text]) -> None:
+    for label in labels:
+        label.set(color=ASIDE_COLOUR, fontstyle="italic")
+
+
+# All texts ----------------------------------------------------------------------------------
+
+
 def draw_divergence(lens: xr.Dataset) -> Figure:
     """Mean KL(final ‖ depth), and the share of top guesses that are final already, by category.
 
     A category's mean is over its prompts, each the mean over its tokens; the band is two standard
-    errors over prompts, absent where there is one prompt only.
+    errors over prompts, absent where there is one prompt only. Lines go through the half-depths (after
+    attention, before the MLP) and have marks at the whole depths.
 
     Parameters
     ----------
-    lens : (depth, token, k), all prompts and passages
+    lens : (depth, token, k), all prompts and passages; attributes ``decoder`` and ``norm``
     """
-    guess = lens["top_id"].isel({K: 0})
-    settled = (guess == guess.isel({DEPTH: -1})).astype(float)
-    figure = new_figure(11, 4.6)
-    panels = figure.subplots(1, 2)
+    figure = new_figure(11, 4.8)
+    panels = figure.subplots(1, 2, sharex=True)
     # The last depth is the final distribution: at 0, which has no place on a log scale.
-    _draw_by_category(panels[0], lens["kl_final"].isel({DEPTH: slice(None, -1)}))
-    panels[0].set(ylabel="KL(final ‖ depth), nats, log scale")
+    _draw_by_category(panels[0], prompt_means(kl_to_final(lens)).iloc[:, :-1])
+    panels[0].set(ylabel="KL(final ‖ depth) [nat], log scale")
     panels[0].set_title("distance from the final distribution (0 at the end)")
-    above_zero = [y for line in panels[0].lines for y in line.get_ydata() if y > 0]
-    if above_zero:
-        panels[0].set_yscale("log", nonpositive="clip")
-        panels[0].set_ylim(min(above_zero) / 2, None)
-    _draw_by_category(panels[1], settled)
+    set_log_scale(panels[0])
+    _draw_by_category(panels[1], prompt_means(agreement(lens)))
     panels[1].set(ylabel="share of tokens", ylim=(-0.02, 1.02))
     panels[1].set_title("top guess is the final one already")
+    for axes in panels:
+        set_depth_ticks(axes, lens[DEPTH].values)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title="category (prompts)", frameon=False, loc="outside right upper")
-    figure.supxlabel("mean over prompts, band ± 2 standard errors over prompts", fontsize="small")
+    figure.suptitle(decoded_by(lens), fontsize="medium")
+    told = "mean over prompts, band ± 2 standard errors over prompts; between the marks: after attention"
+    figure.supxlabel(told, fontsize="small")
     return figure
 
 
-def _draw_by_category(axes: Axes, values: xr.DataArray) -> None:
-    """One line for each category of values (depth, token)."""
-    categories, depth = values[CATEGORY].values, values[DEPTH].values
-    for category, colour in category_colours(dict.fromkeys(categories)).items():
-        chosen = values.isel({TOKEN: np.flatnonzero(categories == category)})
-        by_prompt = chosen.groupby(PROMPT).mean(TOKEN)
-        n, mean = by_prompt.sizes[PROMPT], by_prompt.mean(PROMPT)
-        label = f"{category.replace('_', ' ')} ({n})"
-        axes.plot(depth, mean, color=colour, marker="o", ms=3.5, label=label)
-        if n > 1:
-            error = by_prompt.std(PROMPT, ddof=1) / np.sqrt(n)
-            low = np.maximum(mean - 2 * error, 0)
-            axes.fill_between(depth, low, mean + 2 * error, color=colour, alpha=0.18, lw=0)
-    axes.set_xlabel("depth (blocks applied)")
-    axes.set_xticks(depth[:: -(-len(depth) // 13)])
+def _draw_by_category(axes: Axes, means: pd.DataFrame) -> None:
+    """One line for each category of ``means``: rows (category, prompt), a column each depth."""
+    by_category = means.groupby(CATEGORY, sort=False)
+    mean, error, size = by_category.mean(), by_category.sem(), by_category.size()
+    for category, colour in category_colours(mean.index).items():
+        label = f"{category.replace('_', ' ')} ({size[category]})"
+        middle, half = mean.loc[category], 2 * error.loc[category]
+        low, high = (middle - half).clip(lower=0), middle + half
+        look = {"color": colour, "marker": "o", "markevery": marks(means.columns)}
+        draw_curve(axes, middle, low, high, label=label, **look)

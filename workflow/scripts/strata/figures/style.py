@@ -1,14 +1,17 @@
 """One look for every figure: palette, sizes, and token strings that can be read."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import cycle
 
 import matplotlib
+import numpy as np
 import seaborn as sns
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.textpath import text_to_path
 
 FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 
@@ -24,7 +27,13 @@ CATEGORY_COLOURS = {
 }
 SPARE_COLOURS = ("#000000", "#999999", "#F0E442")
 SITE_COLOURS = {"subject": "#0072B2", "final": "#D55E00"}
+DECODER_COLOURS = {"logit": "#000000", "extended": "#D55E00", "tuned": "#0072B2", "jacobian": "#009E73"}
+LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v")
 SEQUENTIAL = "viridis"
+ASIDE_COLOUR = "#777777"  # baselines, and labels of what stands beside
+NO_VALUE_COLOUR = "#BBBBBB"
 
 
 def use_style() -> None:
@@ -46,6 +55,37 @@ def category_colours(categories: Iterable[str]) -> dict[str, str]:
     return {c: CATEGORY_COLOURS.get(c) or next(spare) for c in categories}
 
 
+def line_looks(names: Iterable[str], own: Mapping[str, str] | None = None) -> dict[str, dict[str, str]]:
+    """Colour, line style and marker of each line, so that no two of 28 look alike even in grey.
+
+    Names in ``own`` have their colour there, and their look whichever others are drawn.
+    """
+    own, names = own or {}, list(names)
+    spare = cycle(colour for colour in LINE_COLOURS if colour not in own.values())
+    colours = {**own, **{name: next(spare) for name in names if name not in own}}
+    looks = zip(colours.items(), cycle(DASHES), cycle(MARKERS), strict=False)
+    each = {name: {"color": c, "linestyle": dash, "marker": mark} for (name, c), dash, mark in looks}
+    return {name: each[name] for name in names}
+
+
+def ink_on(colour: tuple[float, ...] | str) -> str:
+    """Black or white, whichever stands out more on a colour (relative luminance of WCAG 2.1)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return "black" if np.dot(linear, (0.2126, 0.7152, 0.0722)) > 0.179 else "white"
+
+
+def fitted(token: str, width: float, size: float) -> str:
+    """`readable`, cut to be no wider than ``width`` points where it is drawn at ``size`` points."""
+    longest = next((n for n in range(12, 1, -1) if _width(readable(token, n), size) <= width), 1)
+    return readable(token, longest)
+
+
+@lru_cache(maxsize=4096)
+def _width(text: str, size: float) -> float:
+    font = FontProperties(family=FONT, size=size)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]
+
+
 def readable(token: str, longest: int = 10) -> str:
     """A token as a vocabulary spells it, for a reader: space ``·``, newline ``↵``, tab ``→``.
 
@@ -53,18 +93,19 @@ def readable(token: str, longest: int = 10) -> str:
     unprintable characters, and those the figures' font lacks are escaped (``\\xe2``, ``\\u56fd``);
     what is longer than ``longest`` ends in ``…``. Draw it with ``parse_math=False``.
     """
-    text = "".join(_visible(c) for c in _plain_text(token))
+    text = "".join(_visible(c) for c in plain_text(token))
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _plain_text(token: str) -> str:
+def plain_text(token: str) -> str:
+    """A token as a vocabulary spells it, as the text that it stands for."""
     if "▁" in token or re.fullmatch("<0x[0-9A-F]{2}>", token):  # SentencePiece
         token = re.sub("^<0x(..)>$", lambda byte: chr(int(byte[1], 16)), token)
         return token.replace("▁", " ")
     if token.endswith("</w>"):  # plain BPE with marked ends of words
         return token.removesuffix("</w>") + " "
-    if all(c in _byte_alphabet() for c in token):
-        return bytes(_byte_alphabet()[c] for c in token).decode(errors="backslashreplace")
+    if all(c in byte_alphabet() for c in token):
+        return bytes(byte_alphabet()[c] for c in token).decode(errors="backslashreplace")
     return token
 
 
@@ -78,7 +119,7 @@ def _visible(character: str) -> str:
 
 
 @lru_cache
-def _byte_alphabet() -> dict[str, int]:
+def byte_alphabet() -> dict[str, int]:
     """GPT-2's character for each byte: itself where it prints, else one from U+0100 on."""
     printing = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)}
     others = [byte for byte in range(256) if byte not in printing]

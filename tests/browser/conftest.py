@@ -1,0 +1,55 @@
+"""A real browser, Debian's Chromium or Google's Chrome, that must be on the PATH."""
+
+import shutil
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("the browser tests need chromium or google-chrome on the PATH", pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """Open HTML from a file. At the end of the test nothing may have been said, thrown or asked for."""
+    contexts, noise = [], []
+
+    def open_page(html: str, **settings) -> Page:
+        file = tmp_path / f"page{len(contexts)}.html"
+        file.write_text(html, encoding="utf-8")
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(5000)
+        page.on("console", lambda message: noise.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: noise.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (noise.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on(
+            "request", lambda request: request.url == file.as_uri() or noise.append(f"request: {request.url}")
+        )
+        page.goto(file.as_uri())
+        page.locator("#page").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert noise == []

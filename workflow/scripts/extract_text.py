@@ -1,0 +1,30 @@
+"""Run the sampled text and keep its residual stream.
+
+Input: text.nc, the model. Output: text_activations.h5.
+"""
+
+import torch
+
+from strata import io
+from strata.architecture import find_parts
+from strata.capture import LAYOUT, by_token, capture, sizes
+from strata.job import job
+from strata.models import load_model
+from strata.text import documents_of
+
+with job(snakemake) as progress:
+    settings, dtype = snakemake.params.model, snakemake.params.dtype
+    parts = find_parts(
+        load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    )
+    text = io.open_dataset(snakemake.input.text)
+    shape = sizes(parts, text.sizes["token"])
+    layout = {name: LAYOUT[name] for name in ("resid", "attn_out")}
+    made_by = {"model": settings, "config": {"dtype": dtype}}
+    with io.ActivationFile(snakemake.output[0], shape, layout, dtype, **made_by) as file:
+        start = 0
+        for document in progress(documents_of(text), "documents"):
+            taken = by_token(capture(parts, torch.tensor([document], device=parts.model.device)))
+            file.write(start, {name: taken[name] for name in layout})
+            start += len(document)
+        file.label({name: text[name].values for name in ("token_id", "document", "position", "split")})

@@ -1,0 +1,86 @@
+"""Lenses that others have published, read as `DepthMaps`. Weights only: no code in a file is run."""
+
+import json
+import pickle
+from pathlib import Path
+
+import torch
+
+from strata.lens.decoders import DepthMaps
+
+
+class LensUnavailable(RuntimeError):
+    """A published lens cannot be used; the message is one line and says why."""
+
+
+def load_tuned(folder: str, n_layers: int, n_channels: int) -> DepthMaps:
+    """A tuned lens as the package tuned-lens saves it: ``config.json`` and ``params.pt``.
+
+    Entry i of its parameters is the translator of depth i, and is added to the state: the map is
+    the identity plus the translator's weight.
+
+    Raises
+    ------
+    LensUnavailable
+        If the files are missing or unreadable, or were made for a model of another shape.
+    """
+    path = Path(folder).expanduser()
+    try:
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LensUnavailable(f"tuned lens {folder}: no readable config.json: {error}") from error
+    _check(folder, "d_model", config.get("d_model"), n_channels)
+    _check(folder, "num_hidden_layers", config.get("num_hidden_layers"), n_layers)
+    state = _load(path / "params.pt")
+    try:
+        weight = torch.stack([state[f"{depth}.weight"].float() for depth in range(n_layers)])
+    except KeyError as error:
+        raise LensUnavailable(f"tuned lens {folder}: params.pt has no entry {error}") from error
+    none = torch.zeros(n_channels)
+    bias = torch.stack([state.get(f"{depth}.bias", none).float() for depth in range(n_layers)])
+    _check(folder, "shape of the translators", tuple(weight.shape), (n_layers, n_channels, n_channels))
+    maps = DepthMaps.identity(range(n_layers), n_channels, n_layers)
+    return DepthMaps(maps.depths, maps.weight + weight, bias, n_layers)
+
+
+def load_jacobian(file: str, n_layers: int, n_channels: int) -> DepthMaps:
+    """A Jacobian lens as the reference implementation saves it: one file, ``J`` by block.
+
+    Its entry l belongs to the output of block l, which is depth l + 1.
+
+    Raises
+    ------
+    LensUnavailable
+        As `load_tuned`.
+    """
+    state = _load(Path(file).expanduser())
+    if not isinstance(state, dict) or "J" not in state:
+        raise LensUnavailable(f"Jacobian lens {file}: no entry 'J' (a file of another kind?)")
+    matrices = {int(layer) + 1: matrix.float() for layer, matrix in sorted(state["J"].items())}
+    matrices = {depth: matrix for depth, matrix in matrices.items() if depth != n_layers}
+    beyond = [depth - 1 for depth in matrices if not 0 < depth < n_layers]
+    if beyond or not matrices:
+        raise LensUnavailable(
+            f"Jacobian lens {file}: blocks {beyond or 'none'}, the model has 0 to {n_layers - 1}"
+        )
+    for layer, matrix in state["J"].items():
+        _check(file, f"shape of J[{layer}]", tuple(matrix.shape), (n_channels, n_channels))
+    weight = torch.stack(list(matrices.values()))
+    maps = DepthMaps.identity(list(matrices), n_channels, n_layers)
+    return DepthMaps(maps.depths, weight, maps.bias, n_layers)
+
+
+LOADERS = {"tuned": load_tuned, "jacobian": load_jacobian}
+
+
+def _load(path: Path):
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise LensUnavailable(f"lens {path} cannot be read as weights: {reason}") from error
+
+
+def _check(source: str, what: str, found, expected) -> None:
+    if found != expected:
+        raise LensUnavailable(f"lens {source}: {what} is {found}, the model's is {expected}")

@@ -1,0 +1,116 @@
+"""The Jacobian lens: where, on average, a small change at a depth goes by the last depth.
+
+Gurnee et al. 2026: state h of depth d is decoded as the final norm and unembedding of J h, where
+J = E[∂h_L/∂h_d] over text. For one document and output channel a unit cotangent is put on that channel
+of the last depth at all valid positions at once; the gradient at a source position is then the sum over
+the positions from it on. Gradients are averaged over a document's valid source positions, and documents
+count equally. Early positions, which serve as attention sinks, are skipped; the last position has no
+next token in the document and is no valid position either.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from strata.architecture import Parts
+from strata.lens.decoders import DepthMaps
+from strata.lens.stream import stream_depths
+
+
+def usable(documents: Iterable[Sequence[int]], skip: int) -> list[Sequence[int]]:
+    """The documents that have a valid position: more than ``skip`` + 1 tokens."""
+    return [document for document in documents if len(document) > skip + 1]
+
+
+def fit(
+    parts: Parts,
+    documents: Sequence[Sequence[int]],
+    skip: int,
+    max_tokens: int = 1024,
+    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+) -> DepthMaps:
+    """Average Jacobians of every depth and half-depth but the last.
+
+    Parameters
+    ----------
+    documents : token ids
+    skip : positions at a document's beginning that are neither source nor target
+    max_tokens : tokens, padding included, that go through the model at once
+
+    Returns
+    -------
+    DepthMaps, without bias
+
+    Raises
+    ------
+    ValueError
+        If no document is longer than ``skip`` + 1 tokens.
+    """
+    chosen = sorted(usable(documents, skip), key=len)
+    if not chosen:
+        raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
+    batches = list(_batches(chosen, max_tokens))
+    n_channels = parts.token_embedding.embedding_dim
+    total = torch.zeros(2 * parts.n_layers, n_channels, n_channels)
+    rounds = progress(range(len(batches) * n_channels), "backward passes")
+    turn = iter(rounds)
+    for batch in batches:
+        stream, valid = _forward(parts, batch, skip)
+        # Each source position counts as one of its document's; each document as one.
+        share = (valid / valid.sum(1, keepdim=True)).to(stream[0])
+        sources, target = stream[:-1], stream[-1]
+        for channel, _ in zip(range(n_channels), turn, strict=False):
+            cotangent = torch.zeros_like(target)
+            cotangent[..., channel] = valid.to(target)
+            keep = channel < n_channels - 1
+            gradients = torch.autograd.grad(target, sources, cotangent, retain_graph=keep)
+            for depth, gradient in enumerate(gradients):
+                total[depth, channel] += torch.einsum("rt,rtc->c", share, gradient).float().cpu()
+    weight = total / len(chosen)
+    depths = stream_depths(parts.n_layers)[:-1]
+    return DepthMaps(depths, weight, torch.zeros(len(depths), n_channels), parts.n_layers)
+
+
+def _batches(documents: Sequence[Sequence[int]], max_tokens: int) -> Iterable[list[Sequence[int]]]:
+    """Documents, shortest first, in batches of bounded size once padded to the longest."""
+    batch: list[Sequence[int]] = []
+    for document in documents:
+        if batch and (len(batch) + 1) * len(document) > max_tokens:
+            yield batch
+            batch = []
+        batch.append(document)
+    yield batch
+
+
+def _forward(parts: Parts, documents: Sequence[Sequence[int]], skip: int) -> tuple[list[Tensor], Tensor]:
+    """The stream (row, position, channel) by depth and half-depth as one graph, and valid positions.
+
+    Padding stands on the right, where causal attention keeps it from every token.
+    """
+    width = max(map(len, documents))
+    device = parts.token_embedding.weight.device
+    ids = torch.tensor([[*d, *[0] * (width - len(d))] for d in documents], device=device)
+    lengths = torch.tensor([len(d) for d in documents])
+    positions = torch.arange(width)
+    valid = ((positions >= skip) & (positions < lengths[:, None] - 1)).to(device)
+
+    middle: list[Tensor] = []
+    handles = [
+        norm.register_forward_pre_hook(lambda module, args: middle.append(args[0])) for norm in parts.norm2s
+    ]
+    stream: list[Tensor] = []
+    try:
+        hidden = parts.embed(ids).requires_grad_()
+        middle.clear()
+        with torch.enable_grad():
+            for layer in range(parts.n_layers):
+                after = parts.run_block(layer, hidden, 0)
+                # Beside its attention an MLP reads the block's input: a change to what the
+                # attention adds passes by, and arrives as it is at the block's end.
+                stream += [hidden, after if parts.parallel else middle[layer]]
+                hidden = after
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [*stream, hidden], valid

@@ -1,0 +1,388 @@
+"""The lens: what every depth would say if it were decoded now (nostalgebraist 2020).
+
+Logits of all depths and tokens would not fit in memory, and passing over them again and again costs
+more than making them. So tokens are taken in tiles: one matrix product makes the logits of all
+depths of a tile in a buffer, and while they are warm they are reduced, a few tokens at a time, in
+few passes and with one exponential. Everything about a token, its reference distributions and the
+logits to be ranked included, is read from that one product: entries of two products differ in their
+last bits, which would rank a token above itself and make ties unequal.
+"""
+
+import logging
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor
+from torch.linalg import vecdot
+
+from strata.lens.decoders import DepthMaps, LogitDecoder
+from strata.lens.stream import stream_depths, with_half_depths
+from strata.names import (
+    CATEGORY,
+    CHANNEL,
+    DEPTH,
+    GUESS,
+    LAYER,
+    PART,
+    POSITION,
+    PROMPT,
+    TARGET_ID,
+    TOKEN,
+    TOKEN_ID,
+    TOKEN_STR,
+    K,
+)
+
+BLOCK = 64
+"""Vocabulary entries of one block in the search for the top k."""
+
+GROUP = 2**20
+"""Logits reduced together: few enough for a core's cache, enough to hide the calls' overhead."""
+
+COMPILE_FROM = 1e10
+"""Logits from which compiling the reduction pays: it takes 5 to 10 s and saves about 1 ns a logit."""
+
+
+def read_out(
+    states: Tensor,
+    decoder: LogitDecoder,
+    input_ids: Tensor,
+    target_ids: Tensor,
+    top_k: int,
+    n_stream: int | None = None,
+    max_bytes: int = 2**27,
+    compile_from: float = COMPILE_FROM,
+    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+) -> dict[str, Tensor]:
+    """Decode every depth of every token.
+
+    Parameters
+    ----------
+    states : (depth, token, channel)
+        The residual stream as the decoder's maps leave it; the first is the embedding, the last
+        (of the stream) enters the final norm.
+    input_ids, target_ids : (token)
+        The token itself and the true next token, -1 where there is none.
+    n_stream : int, optional
+        How many of the states, from the first, are the stream; what follows (what sub-blocks add,
+        say) is read against the same references. All, if not given.
+    max_bytes : int
+        Size of the buffer of logits, and so of a tile (at least one token with all its depths).
+    compile_from : float
+        Number of logits (depths x tokens x vocabulary) from which the reduction is compiled, if
+        there is a C++ compiler. 0: always.
+
+    Returns
+    -------
+    dict of tensors, logs in nats
+        (depth, token, k): ``top_id``, ``top_logit``, ``top_logprob``, of equal logits the smaller
+        id first. (depth, token): ``entropy``; ``kl_final`` = KL(final ‖ depth), ``kl_input`` =
+        KL(input ‖ depth), where final and input are the readouts of the last depth and of depth 0;
+        ``rank_of_final``, ``rank_of_input``, ``rank_of_target``: how many entries have a larger
+        logit than the final top-1, the input token, the true next token (0 is the top; -1 where
+        there is no target); ``logprob_final``, ``logprob_input``, ``logprob_target`` of the same
+        (NaN where there is no target). (depth, token, guess): ``rank_of_guess``, that of the top
+        guess of each depth of the stream.
+
+    Raises
+    ------
+    ValueError
+        If the number of tokens of the three inputs differs, or an id is not in the vocabulary.
+    """
+    n_depths, n_tokens, _ = states.shape
+    n_stream = n_depths if n_stream is None else n_stream
+    weight, bias = decoder.unembedding, decoder.bias
+    vocab = len(weight)
+    if not len(input_ids) == len(target_ids) == n_tokens:
+        raise ValueError(f"{n_tokens} tokens, {len(input_ids)} input ids, {len(target_ids)} target ids")
+    if n_tokens and (input_ids.min() < 0 or max(input_ids.max(), target_ids.max()) >= vocab):
+        raise ValueError(f"ids beyond the vocabulary of {vocab} entries")
+    compiled = n_depths * n_tokens * vocab >= compile_from and _can_compile()
+    reduce = torch.compile(_reduce, dynamic=False) if compiled else _reduce
+    logging.info("lens: %s reduction", "compiled" if compiled else "eager")
+
+    k = min(top_k, vocab)
+    out = {name: states.new_empty(n_depths, n_tokens, k, dtype=kind) for name, kind in _TOP.items()}
+    out |= {name: states.new_empty(n_depths, n_tokens, dtype=kind) for name, kind in _EACH.items()}
+    out["rank_of_guess"] = states.new_empty(n_depths, n_tokens, n_stream, dtype=torch.int32)
+
+    padded = -(-vocab // BLOCK) * BLOCK
+    tile = max(1, min(n_tokens, max_bytes // (4 * n_depths * padded)))
+    group = max(1, min(tile, GROUP // (n_depths * padded)))
+    tile -= tile % group
+    buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
+    for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
+        stop = min(start + tile, n_tokens)
+        rows = decoder.norm(states[:, start:stop]).transpose(0, 1).flatten(0, 1)
+        logits = buffer[: stop - start]
+        product = logits.flatten(0, 1)[:, :vocab]
+        torch.mm(rows, weight.T, out=product)
+        if bias is not None:
+            product += bias
+        for first in range(start, stop, group):
+            tokens = slice(first, min(first + group, stop))
+            z = logits[first - start : tokens.stop - start]
+            # An incomplete last group is not worth compiling for.
+            how = reduce if len(z) == group else _reduce
+            fields = _read_tokens(z, vocab, n_stream, input_ids[tokens], target_ids[tokens], k, how)
+            for name, value in fields.items():
+                out[name][:, tokens] = value.transpose(0, 1)
+    return out
+
+
+def _can_compile() -> bool:
+    """Whether torch.compile finds what it needs: a C++ compiler and Python's headers."""
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    return shutil.which("g++") is not None and header.exists()
+
+
+_TOP = {"top_id": torch.long, "top_logit": torch.float32, "top_logprob": torch.float32}
+_EACH = dict.fromkeys(["entropy", "kl_final", "kl_input"], torch.float32)
+_EACH |= {f"rank_of_{what}": torch.int32 for what in ("final", "input", "target")}
+_EACH |= {f"logprob_{what}": torch.float32 for what in ("final", "input", "target")}
+
+
+def _read_tokens(
+    padded: Tensor,
+    vocab: int,
+    n_stream: int,
+    input_ids: Tensor,
+    target_ids: Tensor,
+    k: int,
+    reduce: Callable,
+) -> dict[str, Tensor]:
+    """All readouts (token, depth[, k]) of logits (token, depth, vocab padded with -inf)."""
+    logits = padded[..., :vocab]
+    top, top_id = _top(padded, k)
+    final = n_stream - 1
+    ids = torch.stack([top_id[:, final, 0], input_ids, target_ids.clamp(min=0)], -1)
+    own = logits.gather(-1, ids[:, None].expand(-1, logits.shape[1], -1))
+    guesses = logits.gather(-1, top_id[:, None, :n_stream, 0].expand(-1, logits.shape[1], -1))
+    references = logits[:, [final, 0]].softmax(-1)
+    maximum = top[..., 0]
+    total, weighted, cross, above = reduce(logits, maximum, references, own)
+
+    log_total = total.log()
+    lse = maximum + log_total
+    own_logp = own - lse[..., None]
+    # Σ p_ref (z_ref − z) and the two log-sum-exps, all about each row's maximum; 0 where z is z_ref.
+    kl_final, kl_input = (
+        (cross[:, ref, i, None] - cross[..., i] + log_total - log_total[:, ref, None]).clamp(min=0)
+        for i, ref in enumerate((final, 0))
+    )
+    missing = (target_ids < 0)[:, None]
+    return {
+        "top_id": top_id,
+        "top_logit": top,
+        "top_logprob": top - lse[..., None],
+        "entropy": log_total - weighted / total,
+        "kl_final": kl_final,
+        "kl_input": kl_input,
+        "rank_of_final": above[..., 0],
+        "rank_of_input": above[..., 1],
+        "rank_of_target": above[..., 2].masked_fill(missing, -1),
+        "rank_of_guess": _count_above(logits, guesses),
+        "logprob_final": own_logp[..., 0],
+        "logprob_input": own_logp[..., 1],
+        "logprob_target": own_logp[..., 2].masked_fill(missing, torch.nan),
+    }
+
+
+def _top(padded: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest (values, ids) along the last axis, of equal ones the smaller id first.
+
+    They lie in the k blocks with the largest maxima; only those are searched.
+    """
+    blocks = padded.unflatten(-1, (-1, BLOCK)).amax(-1)
+    chosen = blocks.topk(min(k, blocks.shape[-1]), sorted=False).indices
+    ids = (chosen[..., None] * BLOCK + torch.arange(BLOCK, device=padded.device)).flatten(-2)
+    value, at = padded.gather(-1, ids).topk(k)
+    ids, order = ids.gather(-1, at).sort(-1)
+    value, at = value.gather(-1, order).sort(dim=-1, descending=True, stable=True)
+    return value, ids.gather(-1, at)
+
+
+def _reduce(z: Tensor, maximum: Tensor, references: Tensor, own: Tensor) -> tuple[Tensor, ...]:
+    """Reduce logits ``z`` (token, depth, vocab), ``maximum`` (token, depth), over the vocabulary.
+
+    ``references`` (token, 2, vocab) are probabilities, ``own`` (token, depth, 3) logits to rank.
+    Returns Σ exp(z'), Σ exp(z') z' (token, depth), Σ p z' (token, depth, 2) with z' = z − maximum,
+    and the number of logits above each of ``own`` (token, depth, 3).
+    """
+    shifted = z - maximum[..., None]
+    e = shifted.exp()
+    cross = shifted @ references.mT
+    return e.sum(-1), vecdot(e, shifted), cross, _count_above(z, own)
+
+
+def _count_above(z: Tensor, own: Tensor) -> Tensor:
+    """How many of ``z`` (token, depth, vocab) are above each of ``own`` (token, depth, n)."""
+    # Counted in floating point (exact to 2**24), which is four times faster than in booleans.
+    larger = partial(torch.gt, z, out=torch.empty_like(z))
+    return torch.stack([larger(own[..., i, None]).sum(-1) for i in range(own.shape[-1])], -1)
+
+
+def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:
+    """The true next token of every token: the text's own, at a prompt's end its target, else -1."""
+    ids, names = activations[TOKEN_ID].values, activations[PROMPT].values
+    following = np.append(ids[1:], -1)
+    last = np.append(names[1:] != names[:-1], True)
+    target = prompts.set_index("id")["target_id"]
+    following[last] = target.loc[names[last]]
+    return following
+
+
+def as_datasets(
+    fields: dict[str, Tensor],
+    activations: xr.Dataset,
+    target_ids: np.ndarray,
+    vocabulary: np.ndarray,
+    prompts: pd.DataFrame,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Label what `read_out` returns of the stream with its half-depths and, behind it, of updates.
+
+    Parameters
+    ----------
+    fields : as `read_out` returns them; behind the 2L + 1 states of the stream, what the attention
+        of every layer adds, then what the MLP of every layer adds
+
+    Returns
+    -------
+    stream : dims (depth, token[, k or guess]); depths are 0, ½, 1, ..., L
+    updates : dims (part, layer, token[, k]), part ``attn`` or ``mlp``
+
+    Both carry the tokens' coordinates. Token strings are the vocabulary's byte-level form;
+    ``target_str`` is empty where none is. What is measured in nats or bits says so in its attribute
+    ``units``; ``bits_target`` is the surprise at the true next token.
+    """
+    n_layers = (len(fields["entropy"]) - 1) // 4
+    n_stream = 2 * n_layers + 1
+    depths = stream_depths(n_layers)
+    category = prompts.set_index("id")["category"]
+    of_tokens = {
+        **{name: activations[name].variable for name in (PROMPT, POSITION, TOKEN_ID, TOKEN_STR)},
+        TARGET_ID: (TOKEN, target_ids),
+        "target_str": (TOKEN, np.where(target_ids < 0, "", vocabulary[target_ids])),
+        CATEGORY: (TOKEN, category.loc[activations[PROMPT].values].to_numpy(dtype=object)),
+    }
+    arrays = {name: values.cpu().numpy() for name, values in fields.items()}
+    arrays["bits_target"] = -arrays["logprob_target"] / np.float32(np.log(2))
+    arrays["top_str"] = vocabulary[arrays["top_id"]]
+
+    def labelled(
+        first: tuple[str, ...], rows: slice, shape: tuple[int, ...], names, coordinates
+    ) -> xr.Dataset:
+        variables = {}
+        for name in names:
+            values = arrays[name][rows]
+            last = (GUESS,) if name == "rank_of_guess" else (K,)
+            dims = (*first, TOKEN, *last[: values.ndim - 2])
+            variables[name] = (dims, values.reshape(*shape, *values.shape[1:]), _units(name))
+        return xr.Dataset(variables, coords=coordinates | of_tokens)
+
+    stream = labelled((DEPTH,), slice(n_stream), (n_stream,), arrays, {DEPTH: depths, GUESS: depths})
+    names = [name for name in arrays if name != "rank_of_guess"]
+    parts = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
+    updates = labelled((PART, LAYER), slice(n_stream, None), (2, n_layers), names, parts)
+    return stream, updates
+
+
+def _units(name: str) -> dict[str, str]:
+    if name.startswith("bits_"):
+        return {"units": "bit"}
+    nats = name == "entropy" or name.startswith(("kl_", "logprob_", "top_logprob"))
+    return {"units": "nat"} if nats else {}
+
+
+Carry = Callable[[Tensor, Tensor, list[int]], tuple[Tensor, Tensor]]
+"""What a decoder does before the norm: of some prompts it is given the stream (depth, token, channel),
+what attention and then what MLPs add (2 layer, token, channel), and the prompts' lengths."""
+
+
+def carry_by(*maps: DepthMaps, n_layers: int) -> Carry:
+    """Carry states by the maps of their depths, if any; an update takes that of its block's end."""
+    ends = np.tile(np.arange(1, n_layers + 1), 2).astype(float)
+
+    def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
+        for each in maps:
+            stream, updates = each(stream, stream_depths(n_layers)), each(updates, ends)
+        return stream, updates
+
+    return carry
+
+
+def read_activations(
+    activations: xr.Dataset,
+    decoder: LogitDecoder,
+    carry: Carry,
+    target_ids: np.ndarray,
+    top_k: int,
+    max_bytes: int = 2**28,
+    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+) -> dict[str, Tensor]:
+    """Decode the stream and what sub-blocks add of all prompts, a piece of them at a time.
+
+    Parameters
+    ----------
+    activations : ``resid`` (depth, token, channel), ``attn_out``, ``mlp_out`` (layer, token, channel)
+    target_ids : (token), see `next_tokens`
+    max_bytes : size of the states of a piece
+
+    Returns
+    -------
+    As `read_out`: behind the 2L + 1 states of the stream, those of attention, then of MLPs.
+    """
+    n_layers, n_channels = activations.sizes[LAYER], activations.sizes[CHANNEL]
+    vocab, n_tokens = len(decoder.unembedding), activations.sizes[TOKEN]
+    max_tokens = max(1, max_bytes // (4 * (4 * n_layers + 1) * n_channels))
+    compile_from = 0 if (4 * n_layers + 1) * n_tokens * vocab >= COMPILE_FROM else np.inf
+    parts = []
+    for tokens, lengths in progress(pieces(activations[PROMPT].values, max_tokens), "pieces"):
+        piece = activations.isel({TOKEN: tokens})
+        resid, attn_out, mlp_out = (
+            torch.from_numpy(piece[name].values).float() for name in ("resid", "attn_out", "mlp_out")
+        )
+        stream, updates = carry(with_half_depths(resid, attn_out), torch.cat([attn_out, mlp_out]), lengths)
+        parts.append(
+            read_out(
+                torch.cat([stream, updates]),
+                decoder,
+                torch.from_numpy(piece[TOKEN_ID].values),
+                torch.from_numpy(target_ids[tokens]),
+                top_k,
+                n_stream=len(stream),
+                compile_from=compile_from,
+            )
+        )
+    return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
+
+
+def pieces(prompts: np.ndarray, max_tokens: int) -> list[tuple[slice, list[int]]]:
+    """Cut the tokens of prompts in a row into pieces of whole prompts.
+
+    Parameters
+    ----------
+    prompts : (token), the prompt that each token belongs to
+    max_tokens : of a piece, unless one prompt alone has more
+
+    Returns
+    -------
+    list of pairs: the tokens of a piece, and the length of each of its prompts
+    """
+    starts = np.flatnonzero(np.append(True, prompts[1:] != prompts[:-1]))
+    lengths = np.diff(np.append(starts, len(prompts))).tolist()
+    found: list[tuple[slice, list[int]]] = []
+    begin, inside = 0, []
+    for length in lengths:
+        if inside and sum(inside) + length > max_tokens:
+            found.append((slice(begin, begin + sum(inside)), inside))
+            begin, inside = begin + sum(inside), []
+        inside.append(length)
+    return [*found, (slice(begin, begin + sum(inside)), inside)]

@@ -1,0 +1,33 @@
+"""The residual stream with its half-depths: what the decoders are given to decode.
+
+Depth d is the state entering block d; half-depth d + ½ the state after that block's attention and
+before its MLP. In a block whose MLP runs beside its attention no such state is computed; the sum is
+what the stream would hold had only the attention been added.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def stream_depths(n_layers: int) -> np.ndarray:
+    """Depths and half-depths of a model: 0, ½, 1, ..., L."""
+    return np.arange(2 * n_layers + 1) / 2
+
+
+def with_half_depths(resid: Tensor, attn_out: Tensor) -> Tensor:
+    """The stream at every depth and half-depth.
+
+    Parameters
+    ----------
+    resid : (depth, token, channel)
+    attn_out : (layer, token, channel)
+
+    Returns
+    -------
+    Tensor (2 layer + 1, token, channel), in the order of `stream_depths`
+    """
+    stream = resid.new_empty(2 * len(resid) - 1, *resid.shape[1:])
+    stream[::2] = resid
+    torch.add(resid[:-1], attn_out, out=stream[1::2])
+    return stream

@@ -1,0 +1,51 @@
+"""Passes over the residual stream of the sampled text, a bounded number of tokens at a time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from strata.lens.stream import stream_depths, with_half_depths
+from strata.names import LAYER, SPLIT, TOKEN
+from strata.text import next_in_document
+
+
+class TextStream:
+    """The stream of some text with its half-depths, float32.
+
+    Parameters
+    ----------
+    activations : ``resid`` (depth, token, channel), ``attn_out`` (layer, token, channel), with
+        ``token_id``, ``document`` and ``split`` (token)
+    n_tokens : of a batch
+    device : where the batches are to lie
+    """
+
+    def __init__(self, activations: xr.Dataset, n_tokens: int, device: str = "cpu"):
+        self.depths = stream_depths(activations.sizes[LAYER])
+        self._activations = activations
+        self._n_tokens = n_tokens
+        self._device = device
+        self._targets = next_in_document(activations)
+
+    def batches(self, split: str) -> Iterator[Tensor]:
+        """Streams (depth, token, channel) of one split's tokens."""
+        for stream, _ in self.batches_with_targets(split):
+            yield stream
+
+    def batches_with_targets(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same, with the true next tokens (token), -1 at a document's end."""
+        # A split's tokens adjoin: reading them in slices is one read of each depth.
+        inside = np.flatnonzero(self._activations[SPLIT].values == split)
+        first, end = inside[0], inside[-1] + 1
+        for start in range(first, end, self._n_tokens):
+            tokens = slice(start, min(start + self._n_tokens, end))
+            piece = self._activations.isel({TOKEN: tokens})
+            resid, attn_out = (
+                torch.from_numpy(piece[name].values).to(self._device).float()
+                for name in ("resid", "attn_out")
+            )
+            targets = torch.from_numpy(self._targets[tokens]).to(self._device)
+            yield with_half_depths(resid, attn_out), targets

@@ -1,0 +1,222 @@
+"""The tuned lens: an affine map for each depth, trained to say what the model will say.
+
+Belrose et al. 2023 (https://arxiv.org/abs/2303.08112): state h of depth d is decoded as the final norm
+and unembedding of A h + b, with A and b of that depth trained to the least KL(final ‖ decoded).
+
+The maps begin at the least-squares map from h to the last depth's state (a shortcut in the manner of
+Din et al. 2023) and are trained on whitened states, which spares most of the steps. Validation text
+decides for each depth between what was trained, the least-squares map, and no map at all, so that the
+tuned lens is no worse than the logit lens.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from torch.linalg import vecdot
+
+from strata.lens.decoders import DepthMaps, LogitDecoder
+from strata.names import DEPTH
+
+Batches = Callable[[], Iterator[Tensor]]
+"""Makes a pass over some text: the stream (depth, token, channel) of some tokens at a time."""
+
+
+class KLFromFinal(torch.autograd.Function):
+    """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing.
+
+    The gradient of KL in the decoded logits is q - p. It is multiplied by the unembedding at once, so
+    that nothing of the vocabulary's size outlives the call.
+    """
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, unembedding: Tensor, bias: Tensor | None, final: Tensor) -> Tensor:
+        """``rows`` (token, channel), ``final`` probabilities (token, vocab) -> (token)."""
+        z = rows @ unembedding.T
+        if bias is not None:
+            z += bias
+        cross = vecdot(final, z)
+        top = z.amax(-1, keepdim=True)
+        z.sub_(top).exp_()
+        total = z.sum(-1, keepdim=True)
+        z.div_(total).sub_(final)
+        ctx.save_for_backward(z @ unembedding)
+        negative_entropy = torch.special.entr(final).sum(-1).neg_()
+        return negative_entropy - cross + (top + total.log())[:, 0]
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * gradient[:, None], None, None, None
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Moments of the states of every depth but the last, and of what they are to lead to.
+
+    ``mean`` (depth - 1, channel); ``root`` (depth - 1, channel, channel), lower triangular, with
+    root rootᵀ the covariance plus a small ridge; ``target_mean`` (channel); ``target_spread``, root
+    mean square standard deviation of the last depth's channels; ``shared`` (depth - 1, channel out,
+    channel), the last depth's covariance with the state.
+    """
+
+    mean: Tensor
+    root: Tensor
+    target_mean: Tensor
+    target_spread: float
+    shared: Tensor
+
+    @classmethod
+    def of(cls, batches: Iterable[Tensor], ridge: float = 1e-4) -> "Whitening":
+        """From streams (depth, token, channel); ``ridge`` is a share of the channels' mean variance."""
+        count, total, square, cross = 0, 0, 0, 0
+        for stream in batches:
+            states = stream.double()
+            count += states.shape[1]
+            total = total + states.sum(1)
+            square = square + states.mT @ states
+            cross = cross + states[-1].T @ states[:-1]
+        mean = total / count
+        covariance = square / count - mean[..., None] * mean[:, None]
+        variance = covariance.diagonal(dim1=-2, dim2=-1)
+        spread = variance[-1].mean().sqrt().item()
+        variance += ridge * variance.mean(-1, keepdim=True).clamp(min=1e-12)
+        shared = cross / count - mean[-1, :, None] * mean[:-1, None]
+        return cls(mean[:-1], torch.linalg.cholesky(covariance[:-1]), mean[-1], spread, shared)
+
+    def least_squares(self) -> Tensor:
+        """The map (depth - 1, channel out, channel) from whitened states to the last depth, centred."""
+        return torch.linalg.solve_triangular(self.root, self.shared.mT, upper=False).mT
+
+    def whiten(self, stream: Tensor) -> Tensor:
+        """Whitened states (depth - 1, token, channel) of a stream (depth, token, channel)."""
+        centred = stream[:-1] - self.mean[:, None].to(stream)
+        return torch.linalg.solve_triangular(self.root.mT.to(stream), centred, upper=True, left=False)
+
+    def unwhiten(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps of whitened states as maps of states."""
+        weight = torch.linalg.solve_triangular(self.root, weight.double(), upper=False, left=False)
+        bias = bias.double() - (weight @ self.mean[..., None])[..., 0]
+        return weight.float(), bias.float()
+
+
+def fit(
+    train: Batches,
+    validation: Batches,
+    decoder: LogitDecoder,
+    depths: np.ndarray,
+    steps: int,
+    learning_rate: float,
+    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+) -> DepthMaps:
+    """Fit a map for every depth but the last.
+
+    Parameters
+    ----------
+    train, validation : see `Batches`; a step is one batch, and passes are repeated as needed
+    depths : (depth), the last one where the maps lead
+    steps : of Adam, its step size falling linearly to nothing
+    learning_rate : of Adam, as a share of the spread of the last depth's channels
+
+    Returns
+    -------
+    DepthMaps, for each depth the best on validation text of trained, least-squares and no map
+    """
+    n_layers = int(depths[-1])
+    whitening = Whitening.of(train())
+    start, goal = whitening.least_squares().float(), whitening.target_mean.float()
+    # Parameters of their own for each depth: a gradient touches only one.
+    weights = [weight.clone().requires_grad_() for weight in start]
+    biases = [goal.clone().requires_grad_() for _ in start]
+    step_size = learning_rate * whitening.target_spread
+    optimiser = torch.optim.Adam([*weights, *biases], lr=step_size, betas=(0.9, 0.98))
+    fall = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    for _, stream in zip(progress(range(steps), "steps"), _endless(train), strict=False):
+        final = decoder.logits(stream[-1]).softmax(-1)
+        for states, weight, bias in zip(whitening.whiten(stream), weights, biases, strict=True):
+            rows = decoder.norm(states @ weight.T + bias)
+            KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final).mean().backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=False)
+        fall.step()
+
+    def maps(weights: Iterable[Tensor], biases: Iterable[Tensor]) -> DepthMaps:
+        whitened = (torch.stack([p.detach() for p in ps]) for ps in (weights, biases))
+        return DepthMaps(depths[:-1], *whitening.unwhiten(*whitened), n_layers)
+
+    identity = DepthMaps.identity(depths[:-1], len(goal), n_layers)
+    return _best([identity, maps(start, [goal] * len(start)), maps(weights, biases)], validation, decoder)
+
+
+def _best(candidates: list[DepthMaps], validation: Batches, decoder: LogitDecoder) -> DepthMaps:
+    """Of each depth the map with the least KL on validation text, the earlier of equals."""
+    chosen = _total_kl(validation(), candidates, decoder).argmin(0).tolist()
+    weight = torch.stack([candidates[c].weight[depth].cpu() for depth, c in enumerate(chosen)])
+    bias = torch.stack([candidates[c].bias[depth].cpu() for depth, c in enumerate(chosen)])
+    return DepthMaps(candidates[0].depths, weight, bias, candidates[0].n_layers)
+
+
+@torch.no_grad()
+def held_out(
+    batches: Iterable[tuple[Tensor, Tensor]], maps: DepthMaps, decoder: LogitDecoder, depths: np.ndarray
+) -> xr.Dataset:
+    """How well maps do on text they have not seen.
+
+    Parameters
+    ----------
+    batches : pairs of the stream (depth, token, channel) and the true next tokens (token), -1 for none
+
+    Returns
+    -------
+    xr.Dataset by depth
+        ``kl`` = KL(final ‖ depth), nats, and ``bits`` of the true next token, means over tokens;
+        ``kl_logit`` and ``bits_logit`` the same without the maps.
+    """
+    names = ("kl", "kl_logit", "bits", "bits_logit")
+    sums = {name: torch.zeros(len(depths), dtype=torch.double) for name in names}
+    n_tokens = n_targets = 0
+    for stream, targets in batches:
+        known = targets >= 0
+        n_tokens += len(targets)
+        n_targets += int(known.sum())
+        final = decoder.logits(stream[-1]).softmax(-1)
+        for suffix, carried in (("", maps(stream, depths)), ("_logit", stream)):
+            for i, states in enumerate(carried):
+                rows = decoder.norm(states)
+                kl = KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final)
+                logp = decoder.logits(states[known]).log_softmax(-1).gather(-1, targets[known, None])
+                sums["kl" + suffix][i] += kl.double().sum().cpu()
+                sums["bits" + suffix][i] -= logp.double().sum().cpu() / math.log(2)
+    means = {name: sums[name] / (n_tokens if name.startswith("kl") else n_targets) for name in names}
+    return xr.Dataset(
+        {
+            name: (DEPTH, mean.numpy(), {"units": "nat" if name.startswith("kl") else "bit"})
+            for name, mean in means.items()
+        },
+        coords={DEPTH: depths},
+        attrs={"n_tokens": n_tokens, "n_targets": n_targets},
+    )
+
+
+@torch.no_grad()
+def _total_kl(batches: Iterable[Tensor], candidates: list[DepthMaps], decoder: LogitDecoder) -> Tensor:
+    """KL(final ‖ depth), summed over tokens, (candidate, depth but the last)."""
+    depths = np.append(candidates[0].depths, candidates[0].n_layers)
+    total = torch.zeros(len(candidates), len(depths) - 1, dtype=torch.double)
+    for stream in batches:
+        final = decoder.logits(stream[-1]).softmax(-1)
+        for of_maps, maps in zip(total, candidates, strict=True):
+            for depth, states in enumerate(maps(stream, depths)[:-1]):
+                rows = decoder.norm(states)
+                kl = KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final)
+                of_maps[depth] += kl.double().sum().cpu()
+    return total
+
+
+def _endless(batches: Batches) -> Iterator[Tensor]:
+    while True:
+        yield from batches()
