@@ -8,10 +8,14 @@ def mean(values):
     return sum(values) / len(values) if values else math.nan
 
 
-def restored(p, corrupted, clean, min_gap):
-    """Ratio of (weighted) sample means: ``p`` and ``corrupted`` are lists over samples."""
+def restored(p, corrupted, clean, min_gap, rule=None):
+    """Ratio of (weighted) sample means: ``p`` and ``corrupted`` are lists over samples.
+
+    ``rule`` (corrupted, clean) are the values that decide on exclusion, where they are others.
+    """
     p_mean, corrupted_mean = sum(p) / len(p), sum(corrupted) / len(corrupted)
-    if clean - corrupted_mean < min_gap * clean:
+    deciding, whole = rule or (corrupted, clean)
+    if not whole - sum(deciding) / len(deciding) >= min_gap * whole:
         return math.nan
     return (p_mean - corrupted_mean) / (clean - corrupted_mean)
 
@@ -30,20 +34,37 @@ def crossing(subject, final, margin):
     return math.nan
 
 
-def curves(trace, prompt, noise, samples, min_gap):
-    """[site][depth] of one prompt, from the given (possibly repeated) samples."""
-    p = trace.p_target.transpose("prompt", "noise", "sample", "depth", "position").values
-    corrupted = trace.p_corrupted.transpose("prompt", "noise", "sample").values.tolist()
-    clean = float(trace.p_clean[prompt])
+VARIABLES = {  # clean, corrupted
+    "p_target": ("p_clean", "p_corrupted"),
+    "logit_difference": ("logit_difference_clean", "logit_difference_corrupted"),
+    "kl_clean": (None, "kl_clean_corrupted"),
+    "p_set": ("p_set_clean", "p_set_corrupted"),
+}
+
+
+def curve(trace, prompt, noise, samples, min_gap, position, measure="p_target"):
+    """[depth or layer] of one prompt at one position, from the given (possibly repeated) samples."""
+    values = trace[measure].transpose("prompt", "noise", "sample", ..., "position").values
+    clean_name, corrupted_name = VARIABLES[measure]
+
+    def noised_and_clean(clean_name, corrupted_name):
+        every = trace[corrupted_name].transpose("prompt", "noise", "sample").values.tolist()
+        clean = 0.0 if clean_name is None else float(trace[clean_name][prompt])
+        return [every[prompt][noise][s] for s in samples], clean
+
+    noised, clean = noised_and_clean(clean_name, corrupted_name)
+    rule = noised_and_clean(*VARIABLES["p_target"]) if clean_name is None else None
     result = []
-    for position in (int(trace.subject_position[prompt]), int(trace.n_tokens[prompt]) - 1):
-        curve = []
-        for depth in range(p.shape[3]):
-            lifted = [float(p[prompt, noise, s, depth, position]) for s in samples]
-            noised = [corrupted[prompt][noise][s] for s in samples]
-            curve.append(restored(lifted, noised, clean, min_gap))
-        result.append(curve)
+    for depth in range(values.shape[3]):
+        lifted = [float(values[prompt, noise, s, depth, position]) for s in samples]
+        result.append(restored(lifted, noised, clean, min_gap, rule))
     return result
+
+
+def curves(trace, prompt, noise, samples, min_gap, measure="p_target"):
+    """[site][depth or layer] of one prompt: subject, then final token."""
+    positions = (int(trace.subject_position[prompt]), int(trace.n_tokens[prompt]) - 1)
+    return [curve(trace, prompt, noise, samples, min_gap, at, measure) for at in positions]
 
 
 def averages(trace, noise, draws, min_gap, margin):
@@ -52,3 +73,21 @@ def averages(trace, noise, draws, min_gap, margin):
     depths = range(trace.sizes["depth"])
     average = [[mean([one[site][d] for one in each]) for d in depths] for site in (0, 1)]
     return average, mean([crossing(subject, final, margin) for subject, final in each])
+
+
+def mean_curve(trace, noise, draws, min_gap, position, measure="p_target"):
+    """Mean over ``draws``, pairs (prompt, samples), at ``position(prompt)``."""
+    each = [curve(trace, p, noise, samples, min_gap, position(p), measure) for p, samples in draws]
+    return [mean([one[d] for one in each]) for d in range(len(each[0]))]
+
+
+def share(state, severed, noise, draws, min_gap):
+    """effect(severed) / effect(state) by depth at the subject, means over the same draws."""
+
+    def subject(prompt):
+        return int(state.subject_position[prompt])
+
+    # Severed or not, 0 is the corrupted run and 1 the clean one of the state's trace.
+    severed = severed.assign(p_clean=state.p_clean, p_corrupted=state.p_corrupted)
+    part, whole = (mean_curve(trace, noise, draws, min_gap, subject) for trace in (severed, state))
+    return [a / b for a, b in zip(part, whole, strict=True)]

@@ -1,93 +1,203 @@
-"""Causal tracing by its definition: one whole forward pass for every depth, position and sample."""
+"""Causal tracing by its definition: one whole forward pass for every site and sample.
+
+Every run is a list of edits: a module, whether its input or its output is edited, and a function of
+the hidden states (1, position, channel) that changes them.
+"""
+
+from contextlib import ExitStack, contextmanager
 
 import torch
 
+MEASURES = ("logp_target", "logit_difference", "kl_clean", "logp_set")
 
-def trace_states(model, embedding, blocks, input_ids, subject_positions, target_id, noise):
-    """Log p of the target, (sample, depth, position) with every position, and (sample) corrupted.
 
-    ``embedding`` and ``blocks`` are the model's modules, found by the caller.
+def trace(parts, prompt, what, width=1, convention="code"):
+    """Measures of all runs of a prompt: restored (measure, row, site, position), corrupted, clean.
+
+    Every position is restored, those before the subject too. ``prompt`` is a
+    `strata.trace.corruption.Prompt`; of ``parts`` only the modules are used.
     """
-    ids = torch.tensor([list(input_ids)])
-    clean = {}
+    n_layers, length = len(parts.blocks), len(prompt.input_ids)
+    clean_logits, clean = run(parts, prompt.input_ids, [])
 
-    def keep(depth):
-        def hook(module, args, kwargs):
-            clean[depth] = (args[0] if args else kwargs["hidden_states"]).clone()
+    def measures(logits):
+        return measured(logits, clean_logits, prompt.target_id, prompt.completions)
 
-        return hook
-
-    handles = [b.register_forward_pre_hook(keep(d), with_kwargs=True) for d, b in enumerate(blocks)]
-    clean_logp = _logp(model, ids, target_id)
-    _remove(handles)
-
-    n_samples, length = len(noise), len(input_ids)
-    restored = torch.full((n_samples, len(blocks), length), torch.nan)
-    corrupted = torch.full((n_samples,), torch.nan)
-    for sample in range(n_samples):
-
-        def noised(module, args, output, sample=sample):
-            output = output.clone()
-            for i, position in enumerate(subject_positions):
-                output[0, position] += noise[sample, i]
-            return output
-
-        handle = embedding.register_forward_hook(noised)
-        corrupted[sample] = _logp(model, ids, target_id)
-        for depth in range(len(blocks)):
+    n_rows = len(prompt.labels)
+    corrupted_measures = torch.zeros(len(MEASURES), n_rows)
+    restored_measures = torch.zeros(len(MEASURES), n_rows, n_layers, length)
+    for row in range(n_rows):
+        ids = list(prompt.input_ids)
+        noise = torch.zeros(length, prompt.noise.shape[-1])
+        for i, position in enumerate(prompt.subject):
+            ids[position] = int(prompt.corrupted_ids[row, i])
+            noise[position] = torch.as_tensor(prompt.noise[row, i])
+        corrupting = [(parts.token_embedding, "output", lambda hidden, noise=noise: hidden + noise)]
+        corrupted_logits, corrupted = run(parts, ids, corrupting)
+        corrupted_measures[:, row] = measures(corrupted_logits)
+        for site in range(n_layers):
             for position in range(length):
+                restoring = edits(parts, what, site, position, clean, corrupted, width, convention)
+                logits, _ = run(parts, ids, corrupting + restoring)
+                restored_measures[:, row, site, position] = measures(logits)
+    return restored_measures, corrupted_measures, measures(clean_logits)
 
-                def restore(module, args, kwargs, depth=depth, position=position):
-                    hidden = (args[0] if args else kwargs["hidden_states"]).clone()
-                    hidden[0, position] = clean[depth][0, position]
-                    if args:
-                        return (hidden, *args[1:]), kwargs
-                    return args, {**kwargs, "hidden_states": hidden}
 
-                inner = blocks[depth].register_forward_pre_hook(restore, with_kwargs=True)
-                restored[sample, depth, position] = _logp(model, ids, target_id)
-                inner.remove()
+def edits(parts, what, site, position, clean, corrupted, width, convention):
+    """What is put back at a site, and what is held there."""
+    n_layers = len(parts.blocks)
+
+    def put(values):
+        return lambda hidden: put_at(hidden, position, values[0, position])
+
+    if what in ("mlp", "attn"):
+        modules = {"mlp": parts.mlps, "attn": parts.attentions}[what]
+        layers = window(site, width, convention, n_layers)
+        return [(modules[layer], "output", put(clean[what, layer])) for layer in layers]
+    state = [(parts.blocks[site], "input", put(clean["state", site]))]
+    after = range(site, n_layers)
+    if what == "state_severed_mlp":
+        return state + [(parts.mlps[layer], "output", put(corrupted["mlp", layer])) for layer in after]
+    if what == "state_severed_attn":
+        return state + [(parts.attentions[layer], "output", put(corrupted["attn", layer])) for layer in after]
+    return state
+
+
+def window(layer, width, convention, n_layers):
+    """The layers of a window: ROME's code word for word, and its paper's l-4 ... l+5 of ten."""
+    if convention == "code":
+        return range(max(0, layer - width // 2), min(n_layers, layer - (-width // 2)))
+    below = width // 2 if width % 2 else width // 2 - 1
+    return [other for other in range(n_layers) if layer - below <= other <= layer + width // 2]
+
+
+def run(parts, ids, edited):
+    """Logits of the last position, and the states entering, and outputs of sub-blocks, by layer."""
+    kept = {}
+
+    def keep(key):
+        def kept_as_it_is(hidden):
+            kept[key] = hidden.clone()
+            return hidden
+
+        return kept_as_it_is
+
+    keeping = []
+    for layer, block in enumerate(parts.blocks):
+        keeping.append((block, "input", keep(("state", layer))))
+        keeping.append((parts.mlps[layer], "output", keep(("mlp", layer))))
+        keeping.append((parts.attentions[layer], "output", keep(("attn", layer))))
+    with ExitStack() as stack, torch.inference_mode():
+        for edit in [*edited, *keeping]:
+            stack.enter_context(hooked(*edit))
+        logits = parts.model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
+    return logits.float(), kept
+
+
+@contextmanager
+def hooked(module, side, change):
+    """While open, what enters or leaves a module is changed; attention leaves a tuple."""
+
+    def on_input(module, args, kwargs):
+        if args:
+            return (change(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
+
+    def on_output(module, args, output):
+        if isinstance(output, tuple):
+            return (change(output[0]), *output[1:])
+        return change(output)
+
+    if side == "input":
+        handle = module.register_forward_pre_hook(on_input, with_kwargs=True)
+    else:
+        handle = module.register_forward_hook(on_output)
+    try:
+        yield
+    finally:
         handle.remove()
-    return restored, corrupted, clean_logp
 
 
-def trace_batched(model, embedding, blocks, input_ids, subject_positions, target_id, noise):
-    """The loop that ROME's code runs: all samples of a site in one batch, the clean row beside them.
+def put_at(hidden, position, value):
+    hidden = hidden.clone()
+    hidden[:, position] = value
+    return hidden
 
-    Returns log p (sample, depth, position), every position; for benchmarks.
+
+def measured(logits, clean_logits, target_id, completions):
+    """The four measures of one run, by their definitions."""
+    p, p_clean = logits.double().softmax(-1), clean_logits.double().softmax(-1)
+    others = clean_logits.clone()
+    others[target_id] = -torch.inf
+    p_set = sum(p[i] for i in set(completions)) if completions else torch.tensor(torch.nan)
+    return torch.stack(
+        [
+            p[target_id].log(),
+            logits[target_id] - logits[others.argmax()],
+            (p_clean * (p_clean.log() - p.log())).sum(),
+            p_set.log(),
+        ]
+    ).float()
+
+
+def trace_batched(parts, prompt, what, width=1):
+    """The loop that ROME's code runs: all rows of a site in one batch, the clean row beside them.
+
+    Returns log p of the target (row, site, position), every position; for benchmarks.
     """
-    n_samples, length = len(noise), len(input_ids)
-    ids = torch.tensor([list(input_ids)] * (1 + n_samples))
+    n_layers, length, n_rows = len(parts.blocks), len(prompt.input_ids), len(prompt.labels)
+    ids = torch.tensor([list(prompt.input_ids)] * (1 + n_rows))
+    ids[1:, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
+    noise = torch.zeros(1 + n_rows, length, prompt.noise.shape[-1])
+    noise[1:, list(prompt.subject)] = torch.as_tensor(prompt.noise)
+    corrupting = (parts.token_embedding, "output", lambda hidden: hidden + noise)
+    held = {}
 
-    def noised(module, args, output):
-        output = output.clone()
-        output[1:, list(subject_positions)] += noise
-        return output
+    def keep(key):
+        def kept_as_it_is(hidden):
+            held[key] = hidden
+            return hidden
 
-    restored = torch.full((n_samples, len(blocks), length), torch.nan)
-    handle = embedding.register_forward_hook(noised)
-    for depth in range(len(blocks)):
+        return kept_as_it_is
+
+    def from_clean(position):
+        def put(hidden):
+            hidden = hidden.clone()
+            hidden[1:, position] = hidden[0, position]
+            return hidden
+
+        return put
+
+    def from_corrupted(key, position):
+        def put(hidden):
+            hidden = hidden.clone()
+            hidden[1:, position] = held[key][1:, position]
+            return hidden
+
+        return put
+
+    def forward(edited):
+        with ExitStack() as stack, torch.inference_mode():
+            for edit in [corrupting, *edited]:
+                stack.enter_context(hooked(*edit))
+            return parts.model(input_ids=ids, use_cache=False).logits[1:, -1].float().log_softmax(-1)
+
+    modules = {"mlp": parts.mlps, "attn": parts.attentions}
+    part = what.removeprefix("state_severed_")
+    if part != what:
+        forward([(module, "output", keep(layer)) for layer, module in enumerate(modules[part])])
+    restored = torch.zeros(n_rows, n_layers, length)
+    for site in range(n_layers):
         for position in range(length):
-
-            def restore(module, args, position=position):
-                hidden = args[0].clone()
-                hidden[1:, position] = hidden[0, position]
-                return (hidden, *args[1:])
-
-            inner = blocks[depth].register_forward_pre_hook(restore)
-            with torch.inference_mode():
-                logits = model(input_ids=ids, use_cache=False).logits[1:, -1].float()
-            restored[:, depth, position] = logits.log_softmax(-1)[:, target_id]
-            inner.remove()
-    handle.remove()
+            if what in modules:
+                layers = window(site, width, "code", n_layers)
+                edited = [(modules[what][layer], "output", from_clean(position)) for layer in layers]
+            else:
+                edited = [(parts.blocks[site], "input", from_clean(position))]
+                if part != what:
+                    edited += [
+                        (modules[part][layer], "output", from_corrupted(layer, position))
+                        for layer in range(site, n_layers)
+                    ]
+            restored[:, site, position] = forward(edited)[:, prompt.target_id]
     return restored
-
-
-def _logp(model, ids, target_id):
-    with torch.inference_mode():
-        return model(input_ids=ids, use_cache=False).logits[0, -1].float().log_softmax(-1)[target_id]
-
-
-def _remove(handles):
-    for handle in handles:
-        handle.remove()

@@ -1,0 +1,171 @@
+"""Corrupted prompts: noise on the subject's embeddings, or another subject in its place.
+
+Noise is that of Meng et al. 2022 (ROME, section 2.1): Gaussian, on the embeddings of all of the
+subject's tokens. The corruption without noise is that of Zhang & Nanda 2024 ("Towards Best
+Practices of Activation Patching"): the subject's tokens are those of another subject, so that the
+model reads a text of the kind it was trained on.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from strata.architecture import Parts
+from strata.names import CATEGORY, SUBJECT_POSITION, SUBJECT_START, TARGET_ID
+
+REPLACED = "replaced"
+"""What stands for a noise level where the subject is replaced."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt, its corrupted versions, and the answers to follow.
+
+    ``input_ids`` (position). ``subject``: the positions of the subject's tokens. ``labels`` (row):
+    noise level and sample of each corrupted version; ``corrupted_ids`` (row, subject token): its
+    tokens; ``noise`` (row, subject token, channel): what is added to their embeddings.
+    ``target_id``: the answer's first token. ``completions``: token ids of a named set of
+    completions, perhaps empty.
+    """
+
+    input_ids: Sequence[int]
+    subject: Sequence[int]
+    labels: Sequence[tuple[str, int]]
+    corrupted_ids: np.ndarray
+    noise: np.ndarray
+    target_id: int
+    completions: Sequence[int] = ()
+
+
+def subject_tokens(prompts: pd.DataFrame, ids: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Ids of the tokens of every prompt's subject.
+
+    Parameters
+    ----------
+    prompts : DataFrame
+        Rows of ``prompts.tsv`` with a subject.
+    ids : (prompt, position)
+    """
+    spans = zip(ids, prompts[SUBJECT_START], prompts[SUBJECT_POSITION], strict=True)
+    return [tuple(tokens[first : last + 1]) for tokens, first, last in spans]
+
+
+def noise_levels(
+    parts: Parts, subject_ids: Sequence[int], absolute: Sequence[float], relative: Sequence[float]
+) -> dict[str, float]:
+    """Standard deviations of the noise by name: ``0.5``, or ``3x`` the subjects' embeddings' own.
+
+    As in ROME, "own" is the standard deviation over all entries of the subjects' embeddings.
+    """
+    ids = torch.as_tensor(sorted(set(subject_ids)), device=parts.token_embedding.weight.device)
+    own = parts.token_embedding.weight[ids].float().std().item()
+    levels = {f"{sd:g}": float(sd) for sd in absolute}
+    return levels | {f"{times:g}x": times * own for times in relative}
+
+
+def seeded_noise(prompt: str, level: str, sample: int, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Standard normal noise that depends on the prompt's id, the level, the sample and the seed alone.
+
+    Adding prompts, levels or samples, reordering or sharding them changes nothing.
+    """
+    digest = hashlib.sha256(f"{seed}\0{prompt}\0{level}\0{sample}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, np.uint64)).standard_normal(shape, np.float32)
+
+
+def replacements(
+    prompts: pd.DataFrame, ids: Sequence[Sequence[int]], n: int, seed: int
+) -> list[list[tuple[int, ...]]]:
+    """For each prompt up to ``n`` other subjects that may stand in its subject's place.
+
+    They come from prompts of the same category, have as many tokens and, where there is a column
+    ``subject_kind``, are of the same kind. Never the same tokens, and never the subject of a prompt
+    with the same target, which would corrupt nothing.
+
+    The choice is a ranking of all candidates by a hash of the seed, the prompt's id and the
+    candidate: the order of the prompts does not matter, and a prompt that is added changes a choice
+    only if its own subject is chosen.
+
+    Parameters
+    ----------
+    prompts : DataFrame
+        Rows of ``prompts.tsv`` with a subject and a target.
+    ids : (prompt, position)
+
+    Returns
+    -------
+    list of (sample, subject token), a list for each prompt; empty where there is no other subject.
+    """
+    subjects = subject_tokens(prompts, ids)
+    kinds = prompts.get("subject_kind", pd.Series("", index=prompts.index))
+    alike = list(zip(prompts[CATEGORY], kinds, map(len, subjects), strict=True))
+    targets = prompts[TARGET_ID].tolist()
+
+    def chosen(row: int) -> list[tuple[int, ...]]:
+        def rank(subject: tuple[int, ...]) -> bytes:
+            return hashlib.sha256(f"{seed}\0{prompts['id'].iloc[row]}\0{subject}".encode()).digest()
+
+        same_target = {
+            subject for subject, target in zip(subjects, targets, strict=True) if target == targets[row]
+        }
+        candidates = {subject for subject, key in zip(subjects, alike, strict=True) if key == alike[row]}
+        return sorted(candidates - same_target, key=rank)[:n]
+
+    return [chosen(row) for row in range(len(subjects))]
+
+
+def corrupt(
+    prompts: pd.DataFrame,
+    ids: Sequence[Sequence[int]],
+    *,
+    levels: Mapping[str, float],
+    n_samples: int,
+    n_channels: int,
+    seed: int,
+    others: Sequence[Sequence[Sequence[int]]] | None = None,
+    shared: bool = False,
+    completions: Mapping[str, Sequence[int]] | None = None,
+) -> list[Prompt]:
+    """Corrupted versions of every prompt: ``n_samples`` draws of noise at each level, and ``others``.
+
+    Parameters
+    ----------
+    prompts : DataFrame
+        Rows of ``prompts.tsv`` with a subject and a target.
+    ids : (prompt, position)
+    levels : mapping
+        Name of a noise level to its standard deviation.
+    others : (prompt, sample, subject token), optional
+        Tokens that stand in the subject's place in further versions without noise.
+    shared : bool
+        The same draws for all prompts, as in ROME's code: its prompts are not independent.
+    completions : mapping, optional
+        Prompt id to token ids of a named set of completions.
+    """
+
+    def corrupted(row, tokens: Sequence[int], replacing: Sequence[Sequence[int]]) -> Prompt:
+        subject = range(row.subject_start, row.subject_position + 1)
+        shape = (len(subject), n_channels)
+        drawn_for = "" if shared else row.id
+        labels = [(level, sample) for level in levels for sample in range(n_samples)]
+        draws = [
+            np.float32(levels[level]) * seeded_noise(drawn_for, level, sample, seed, shape)
+            for level, sample in labels
+        ]
+        own = [[tokens[position] for position in subject]] * len(draws)
+        return Prompt(
+            input_ids=tokens,
+            subject=subject,
+            labels=labels + [(REPLACED, sample) for sample in range(len(replacing))],
+            corrupted_ids=np.array([*own, *replacing]),
+            noise=np.array(draws + [np.zeros(shape, np.float32)] * len(replacing)),
+            target_id=row.target_id,
+            completions=(completions or {}).get(row.id, ()),
+        )
+
+    others = others if others is not None else [()] * len(ids)
+    rows = list(prompts.itertuples())
+    return [corrupted(*each) for each in zip(rows, ids, others, strict=True)]

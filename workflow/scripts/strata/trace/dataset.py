@@ -1,0 +1,139 @@
+"""Traces of many prompts as one labelled dataset, as `strata.restoration` and the figures read it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from strata.names import (
+    CATEGORY,
+    N_TOKENS,
+    NOISE,
+    POSITION,
+    PROMPT,
+    SAMPLE,
+    SUBJECT_POSITION,
+    SUBJECT_START,
+    TARGET,
+    TARGET_ID,
+    TOKEN_STR,
+)
+from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
+from strata.trace.sweep import Trace
+
+COMPRESSED = {"zlib": True, "complevel": 1}
+
+
+def traceable(prompts: pd.DataFrame) -> pd.DataFrame:
+    """The accepted prompts that have a subject and a target.
+
+    Raises
+    ------
+    ValueError
+        If there is none: the model completes no prompt as it should.
+    """
+    chosen = prompts[prompts["accepted"] & (prompts[TARGET_ID] >= 0)].reset_index(drop=True)
+    if chosen.empty:
+        raise ValueError(f"none of {len(prompts)} prompts is accepted on this model; see prompts.tsv for why")
+    return chosen
+
+
+VARIABLES = {
+    LOGP_TARGET: ("p_target", "p_corrupted", "p_clean"),
+    LOGIT_DIFFERENCE: ("logit_difference", "logit_difference_corrupted", "logit_difference_clean"),
+    KL_CLEAN: ("kl_clean", "kl_clean_corrupted", None),
+    LOGP_SET: ("p_set", "p_set_corrupted", "p_set_clean"),
+}
+"""Variables of each measure: of restored, corrupted and clean runs. The clean run's KL is 0."""
+
+
+def as_dataset(
+    traces: Sequence[Trace],
+    prompts: pd.DataFrame,
+    token_strings: Sequence[Sequence[str]],
+    levels: Mapping[str, float],
+    dim: str,
+) -> xr.Dataset:
+    """Label the traces of many prompts, padded with NaN to the longest.
+
+    A prompt with fewer corrupted versions than others (subjects to put in its subject's place run
+    out) has NaN in the samples that it lacks. The padding is compressed where the dataset is written.
+
+    Parameters
+    ----------
+    traces : a trace for each row of ``prompts``
+    token_strings : (prompt, position)
+    levels : mapping
+        Name of a noise level to its standard deviation.
+    dim : str
+        ``depth`` or ``layer``: `strata.trace.sweep.Restoration.dim`.
+
+    Returns
+    -------
+    xr.Dataset
+        ``p_target`` (prompt, noise, sample, depth or layer, position), ``p_corrupted`` (prompt, noise,
+        sample), ``p_clean`` (prompt): probabilities of the target's first token. Likewise
+        ``logit_difference``, ``logit_difference_corrupted``, ``logit_difference_clean``: its logit less
+        that of the clean run's best other token (coordinate ``alternative_id``); ``kl_clean``,
+        ``kl_clean_corrupted``: KL(clean ‖ run), nats; and, if a prompt has a set of completions,
+        ``p_set``, ``p_set_corrupted``, ``p_set_clean``: their summed probability. Coordinate
+        ``noise_sd`` (noise): standard deviation of the noise, NaN where subjects are replaced.
+    """
+    found = {noise for trace in traces for noise, _ in trace.labels}
+    noises = [*levels, *sorted(found - set(levels))]
+    n_samples = 1 + max(sample for trace in traces for _, sample in trace.labels)
+    n_sites = traces[0].restored.shape[2]
+    width = max(map(len, token_strings))
+    by_sample = (len(traces), len(noises), n_samples)
+
+    variables = {}
+    for measure, (restored, corrupted, clean) in VARIABLES.items():
+        index = MEASURES.index(measure)
+        sites = np.full((*by_sample, n_sites, width), np.nan, np.float32)
+        runs = np.full(by_sample, np.nan, np.float32)
+        for prompt, trace in enumerate(traces):
+            noise, sample = zip(
+                *((noises.index(level), sample) for level, sample in trace.labels), strict=True
+            )
+            sites[prompt, noise, sample, :, : trace.restored.shape[-1]] = trace.restored[index]
+            runs[prompt, noise, sample] = trace.corrupted[index]
+        ends = np.array([trace.clean[index] for trace in traces])
+        if np.isnan(ends).all():
+            continue
+        in_unit = np.exp if measure in (LOGP_TARGET, LOGP_SET) else np.asarray
+        variables[restored] = ((PROMPT, NOISE, SAMPLE, dim, POSITION), in_unit(sites), {}, COMPRESSED)
+        variables[corrupted] = ((PROMPT, NOISE, SAMPLE), in_unit(runs))
+        if clean:
+            variables[clean] = (PROMPT, in_unit(ends))
+
+    strings = np.full((len(traces), width), "", object)
+    for prompt, tokens in enumerate(token_strings):
+        strings[prompt, : len(tokens)] = tokens
+    numbers = (SUBJECT_START, SUBJECT_POSITION, N_TOKENS)
+    texts = (CATEGORY, TARGET, "top_str")
+    return xr.Dataset(
+        variables,
+        coords={
+            PROMPT: prompts["id"].to_numpy(dtype=object),
+            NOISE: np.array(noises, dtype=object),
+            "noise_sd": (NOISE, [levels.get(noise, np.nan) for noise in noises]),
+            dim: np.arange(n_sites),
+            TOKEN_STR: ((PROMPT, POSITION), strings),
+            "alternative_id": (PROMPT, [trace.alternative_id for trace in traces]),
+            **{name: (PROMPT, prompts[name].to_numpy()) for name in numbers},
+            **{name: (PROMPT, prompts[name].to_numpy(dtype=object)) for name in texts},
+        },
+    )
+
+
+def after_prefix(
+    prompts: pd.DataFrame, ids: Sequence[Sequence[int]], prefix: Sequence[int]
+) -> tuple[pd.DataFrame, list[list[int]]]:
+    """The same prompts with some tokens before each: rows of ``prompts.tsv``, and token ids.
+
+    What stands at the first position then is not the prompt's own, so that noise on a subject near
+    the beginning cannot disturb the attention sink there.
+    """
+    moved = {name: prompts[name] + len(prefix) for name in (SUBJECT_START, SUBJECT_POSITION, N_TOKENS)}
+    return prompts.assign(**moved), [[*prefix, *tokens] for tokens in ids]

@@ -1,0 +1,388 @@
+"""Causal tracing by one sweep through depth.
+
+Meng et al. 2022 (ROME, section 2.1): run the prompt with its subject corrupted (the *corrupted*
+run), put something at one position back to its value in the *clean* run (the *restored* run), and
+see what becomes of the answer. Done literally, that is a forward pass for every site. Here all
+sites of a position go through the model together, once, and nothing is computed that cannot have
+changed:
+
+- below its first restored layer, and before its position, a restored run is the corrupted run: a
+  site enters at its own depth and carries only its positions from there on; those before are read
+  from the corrupted run's keys and values;
+- in the first layer of a window only the position itself can change;
+- the embedding differs from the corrupted one only where it was corrupted;
+- only the last position is decoded, so the last MLP runs on no other.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from strata.architecture import Parts, Past
+from strata.names import DEPTH, LAYER
+from strata.trace.corruption import Prompt
+from strata.trace.measures import MEASURES, Readout
+
+WHATS = ("state", "mlp", "attn", "state_severed_mlp", "state_severed_attn")
+CONVENTIONS = ("code", "paper")
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What is done to a corrupted run at one position, for every index along ``dim``.
+
+    ``restores_state``: the state entering the first of the site's layers is the clean one. ``part``:
+    "mlp", "attn" or None, the sub-block whose output is held at that position in all of the site's
+    ``layers``: at its clean value, or, where the state is restored, at its corrupted one (severed).
+    """
+
+    restores_state: bool
+    part: str | None
+    layers: tuple[range, ...]
+
+    @property
+    def dim(self) -> str:
+        return DEPTH if self.restores_state else LAYER
+
+
+def restoration(what: str, n_layers: int, width: int = 1, convention: str = "code") -> Restoration:
+    """A restoration by name.
+
+    ``state``: the state entering each layer. ``mlp``, ``attn``: the output of the MLP or of attention
+    over a window of layers around each layer. ``state_severed_mlp``, ``state_severed_attn``: the state
+    entering each layer, while the MLP's (attention's) outputs at the same position are held at their
+    corrupted values from that layer on: ROME's path-specific test.
+
+    Parameters
+    ----------
+    width, convention
+        Of the windows; see `window`.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    """
+    if what not in WHATS:
+        raise ValueError(f"what is restored must be one of {', '.join(WHATS)}, not {what!r}")
+    if what in ("mlp", "attn"):
+        windows = (window(layer, width, n_layers, convention) for layer in range(n_layers))
+        return Restoration(False, what, tuple(windows))
+    severed = what.removeprefix("state").removeprefix("_severed_") or None
+    return Restoration(True, severed, tuple(range(depth, n_layers) for depth in range(n_layers)))
+
+
+def window(layer: int, width: int, n_layers: int, convention: str = "code") -> range:
+    """The layers of a window around ``layer``, cut off at the model's ends.
+
+    An even window cannot be symmetric. ROME's ``code`` takes one more layer below: l-5 ... l+4 of
+    ten; its ``paper`` says one more above: l-4 ... l+5. An odd window is symmetric under both.
+
+    Raises
+    ------
+    ValueError
+        If the width is below 1 or the convention is not known.
+    """
+    if width < 1:
+        raise ValueError(f"a window is at least 1 layer wide, not {width}")
+    if convention not in CONVENTIONS:
+        raise ValueError(f"a window's convention is one of {', '.join(CONVENTIONS)}, not {convention!r}")
+    below = width // 2 if convention == "code" else (width - 1) // 2
+    return range(max(0, layer - below), min(n_layers, layer - below + width))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Measures of one prompt's runs; ``measure`` is in the order of `MEASURES`.
+
+    ``restored`` (measure, row, site, position), ``site`` along the restoration's ``dim``; NaN before
+    the subject, where restoring changes nothing. ``corrupted`` (measure, row). ``clean`` (measure).
+    ``labels`` (row): noise level and sample. ``alternative_id``: the clean run's best token but the
+    target.
+    """
+
+    restored: Tensor
+    corrupted: Tensor
+    clean: Tensor
+    labels: Sequence[tuple[str, int]]
+    alternative_id: int
+
+
+def trace_prompts(
+    parts: Parts,
+    prompts: Sequence[Prompt],
+    restorations: Mapping[str, Restoration],
+    max_rows: int = 1024,
+    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+) -> dict[str, list[Trace]]:
+    """Trace prompts at every site, from the first token of the subject to the last of the prompt.
+
+    A prompt's clean and corrupted runs serve all restorations. Prompts of equal length go through the
+    model together, which changes nothing but the time it takes.
+
+    Parameters
+    ----------
+    restorations : mapping
+        By any name; see `restoration`.
+    max_rows : int
+        Hidden states that go through a block at once; bounds memory, changes nothing else.
+    progress : callable
+        Given the batches and what they are, returns them again.
+
+    Returns
+    -------
+    dict
+        For each name the traces in the order of ``prompts``.
+    """
+    traces = {name: [None] * len(prompts) for name in restorations}
+    for batch in progress(batches(prompts, max_rows), "batches of prompts"):
+        together = [prompts[index] for index in batch]
+        for name, done in _trace_together(parts, together, restorations, max_rows).items():
+            for index, trace in zip(batch, done, strict=True):
+                traces[name][index] = trace
+    return traces
+
+
+def batches(prompts: Sequence[Prompt], max_rows: int) -> list[list[int]]:
+    """Indices of prompts of one length, by their subject's position; mostly within ``max_rows`` rows."""
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].input_ids), prompts[i].subject[0]))
+    found: list[list[int]] = []
+    room, length = 0, None
+    for index in order:
+        prompt = prompts[index]
+        rows = len(prompt.labels) * (len(prompt.input_ids) - prompt.subject[0])
+        if len(prompt.input_ids) != length or rows > room:
+            found.append([])
+            room, length = max_rows, len(prompt.input_ids)
+        found[-1].append(index)
+        room -= rows
+    return found
+
+
+@torch.inference_mode()
+def _trace_together(
+    parts: Parts, prompts: Sequence[Prompt], restorations: Mapping[str, Restoration], max_rows: int
+) -> dict[str, list[Trace]]:
+    """Trace prompts of one length, ordered by their subject's position."""
+    clean, corrupted = _run(parts, prompts, {chosen.part for chosen in restorations.values()})
+    last = clean.states[-1][:, -1]
+    readouts = [
+        Readout(parts, state, prompt.target_id, prompt.completions)
+        for state, prompt in zip(last, prompts, strict=True)
+    ]
+    counts = torch.tensor([len(prompt.labels) for prompt in prompts], device=last.device)
+    owner = torch.arange(len(prompts), device=last.device).repeat_interleave(counts)
+    ends = counts.cumsum(0).tolist()
+    rows_of = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+    def traced(chosen: Restoration) -> list[Trace]:
+        n_sites, length = len(chosen.layers), len(prompts[0].input_ids)
+        restored = last.new_full((len(MEASURES), len(owner), n_sites, length), torch.nan, dtype=torch.float32)
+        for position in range(prompts[0].subject[0], length):
+            begun = sum(prompt.subject[0] <= position for prompt in prompts)
+            rows = slice(0, ends[begun - 1])
+            place = _Place(parts, clean, corrupted[rows], owner[rows], position, max_rows)
+            states = place.last_states(chosen)
+            for own, readout in zip(rows_of[:begun], readouts, strict=False):
+                measured = readout(states[:, own].flatten(0, 1)).unflatten(1, (n_sites, -1))
+                restored[:, own, :, position] = measured.transpose(1, 2)
+        return [
+            Trace(
+                restored=restored[:, own].cpu(),
+                corrupted=readout(corrupted.states[-1][own, -1]).cpu(),
+                clean=readout(state[None])[:, 0].cpu(),
+                labels=prompt.labels,
+                alternative_id=readout.alternative_id,
+            )
+            for prompt, own, state, readout in zip(prompts, rows_of, last, readouts, strict=True)
+        ]
+
+    return {name: traced(chosen) for name, chosen in restorations.items()}
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Whole runs of prompts of one length.
+
+    ``states`` by depth, the last before the final norm, and ``outputs`` of a kind of sub-block by
+    layer: (run, position, channel). ``keys``, ``values`` by layer: (run, head, position, head channel).
+    """
+
+    states: list[Tensor]
+    outputs: dict[str, list[Tensor]]
+    keys: list[Tensor]
+    values: list[Tensor]
+
+    def __getitem__(self, runs) -> "_Runs":
+        return _Runs(
+            [state[runs] for state in self.states],
+            {part: [output[runs] for output in by_layer] for part, by_layer in self.outputs.items()},
+            [keys[runs] for keys in self.keys],
+            [values[runs] for values in self.values],
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A position of prompts of one length: all its sites are swept through depth together.
+
+    ``clean`` has a run for each prompt, ``corrupted`` for each row; ``owner`` (row) is its prompt.
+    """
+
+    parts: Parts
+    clean: _Runs
+    corrupted: _Runs
+    owner: Tensor
+    position: int
+    max_rows: int
+
+    def last_states(self, chosen: Restoration) -> Tensor:
+        """The last position's final state with every site restored: (site, row, channel)."""
+        if not chosen.restores_state:
+            return self._sweep(chosen)
+        return torch.cat([self._embedding_restored(chosen), self._sweep(chosen, 1)])
+
+    def _embedding_restored(self, chosen: Restoration) -> Tensor:
+        """The same for depth 0 alone, (1, row, channel)."""
+        final = self.corrupted.states[-1][:, -1].clone()
+        differs = (self.corrupted.states[0] != self.clean.states[0][self.owner]).any(-1)
+        here = differs[:, self.position]
+        if chosen.part is None:
+            whole = here & (differs.sum(-1) == 1)
+            final[whole] = self.clean.states[-1][self.owner[whole], -1]
+            here &= ~whole
+        if here.any():
+            place = replace(self, corrupted=self.corrupted[here], owner=self.owner[here])
+            first = replace(chosen, layers=chosen.layers[:1])
+            final[here] = place._sweep(first)[0]
+        return final[None]
+
+    def _sweep(self, chosen: Restoration, start: int = 0) -> Tensor:
+        """The same for the sites from ``start`` on."""
+        sites = chosen.layers[start:]
+        states = self.corrupted.states
+        n_rows, length, n_channels = states[0].shape
+        carried = states[0].new_empty(len(sites), n_rows, length - self.position, n_channels)
+        done = 0
+        for layer in range(self.parts.n_layers):
+            entered = [site for site in sites if site.start == layer]
+            new = carried[done : done + len(entered)]
+            if chosen.restores_state:
+                self._enter(new, layer, self.clean.states[layer][self.owner, self.position])
+                done += len(new)
+            self._advance(carried[:done], layer, chosen, sites)
+            if entered and not chosen.restores_state:
+                # What is put back here can reach other positions from the next layer on.
+                alone = states[layer][None, :, self.position : self.position + 1].clone()
+                self._advance(alone, layer, chosen, entered)
+                self._enter(new, layer + 1, alone[0, :, 0])
+                done += len(new)
+        return carried[:, :, -1]
+
+    def _enter(self, sites: Tensor, depth: int, value: Tensor) -> None:
+        """Fill sites (site, row, position, channel) that differ from the corrupted run in one state."""
+        sites[:] = self.corrupted.states[depth][:, self.position :]
+        sites[:, :, 0] = value
+
+    def _advance(self, carried: Tensor, layer: int, chosen: Restoration, sites: Sequence[range]) -> None:
+        """Carry sites (site, row, position, channel) through a block, in place."""
+        n_sites, n_rows, length, _ = carried.shape
+        before = slice(0, self.position)
+        past = Past(self.corrupted.keys[layer][:, :, before], self.corrupted.values[layer][:, :, before])
+        step = max(1, self.max_rows // (n_rows * length))
+        for start in range(0, n_sites, step):
+            piece = carried[start : start + step]
+            held = [layer in site for site in sites[start : start + len(piece)]]
+            if layer == self.parts.n_layers - 1 and length > 1:
+                # Nothing held here in the last layer can reach the last position.
+                edited = _last_position_only(self.parts.mlps[layer])
+            elif chosen.part and any(held):
+                edited = self._held(chosen, layer, held, piece.shape)
+            else:
+                edited = nullcontext()
+            with edited:
+                out = self.parts.run_block(layer, piece.flatten(0, 1), self.position, past)
+            piece[:] = out.view_as(piece)
+
+    @contextmanager
+    def _held(self, chosen: Restoration, layer: int, sites: list[bool], shape: torch.Size) -> Iterator[None]:
+        """While open, a sub-block's output at this position, the first carried, is put at some sites."""
+        if chosen.restores_state:
+            value = self.corrupted.outputs[chosen.part][layer][:, self.position]
+        else:
+            value = self.clean.outputs[chosen.part][layer][self.owner, self.position]
+
+        def put(module, args, output):
+            _hidden(output).view(shape)[sites, :, 0] = value
+
+        handle = self.parts.sub_blocks(chosen.part)[layer].register_forward_hook(put)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+@contextmanager
+def _last_position_only(mlp: nn.Module) -> Iterator[None]:
+    """While open, an MLP runs on the last position alone; only there is its block's output right."""
+    handle = mlp.register_forward_pre_hook(lambda module, args: (args[0][:, -1:], *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
+    """The clean and the corrupted runs of prompts of one length."""
+    device = parts.token_embedding.weight.device
+    clean_ids = torch.tensor([list(prompt.input_ids) for prompt in prompts])
+    corrupted_ids = clean_ids.repeat_interleave(torch.tensor([len(p.labels) for p in prompts]), 0)
+    noise = torch.zeros(*corrupted_ids.shape, parts.token_embedding.embedding_dim)
+    row = 0
+    for prompt in prompts:
+        rows = slice(row, row := row + len(prompt.labels))
+        corrupted_ids[rows, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
+        noise[rows, list(prompt.subject)] = torch.as_tensor(prompt.noise)
+    noise = torch.cat([noise.new_zeros(len(prompts), *noise.shape[1:]), noise]).to(device)
+    states: list[Tensor] = []
+    outputs: dict[str, list[Tensor]] = {part: [] for part in wanted if part}
+
+    def keep_state(module, args, kwargs):
+        # A clone: blocks may reuse their input.
+        states.append((args[0] if args else kwargs["hidden_states"]).clone())
+
+    def keeper(part):
+        def keep(module, args, output):
+            outputs[part].append(_hidden(output).clone())
+
+        return keep
+
+    blocks = [*parts.blocks, parts.final_norm]
+    handles = [module.register_forward_pre_hook(keep_state, with_kwargs=True) for module in blocks]
+    for part in outputs:
+        handles += [module.register_forward_hook(keeper(part)) for module in parts.sub_blocks(part)]
+    # On the token's embedding itself, before positions or any scaling.
+    handles.append(
+        parts.token_embedding.register_forward_hook(lambda module, args, output: output + noise.to(output))
+    )
+    cache = DynamicCache()
+    try:
+        # The base model: logits of all positions are not wanted.
+        ids = torch.cat([clean_ids, corrupted_ids]).to(device)
+        parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+    finally:
+        for handle in handles:
+            handle.remove()
+    keys = [layer.keys for layer in cache.layers]
+    values = [layer.values for layer in cache.layers]
+    runs = _Runs(states, outputs, keys, values)
+    return runs[: len(prompts)], runs[len(prompts) :]
+
+
+def _hidden(output: Tensor | tuple) -> Tensor:
+    """What a sub-block adds to the stream: attention returns its pattern beside it."""
+    return output[0] if isinstance(output, tuple) else output
