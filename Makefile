@@ -7,19 +7,26 @@ PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
 
-.PHONY: all test bench lint
+.PHONY: all test browser bench lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/snakemake --cores 1 --report results/report.html
 
-test: .venv/installed-dev
+test: .venv/installed-dev browser
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
+
+# The lens pages are tested in a real browser; Debian's is installed where there is none.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && \
+	apt-get install -qq --yes --no-install-recommends chromium fonts-dejavu-core; }
 
 bench: .venv/installed-dev
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_trace.py
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_lens.py
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_decoders.py
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_probes.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

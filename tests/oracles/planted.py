@@ -53,3 +53,37 @@ def one_transfer(layer: int, last: int, subject: int) -> GPT2LMHeadModel:
     attention.c_proj.weight[:VOCAB, VOCAB + POSITIONS :] = 10.0 * torch.eye(VOCAB)
     model.lm_head.weight[:, VOCAB + POSITIONS :] = 3.0 * torch.eye(VOCAB)
     return model
+
+
+def fact_in_mlp(layer: int, transfer: int, last: int, subject: int) -> GPT2LMHeadModel:
+    """The MLP of block ``layer`` knows what follows from the subject; block ``transfer`` tells the last.
+
+    Channels as in `one_transfer`; the rest of them hold the answer, `fact` of the subject's token. At
+    the subject's position one MLP writes it, a hidden unit for each token; by attention in one later
+    block it is copied to the last position, where the unembedding reads it.
+    """
+    model = _blank()
+    assert 2 * VOCAB + POSITIONS == WIDTH and layer < transfer
+    answer = slice(VOCAB + POSITIONS, WIDTH)
+    tokens = torch.arange(VOCAB)
+    model.transformer.wte.weight[:, :VOCAB] = torch.eye(VOCAB)
+    model.transformer.wpe.weight[:, VOCAB : VOCAB + POSITIONS] = torch.eye(POSITIONS)
+    mlp = model.transformer.h[layer].mlp
+    # After the norm a one is 4.8 and a zero -0.2: a unit needs its token and the subject's position.
+    mlp.c_fc.weight[tokens, tokens] = 10.0
+    mlp.c_fc.weight[VOCAB + subject, tokens] = 10.0
+    mlp.c_fc.bias[tokens] = -70.0
+    mlp.c_proj.weight[tokens, answer.start + fact(tokens)] = 0.1
+    attention = model.transformer.h[transfer].attn
+    query, key, value = attention.c_attn.weight.split(WIDTH, dim=1)
+    query[VOCAB + last, 0] = 30.0
+    key[VOCAB + subject, 0] = 30.0
+    value[answer, answer] = torch.eye(VOCAB)
+    attention.c_proj.weight[answer, answer] = 10.0 * torch.eye(VOCAB)
+    model.lm_head.weight[:, answer] = 3.0 * torch.eye(VOCAB)
+    return model
+
+
+def fact(token):
+    """What follows from a token in `fact_in_mlp`."""
+    return (7 * token + 3) % VOCAB

@@ -53,7 +53,7 @@ def test_modules_behind_follows_imports():
     behind = modules_behind(root, ["strata.figures.lens"])
     assert "workflow/scripts/strata/figures/style.py" in behind
     assert "workflow/scripts/strata/names.py" in behind
-    assert "workflow/scripts/strata/trace.py" not in behind
+    assert "workflow/scripts/strata/trace/sweep.py" not in behind
     with pytest.raises(FileNotFoundError, match="strata.nothing"):
         modules_behind(root, ["strata.nothing"])
 

@@ -39,7 +39,10 @@ PROMPTS = {
     "semantic": [
         {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
     ],
-    "passages": [{"id": "lines", "text": "one two\nthree $four$ one two"}],
+    "passages": [
+        {"id": "lines", "text": "one two\nthree $four$ one two"},
+        {"id": "commas", "text": "one, two, three, four"},
+    ],
 }
 
 
@@ -97,9 +100,23 @@ def make_project(folder: Path) -> Project:
     shutil.copy(ROOT / "data/models/organism/loss.tsv", model_folder / "loss.tsv")
 
     config = project.read("config.yaml")
-    config["lens"] |= {"figures": ["lines"], "window": [0, 8]}
+    config["text"] |= {"documents": 40}
+    config["lens"] |= {"extended": {"last": 1}, "pages": ["once", "lines"]}
+    config["lens"]["tuned"] |= {"steps": 2}
+    config["lens"]["jacobian"] |= {"documents": 2}
+    config["lens"]["grid"] |= {
+        "prompts": ["lines"],
+        "colourings": ["logit", "kl_final"],
+        "window": [0, 8],
+        "half_depths": True,
+    }
+    config["lens"]["statistics"] |= {"resamples": 20}
+    config["lens"]["probes"] |= {"nmf_components": 4, "nmf_tokens": 200, "draws": 3}
     config["average"] |= {"figures": ["once"], "resamples": 20}
-    config["trace"] |= {"samples": 2}
+    config["trace"] |= {"samples": 2, "noise": {"absolute": [0.1, 0.5], "relative": [3]}, "window": 1}
+    config["average"] |= {"permutations": 20}
+    config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}
+    config["attention"] |= {"first": 4, "skip": 2}
     config["organism"]["recipe"] = TINY
     config["organism"]["corpus"] |= {"tokenizer_documents": 300, "ramp": 100}
     project.write("config.yaml", config)

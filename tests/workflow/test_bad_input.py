@@ -59,11 +59,45 @@ CONFIG_CASES = {
         ["config.yaml", "models.organism.source: no model in folder './nowhere'"],
     ),
     "unknown figure": (
-        "lens.figures",
+        "lens.grid.prompts",
         ["line"],
-        ["config.yaml", "lens.figures: no prompt 'line'", "'lines'"],
+        ["config.yaml", "lens.grid.prompts: no prompt 'line'", "'lines'"],
     ),
-    "empty window": ("lens.window", [8, 8], ["config.yaml", "lens.window: [8, 8] is empty"]),
+    "unknown page": ("lens.pages", ["onec"], ["config.yaml", "lens.pages: no prompt 'onec'", "'once'"]),
+    "empty window": ("lens.grid.window", [8, 8], ["config.yaml", "lens.grid.window: [8, 8] is empty"]),
+    "unknown decoder": ("lens.decoders", ["tunned"], ["config.yaml", "lens.decoders.0: 'tunned'", "'tuned'"]),
+    "grid of a decoder that is not run": (
+        "lens.decoders",
+        ["tuned"],
+        ["config.yaml", "lens.grid.decoders: 'logit' is not one of lens.decoders"],
+    ),
+    "unknown colouring": ("lens.grid.colourings", ["rainbow"], ["config.yaml", "'rainbow'", "input_rank"]),
+    "unknown norm": ("lens.norm", "half", ["config.yaml", "lens.norm: 'half'", "'plain'"]),
+    "extended by a word": (
+        "lens.extended.last",
+        "attn",
+        ["config.yaml", "lens.extended.last: 'attn'", "a number of blocks, or mlp"],
+    ),
+    "parts at another level": (
+        "trace.parts.noise.absolute",
+        [0.7],
+        ["config.yaml", "trace.parts.noise.absolute: 0.7 is not one of trace.noise.absolute"],
+    ),
+    "unknown convention": (
+        "trace.convention",
+        "rome",
+        ["config.yaml", "trace.convention: 'rome'", "'paper'"],
+    ),
+    "no text": ("text.source", "nowhere.txt", ["config.yaml", "text.source: no file 'nowhere.txt'"]),
+    "no published lens": (
+        "models.organism.lenses",
+        {"tuned": "nowhere"},
+        [
+            "config.yaml",
+            "models.organism.lenses.tuned: no lens at 'nowhere'",
+            "a folder with config.json and params.pt",
+        ],
+    ),
     "heads": ("organism.recipe.n_heads", 3, ["config.yaml", "organism.recipe.n_heads: 3 heads"]),
     "figure without subject": ("average.figures", ["lines"], ["config.yaml", "average.figures", "'lines'"]),
 }

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 ROOT = Path(__file__).parents[2]
+DECODERS = ["logit", "extended", "tuned", "jacobian"]
 DIMS = {
     "weights.h5": {
         "token_embedding": ("vocab", "channel"),
@@ -27,18 +29,53 @@ DIMS = {
         "logprob_next": ("token",),
         "token_str": ("token",),
     },
-    "lens/logit.nc": {
-        "top_id": ("depth", "token", "k"),
-        "top_str": ("depth", "token", "k"),
-        "entropy": ("depth", "token"),
-        "kl_final": ("depth", "token"),
-        "rank_of_target": ("depth", "token"),
+    **{
+        f"lens/{decoder}.nc": {
+            "top_id": ("depth", "token", "k"),
+            "top_str": ("depth", "token", "k"),
+            "entropy": ("depth", "token"),
+            "kl_final": ("depth", "token"),
+            "rank_of_target": ("depth", "token"),
+            "rank_of_guess": ("depth", "token", "guess"),
+        }
+        for decoder in DECODERS
+    },
+    **{
+        f"lens/{decoder}_updates.nc": {
+            "top_id": ("part", "layer", "token", "k"),
+            "logprob_target": ("part", "layer", "token"),
+        }
+        for decoder in DECODERS
+    },
+    "lens/tuned_fitted.nc": {"weight": ("depth", "channel_out", "channel"), "bias": ("depth", "channel_out")},
+    "lens/jacobian_fitted.nc": {"weight": ("depth", "channel_out", "channel")},
+    "lens/probes.nc": {"accuracy": ("target", "depth"), "shared_accuracy": ("target", "depth")},
+    "lens/repurposing.nc": {"energy": ("token_set", "state", "depth")},
+    "lens/questions.nc": {"kl_final_share": ("decoder", "category", "layer")},
+    "text/text.nc": {"token_id": ("token",)},
+    "text/activations.h5": {
+        "resid": ("depth", "token", "channel"),
+        "attn_out": ("layer", "token", "channel"),
     },
     "trace/state.nc": {
         "p_target": ("prompt", "noise", "sample", "depth", "position"),
         "p_corrupted": ("prompt", "noise", "sample"),
         "p_clean": ("prompt",),
     },
+    **{
+        f"trace/{part}.nc": {"p_target": ("prompt", "noise", "sample", "layer", "position")}
+        for part in ("mlp", "attn")
+    },
+    **{
+        f"trace/state_severed_{part}.nc": {
+            "p_target": ("prompt", "noise", "sample", "depth", "position"),
+            "logit_difference": ("prompt", "noise", "sample", "depth", "position"),
+        }
+        for part in ("mlp", "attn")
+    },
+    "trace/by_gap.nc": {"restoration": ("min_gap", "category", "noise", "site", "depth")},
+    "trace/severed_mlp.nc": {"share": ("category", "noise", "site", "depth")},
+    "attention_text.nc": {"first_by_position": ("layer", "head", "position")},
     "trace/by_category.nc": {
         "restoration": ("category", "noise", "site", "depth"),
         "transition_depth": ("prompt", "noise"),
@@ -55,20 +92,23 @@ def test_files_open_with_names_and_say_what_made_them(project, file):
         made_by = json.loads(dataset.attrs["provenance"])
         assert made_by["strata"]
         model = {"name": "organism", **project.read("config.yaml")["models"]["organism"]}
-        if file in ("weights.h5", "embedding.nc"):  # weights are only read
+        if file in ("weights.h5", "embedding.nc", "text/text.nc"):  # nothing is computed
             del model["device"]
+        if file == "text/text.nc":
+            del model["dtype"]
         assert made_by["model"] == model
 
 
 def test_prompts_are_accepted_and_passages_stay(project):
     table = pd.read_csv(project.folder / "results/organism/prompts.tsv", sep="\t")
-    assert table["accepted"].all() and len(table) == 4
+    assert table["accepted"].all() and len(table) == 5
     assert table.set_index("id").loc["lines", "text"] == "one two\nthree $four$ one two"
 
 
-def test_lens_ends_where_the_model_does(project):
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_lens_ends_where_the_model_does(project, decoder):
     results = project.folder / "results/organism"
-    lens = xr.open_dataset(results / "lens/logit.nc", engine="h5netcdf")
+    lens = xr.open_dataset(results / f"lens/{decoder}.nc", engine="h5netcdf")
     activations = xr.open_dataset(results / "activations.h5", engine="h5netcdf")
     last = lens.isel(depth=-1)
     assert np.allclose(last["kl_final"], 0, atol=1e-5)
@@ -77,6 +117,37 @@ def test_lens_ends_where_the_model_does(project):
     np.testing.assert_allclose(
         last["logprob_target"].values[known], activations["logprob_next"].values[known], atol=1e-4
     )
+
+
+def test_published_lenses_take_the_place_of_fitted_ones(project):
+    """What was fitted here, saved in the formats that others publish, reads out the same."""
+    results, published = project.folder / "results/organism/lens", project.folder / "published"
+    published.mkdir()
+    fitted = xr.open_dataset(results / "tuned_fitted.nc", engine="h5netcdf").load()
+    whole = fitted.isel(depth=fitted["depth"].values % 1 == 0)
+    state = {}
+    for depth, (weight, bias) in enumerate(zip(whole["weight"].values, whole["bias"].values, strict=True)):
+        state[f"{depth}.weight"] = torch.from_numpy(weight) - torch.eye(len(weight))
+        state[f"{depth}.bias"] = torch.from_numpy(bias)
+    torch.save(state, published / "params.pt")
+    shape = {"d_model": len(weight), "num_hidden_layers": len(whole["depth"])}
+    (published / "config.json").write_text(json.dumps(shape))
+    before = xr.open_dataset(results / "tuned.nc", engine="h5netcdf").load()
+    config = project.read("config.yaml")
+    changed = project.read("config.yaml")
+    changed["models"]["organism"]["lenses"] = {"tuned": "published"}
+    try:
+        project.write("config.yaml", changed)
+        done = project.snakemake("results/organism/lens/tuned.nc")
+        assert done.returncode == 0, done.stderr
+        after = xr.open_dataset(results / "tuned.nc", engine="h5netcdf").load()
+    finally:
+        project.write("config.yaml", config)
+    whole_depths = before["depth"].values % 1 == 0
+    one, other = (dataset.isel(depth=whole_depths)["kl_final"] for dataset in (before, after))
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    assert "published" in done.stdout + done.stderr
+    assert project.snakemake("all").returncode == 0
 
 
 def test_every_figure_is_a_picture(project):
@@ -89,19 +160,27 @@ def test_report_is_one_page_with_every_figure(project):
     done = project.snakemake("--report", "results/report.html")
     assert done.returncode == 0, done.stderr
     page = (project.folder / "results/report.html").read_text()
-    for name in ("lens_grid_lines.png", "restoration_lines.png", "trace_once.png", "evaluation.html"):
+    for name in (
+        "lens_grid_lines_logit_kl_final.png",
+        "lines.html",
+        "restoration_lines.png",
+        "trace_once.png",
+        "evaluation.html",
+    ):
         assert name in page
     embedded = re.findall(r'"data_uri": "data:image/png;[^"]*?base64,', page)
-    assert len(embedded) == len(list((project.folder / "results/organism/figures").glob("*.png")))
+    assert len(embedded) == len(list((project.folder / "results").glob("*/figures/*.png"))) + 1
     assert not re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="http', page)
 
 
-ANALYSIS = ["restoration", "embedding", "lens", "decoders", "io", "figures.lens", "figures.trace"]
+FIGURES = ["lens", "lens_decoders", "lens_page", "lens_questions", "probes", "trace", "embedding", "training"]
+WITH_TORCH = ["lens.readout", "lens.decoders", "lens.tuned", "lens.probes", "lens.repurposing"]
+ANALYSIS = ["restoration", "embedding", "io", "text", "lens.comparison", "lens.questions", *WITH_TORCH]
 
 
-@pytest.mark.parametrize("module", [*ANALYSIS, "figures.embedding", "figures.training"])
+@pytest.mark.parametrize("module", [*ANALYSIS, *[f"figures.{name}" for name in FIGURES]])
 def test_analysis_never_imports_transformers_and_drawing_never_torch(module):
-    heavy = ["transformers"] if module in ("lens", "decoders") else ["transformers", "torch"]
+    heavy = ["transformers"] if module in WITH_TORCH else ["transformers", "torch"]
     code = f"import sys, strata.{module}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -115,5 +194,5 @@ def test_analysis_never_imports_transformers_and_drawing_never_torch(module):
 
 def test_an_interrupted_or_failing_job_leaves_a_log(project):
     logs = sorted((project.folder / "logs/organism").glob("*.log"))
-    assert {"trace_states.log", "read_lens.log"} <= {log.name for log in logs}
-    assert "prompts: 100%" in (project.folder / "logs/organism/trace_states.log").read_text()
+    assert {"trace_prompts.log", "read_lens_logit.log"} <= {log.name for log in logs}
+    assert "batches of prompts: 100%" in (project.folder / "logs/organism/trace_prompts.log").read_text()

@@ -4,25 +4,33 @@ import os
 
 import pytest
 
-ALL = [
-    "curate_prompts",
-    "extract_weights",
-    "extract_activations",
-    "read_lens",
-    "plot_lens_grid",
-    "plot_lens_divergence",
-    "trace_states",
-    "average_traces",
-    "plot_trace",
-    "plot_restoration",
-    "decompose_embeddings",
-    "plot_embedding",
-]
-LENS = ["read_lens", "plot_lens_grid", "plot_lens_divergence"]
-TRACE = ["trace_states", "average_traces", "plot_trace", "plot_restoration"]
-AVERAGE = ["average_traces", "plot_restoration"]
+READ = ["read_lens", "read_extended_lens"]
+GRIDS = ["plot_lens_grid", "plot_lens_updates"]
+COMPARISON = ["compare_decoders", "plot_lens_decoders"]
+QUESTIONS = ["ask_lens", "plot_lens_questions"]
+PROBES = ["fit_probes", "plot_probes"]
+REPURPOSING = ["measure_repurposing", "plot_repurposing"]
+EVERY_DECODER = ["write_lens_pages", *COMPARISON, *QUESTIONS]
+ONE_DECODER = ["plot_lens_divergence", *EVERY_DECODER]
+LENS = [*READ, *GRIDS, "plot_lens_models", *ONE_DECODER]
+FITS = ["fit_tuned", "fit_jacobian"]
+TUNED = ["fit_tuned", "read_lens", *ONE_DECODER]
+JACOBIAN = ["fit_jacobian", "read_lens", *ONE_DECODER]
+OVER_TEXT = ["attend_over_text", "plot_attention", "plot_attention_text"]
+ORDER = ["compare_order", "plot_order"]
+TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *PROBES, *OVER_TEXT, *ORDER]
+STATES = ["read_attention", "plot_attention", "measure_motion", "plot_hidden"]
+BY_STATE = ["average_traces", "plot_restoration", *ORDER, *STATES]
+STATE = ["trace_prompts", "share_severed", "plot_trace", *BY_STATE]
+PARTS = ["trace_parts", "average_windows", "share_severed", "plot_trace", "plot_restoration"]
+CONTROL = ["trace_control", "average_control", *ORDER]
+TRACE = sorted({*STATE, *PARTS, *CONTROL})
+AVERAGE = sorted({"average_windows", "average_control", "share_severed", *BY_STATE})
 EMBEDDING = ["decompose_embeddings", "plot_embedding"]
-PROMPTS = [rule for rule in ALL if rule not in ("extract_weights", *EMBEDDING)]
+PROMPTS = ["curate_prompts", "extract_activations", *LENS, *REPURPOSING, *TRACE]
+ALL = sorted(
+    {"extract_weights", *PROMPTS, "gather_text", "extract_text", *FITS, *PROBES, *EMBEDDING, *OVER_TEXT}
+)
 TRAINING = ["train_organism", "plot_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
@@ -31,33 +39,81 @@ TABLE = {
     "run": (["organism", "gpt2"], ALL),
     "models.organism.source": ("data/models/copy", ALL),
     "models.organism.revision": ("v2", ALL),
-    "models.organism.dtype": ("bfloat16", ALL),
-    "models.organism.device": ("auto", PROMPTS),
-    "extract.dtype": ("float16", ["extract_activations", *LENS]),
+    "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule != "gather_text"]),
+    "models.organism.device": ("auto", sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT})),
+    "extract.dtype": ("float16", ["extract_activations", *LENS, *REPURPOSING, *STATES]),
+    "text.source": ("data/text.txt", TEXT),
+    "text.documents": (41, TEXT),
+    "text.max_tokens": (50, TEXT),
+    "text.seed": (1, TEXT),
+    "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES]),
+    "lens.decoders": (["logit"], EVERY_DECODER),
     "lens.top_k": (3, LENS),
-    "lens.figures": (["lines", "once"], ["plot_lens_grid"]),
-    "lens.window": ([1, 5], ["plot_lens_grid"]),
-    "trace.noise.absolute": ([0.1, 0.5], TRACE),
-    "trace.noise.relative": ([], TRACE),
+    "lens.norm": ("plain", ["fit_tuned", *LENS]),
+    "lens.extended.last": (0, ["read_extended_lens", *ONE_DECODER]),
+    "lens.tuned.steps": (3, TUNED),
+    "lens.tuned.tokens_per_step": (64, TUNED),
+    "lens.tuned.learning_rate": (0.1, TUNED),
+    "lens.jacobian.documents": (3, JACOBIAN),
+    "lens.jacobian.skip": (2, JACOBIAN),
+    "lens.jacobian.max_tokens": (64, JACOBIAN),
+    "lens.grid.prompts": (["lines", "once"], GRIDS),
+    "lens.grid.decoders": (["tuned"], GRIDS),
+    "lens.grid.colourings": (["logit"], ["plot_lens_grid"]),
+    "lens.grid.window": ([1, 5], GRIDS),
+    "lens.grid.stride": (2, ["plot_lens_grid"]),
+    "lens.grid.half_depths": (False, ["plot_lens_grid"]),
+    "lens.grid.input_row": (False, ["plot_lens_grid"]),
+    "lens.pages": (["once", "lines", "france"], ["write_lens_pages"]),
+    "lens.probes.epochs": (0, PROBES),
+    "lens.probes.nmf_components": (3, PROBES),
+    "lens.probes.nmf_tokens": (100, PROBES),
+    "lens.probes.draws": (2, PROBES),
+    "lens.repurposing.max_tokens": (10, REPURPOSING),
+    "lens.statistics.resamples": (21, [*COMPARISON, *QUESTIONS, *PROBES, *REPURPOSING]),
+    "lens.statistics.interval": (0.9, [*COMPARISON, *QUESTIONS, *PROBES, *REPURPOSING]),
+    "lens.statistics.seed": (1, [*COMPARISON, *QUESTIONS, *PROBES, *REPURPOSING]),
+    "trace.noise.absolute": ([0.5], STATE),
+    "trace.noise.relative": ([], STATE),
     "trace.samples": (3, TRACE),
+    "trace.replacements": (1, STATE),
+    "trace.shared": (True, TRACE),
     "trace.seed": (1, TRACE),
     "trace.max_rows": (64, TRACE),
+    "trace.parts.noise.absolute": ([0.1], [*PARTS, "plot_attention", "plot_hidden"]),
+    "trace.parts.noise.relative": ([3], PARTS),
+    "trace.window": (2, PARTS),
+    "trace.convention": ("paper", PARTS),
+    "trace.control.prefix": ("Yes.\n", CONTROL),
+    "trace.control.noise.absolute": ([0.1], CONTROL),
+    "trace.control.noise.relative": ([3], CONTROL),
     "average.min_gap": (0.1, AVERAGE),
+    "average.other_gaps": ([0.2], BY_STATE),
     "average.resamples": (21, AVERAGE),
+    "average.permutations": (21, ORDER),
     "average.interval": (0.9, AVERAGE),
     "average.seed": (1, AVERAGE),
     "average.figures": (["once", "france"], ["plot_trace"]),
+    "attention.documents": (20, OVER_TEXT),
+    "attention.skip": (3, OVER_TEXT),
+    "attention.first": (3, OVER_TEXT),
+    "attention.outsized.among_channels": (3, OVER_TEXT),
+    "attention.outsized.among_positions": (3, OVER_TEXT),
+    "attention.outsized.share": (0.2, OVER_TEXT),
+    "hidden.cropped": (1, ["measure_motion", "plot_hidden"]),
+    "hidden.n_offsets": (2, ["measure_motion", "plot_hidden"]),
+    "hidden.shuffles": (21, ["measure_motion", "plot_hidden"]),
     "embedding.components": (4, EMBEDDING),
-    "organism.corpus.seed": (5, CORPUS),
-    "organism.corpus.mixture.facts": (5.0, CORPUS),
-    "organism.corpus.mixture.rote": (5.0, CORPUS),
-    "organism.corpus.mixture.copying": (5.0, CORPUS),
-    "organism.corpus.mixture.repetition": (5.0, CORPUS),
-    "organism.corpus.mixture.filler": (5.0, CORPUS),
-    "organism.corpus.mixture.medley": (5.0, CORPUS),
-    "organism.corpus.lookalikes": (0.5, CORPUS),
-    "organism.corpus.clutter": (0.5, CORPUS),
-    "organism.corpus.ramp": (50, CORPUS),
+    "organism.corpus.seed": (5, [*CORPUS, *TEXT]),
+    "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT]),
+    "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT]),
+    "organism.corpus.mixture.copying": (5.0, [*CORPUS, *TEXT]),
+    "organism.corpus.mixture.repetition": (5.0, [*CORPUS, *TEXT]),
+    "organism.corpus.mixture.filler": (5.0, [*CORPUS, *TEXT]),
+    "organism.corpus.mixture.medley": (5.0, [*CORPUS, *TEXT]),
+    "organism.corpus.lookalikes": (0.5, [*CORPUS, *TEXT]),
+    "organism.corpus.clutter": (0.5, [*CORPUS, *TEXT]),
+    "organism.corpus.ramp": (50, [*CORPUS, *TEXT]),
     "organism.corpus.tokenizer_documents": (200, CORPUS),
     "organism.recipe.seed": (1, TRAINING),
     "organism.recipe.n_layers": (3, TRAINING),
@@ -109,9 +165,10 @@ def test_a_changed_key_reruns_exactly_its_rules(project, key):
     section[last] = value
     copy = project.folder / "data/models/copy"
     copy.exists() or copy.symlink_to("organism")
+    (project.folder / "data/text.txt").write_text("one two three\n\nfour five\n\nsix seven\n")
     try:
         project.write("config.yaml", changed)
-        assert sorted(project.planned(*TARGETS)) == sorted(rules)
+        assert sorted(project.planned(*TARGETS)) == sorted(set(rules))
     finally:
         project.write("config.yaml", config)
 
@@ -140,13 +197,24 @@ def test_a_new_prompt_reruns_what_depends_on_prompts_and_nothing_of_the_embeddin
 
 
 MODULES = {
-    "restoration": AVERAGE,
-    "embedding": EMBEDDING,
-    "figures/lens": ["plot_lens_grid", "plot_lens_divergence"],
-    "figures/trace": ["plot_trace", "plot_restoration"],
-    "lens": LENS,
-    "trace": TRACE,
-    "decoders": ALL,
+    "hidden": ["measure_motion", "plot_hidden"],
+    "order": ORDER,
+    "lens/questions": QUESTIONS,
+    "embedding": [*EMBEDDING, *PROBES],
+    "figures/lens_page": ["write_lens_pages"],
+    "figures/lens_questions": ["plot_lens_questions"],
+    "figures/trace": ["plot_trace", "plot_restoration", "plot_order"],
+    "lens/tuned": TUNED,
+    "lens/jacobian": JACOBIAN,
+    "lens/extended": ["read_extended_lens", *ONE_DECODER],
+    "lens/readout": LENS,
+    "lens/comparison": [
+        "plot_lens_models",
+        *GRIDS,
+        *ONE_DECODER,
+    ],
+    "trace/sweep": TRACE,
+    "lens/decoders": ALL,
     "organism/training": TRAINING,
     "organism/evaluation": ["evaluate_organism", "evaluate_retrained"],
 }
@@ -162,7 +230,9 @@ def test_an_edited_module_reruns_the_rules_that_stand_on_it(project, module):
     finally:
         path.write_text(text)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    if module == "decoders":  # the architecture module builds norms, so whatever loads a model stands on it
-        assert {"read_lens", "extract_weights", "trace_states"} <= set(planned)
+    if (
+        module == "lens/decoders"
+    ):  # the architecture module builds norms, so whatever loads a model stands on it
+        assert {"read_lens", "extract_weights", "trace_prompts"} <= set(planned)
     else:
-        assert sorted(planned) == sorted(MODULES[module])
+        assert sorted(planned) == sorted(set(MODULES[module]))

@@ -9,6 +9,8 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "scripts"))
 from strata import validation
 from strata.modules import modules_behind
 
+WORLD = sorted(str(path) for path in Path("data/organism").rglob("*.*"))
+
 # Threads that wait must not spin: jobs share the cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -37,17 +39,55 @@ except validation.BadInput as error:
 
 wildcard_constraints:
     model="|".join(map(re.escape, config["models"])),
+    decoder="logit|extended|tuned|jacobian",
+    prompt="[a-z0-9-]+",
 
 
 # Lens grids and single traces are drawn for prompts named in the config.
-LENS_GRIDS = [f"lens_grid_{prompt}" for prompt in config["lens"]["figures"]]
-TRACES = [f"trace_{prompt}" for prompt in config["average"]["figures"]]
+LENS, AVERAGE = config["lens"], config["average"]
+GRID = LENS["grid"]
+LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
+PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn"]
+STATISTICS = {key: AVERAGE[key] for key in ("resamples", "interval", "seed")}
+AVERAGING = {
+    "min_gap": AVERAGE["min_gap"],
+    "n_resamples": AVERAGE["resamples"],
+    "interval": AVERAGE["interval"],
+    "seed": AVERAGE["seed"],
+}
+LENS_GRIDS = expand(
+    "lens_grid_{prompt}_{decoder}_{colouring}",
+    prompt=GRID["prompts"],
+    decoder=GRID["decoders"],
+    colouring=GRID["colourings"],
+)
+LENS_UPDATES = expand("lens_updates_{prompt}_{decoder}", prompt=GRID["prompts"], decoder=GRID["decoders"])
+PAGES = (
+    [prompt["id"] for content in PROMPTS.values() for prompt in content["prompts"]]
+    if LENS["pages"] == "all"
+    else LENS["pages"]
+)
+TRACES = expand("trace{kind}_{prompt}", kind=["", "_windows"], prompt=AVERAGE["figures"])
+RESTORATION_FIGURES = ["heatmap", "lines", "windows", "measures", "severed", "subject_tokens"]
+ORDER_FIGURES = ["transitions", "regression", "curves"]
+ATTENTION_FIGURES = ["final", "heads", "sink", "subject"]
+MOTION_FIGURES = ["motion", "motion_cropped", "aligned"]
+TEXT_ATTENTION_FIGURES = ["position", "position_heads", "variability", "outsized"]
+LENS_QUESTIONS = ["first_block", "input_kept", "commas", "target_depth", "repetition"]
 FIGURES = [
     *LENS_GRIDS,
-    "lens_divergence",
+    *LENS_UPDATES,
+    *[f"lens_divergence_{decoder}" for decoder in LENS["decoders"]],
+    "lens_decoders",
+    *[f"lens_{question}" for question in LENS_QUESTIONS],
+    "lens_probes_accuracy",
+    "lens_probes_embedding",
+    "lens_repurposing",
     *TRACES,
-    "restoration_heatmap",
-    "restoration_lines",
+    *[f"restoration_{name}" for name in RESTORATION_FIGURES],
+    *[f"order_{name}" for name in ORDER_FIGURES],
+    *[f"attention_{name}" for name in [*ATTENTION_FIGURES, *TEXT_ATTENTION_FIGURES]],
+    *[f"hidden_{name}" for name in MOTION_FIGURES],
     "embedding_singular_values",
     "embedding_token_components",
     "embedding_mean_direction",
@@ -61,19 +101,25 @@ def model_files(wildcards):
     if not validation.is_folder_source(source):
         return []
     folder = Path(source).expanduser()
-    kinds = ("*.json", "*.safetensors", "*.txt", "*.model")
+    kinds = ("*.json", "*.safetensors", "*.txt", "*.model")  # weights, configuration, tokenizer
     return sorted(str(path) for kind in kinds for path in folder.glob(kind))
 
 
-def model_settings(wildcards):
+def model_settings(wildcards, keys=("source", "revision", "dtype", "device")):
     """The section of the job's model, its name included."""
     section = config["models"][wildcards.model]
-    return {"name": wildcards.model, **section, "source": os.path.expanduser(section["source"])}
+    chosen = {key: section[key] for key in keys}
+    return {"name": wildcards.model, **chosen, "source": os.path.expanduser(section["source"])}
 
 
 def weights_settings(wildcards):
     """The same without the device: weights are read, nothing is computed."""
-    return {key: value for key, value in model_settings(wildcards).items() if key != "device"}
+    return model_settings(wildcards, ("source", "revision", "dtype"))
+
+
+def tokenizer_settings(wildcards):
+    """The same where only the tokenizer is loaded."""
+    return model_settings(wildcards, ("source", "revision"))
 
 
 def library(*modules):
@@ -81,7 +127,73 @@ def library(*modules):
     return modules_behind(LIBRARY, [f"strata.{module}" for module in modules])
 
 
-def figure_files(name):
-    """The PNG, for the report, and the SVG of a figure."""
-    stem = f"results/{{model}}/figures/{name}"
-    return f"{stem}.png", f"{stem}.svg"
+TEXT_SOURCE = os.path.expanduser(config["text"]["source"])
+TEXT_IS_CORPUS = config["text"]["source"] == "organism"
+
+
+def text_made(wildcards):
+    """How the text is drawn; if it is the corpus, how that is written."""
+    keys = ("source", "documents", "max_tokens", "seed")
+    made = {key: config["text"][key] for key in keys} | {"source": TEXT_SOURCE}
+    corpus = {k: v for k, v in config["organism"]["corpus"].items() if k != "tokenizer_documents"}
+    return made | ({"corpus": corpus} if TEXT_IS_CORPUS else {})
+
+
+def token_counts(wildcards):
+    """How often each token occurs: exact counts of training that a model's folder brings, or the text's."""
+    source = config["models"][wildcards.model]["source"]
+    exact = Path(source).expanduser() / "token_counts.tsv"
+    if TEXT_IS_CORPUS and validation.is_folder_source(source) and exact.is_file():
+        return str(exact)
+    return f"results/{wildcards.model}/text/token_counts.tsv"
+
+
+def published_lens(wildcards):
+    """Where the user keeps a lens that others have published for this model, if at all."""
+    lens = config["models"][wildcards.model].get("lenses", {}).get(wildcards.decoder)
+    return lens and os.path.expanduser(lens)
+
+
+def depth_maps(wildcards):
+    """The maps that a decoder carries states by: none, those published, or those fitted here."""
+    if wildcards.decoder == "logit":
+        return []
+    origin = "published" if published_lens(wildcards) else "fitted"
+    return [f"results/{wildcards.model}/lens/{wildcards.decoder}_{origin}.nc"]
+
+
+def lens_page(prompt):
+    """The path of a prompt's page; those with a grid figure are in the report too."""
+    path = f"results/{{model}}/lens/pages/{prompt}.html"
+    if prompt not in LENS["grid"]["prompts"]:
+        return path
+    return report(
+        path,
+        category="1 Lens",
+        subcategory="{model}",
+        labels={"figure": "interactive page", "decoder": "all", "prompt": prompt},
+        caption="../report/lens_page.rst",
+    )
+
+
+def corruption(**changes):
+    """How subjects are corrupted, all but what is named as the section says."""
+    keys = ("noise", "samples", "replacements", "shared", "seed")
+    return {key: config["trace"][key] for key in keys} | changes
+
+
+def drawn_level():
+    """The noise level of figures that show one: the last absolute one of the parts', or the first relative."""
+    noise = config["trace"]["parts"]["noise"]
+    return f"{noise['absolute'][-1]:g}" if noise["absolute"] else f"{noise['relative'][0]:g}x"
+
+
+def attention_report(name, what):
+    """The PNG of a figure of this stage, for the report."""
+    return report(
+        f"results/{{model}}/figures/{name}.png",
+        category="3 Attention and hidden states",
+        subcategory="{model}",
+        labels={"figure": what, "prompt": "all"},
+        caption=f"../report/{name.removesuffix('_cropped')}.rst",
+    )

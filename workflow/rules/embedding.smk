@@ -23,7 +23,7 @@ rule plot_embedding:
     output:
         png=report(
             "results/{model}/figures/embedding_{figure}.png",
-            category="3 Embeddings",
+            category="4 Embeddings",
             subcategory="{model}",
             labels={"figure": "{figure}", "prompt": ""},
             caption="../report/embedding.rst",

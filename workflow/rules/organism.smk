@@ -1,7 +1,6 @@
 # data/organism/ -> results/training/{tokens.npz, tokenizer/} -> results/training/model, loss.tsv   (target: organism)
 # data/models/organism, data/organism/ -> results/organism/evaluation.{tsv,html}
 MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
-WORLD = sorted(str(path) for path in Path("data/organism").rglob("*.*"))
 
 
 rule organism:

@@ -12,7 +12,7 @@ import xarray as xr
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from strata.decoders import Norm
+from strata.lens.decoders import Norm
 from strata.names import CHANNEL, LAYER, POSITION, TOKEN_ID, TOKEN_STR, VOCAB
 
 
@@ -22,7 +22,10 @@ class UnknownArchitecture(ValueError):
 
 @dataclass(frozen=True)
 class Family:
-    """Attribute paths of a family's parts; the first group from the model, the second from a block."""
+    """Attribute paths of a family's parts; the first group from the model, the second from a block.
+
+    ``mlp_values`` goes from an MLP to its last linear map.
+    """
 
     token_embedding: str
     blocks: str
@@ -34,6 +37,7 @@ class Family:
     cache_argument: str
     position_embedding: str | None = None
     rotary: str | None = None
+    mlp_values: str = "c_proj"
 
 
 _GPT2_BLOCK = {"attention": "attn", "mlp": "mlp", "norm1": "ln_1", "norm2": "ln_2"}
@@ -64,6 +68,7 @@ FAMILIES = {
         norm1="layernorm1",
         norm2="layernorm2",
         cache_argument="layer_past",
+        mlp_values="2",
     ),
     "GPTNeoXForCausalLM": Family(
         "gpt_neox.embed_in",
@@ -75,6 +80,7 @@ FAMILIES = {
         norm2="post_attention_layernorm",
         cache_argument="layer_past",
         rotary="gpt_neox.rotary_emb",
+        mlp_values="dense_4h_to_h",
     ),
     "LlamaForCausalLM": Family(
         "model.embed_tokens",
@@ -86,6 +92,7 @@ FAMILIES = {
         norm2="post_attention_layernorm",
         cache_argument="past_key_values",
         rotary="model.rotary_emb",
+        mlp_values="down_proj",
     ),
 }
 
@@ -113,6 +120,39 @@ class Parts:
     @property
     def n_layers(self) -> int:
         return len(self.blocks)
+
+    @property
+    def parallel(self) -> bool:
+        """Whether a block's MLP reads what enters the block rather than what its attention leaves."""
+        return bool(getattr(self.model.config, "use_parallel_residual", False))
+
+    def sub_blocks(self, part: str) -> Sequence[nn.Module]:
+        """The MLPs or the attentions by layer: ``part`` is "mlp" or "attn"."""
+        return {"mlp": self.mlps, "attn": self.attentions}[part]
+
+    @torch.no_grad()
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """What enters block 0: depth 0 of the residual stream.
+
+        Parameters
+        ----------
+        input_ids : (row, position)
+
+        Returns
+        -------
+        Tensor (row, position, channel)
+        """
+        entered: list[Tensor] = []
+
+        def keep(module, args, kwargs):
+            entered.append((args[0] if args else kwargs["hidden_states"]).clone())
+
+        handle = self.blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
+        try:
+            self.model.base_model(input_ids=input_ids, use_cache=False)
+        finally:
+            handle.remove()
+        return entered[0]
 
     def run_block(self, layer: int, hidden: Tensor, start: int, past: "Past | None" = None) -> Tensor:
         """Run one block on hidden states of positions ``start``, ``start`` + 1, ...
@@ -147,14 +187,20 @@ class Parts:
 class Past:
     """Keys and values (row, head, position, head channel) that a block finds before its own.
 
-    Has the one method of a transformers cache that an attention module calls.
+    Where the block's own have several times as many rows, each repetition finds the same. Has the one
+    method of a transformers cache that an attention module calls.
     """
 
     keys: Tensor
     values: Tensor
 
     def update(self, keys: Tensor, values: Tensor, *_args, **_kwargs) -> tuple[Tensor, Tensor]:
-        return torch.cat([self.keys, keys], 2), torch.cat([self.values, values], 2)
+        return _after(self.keys, keys), _after(self.values, values)
+
+
+def _after(past: Tensor, own: Tensor) -> Tensor:
+    own = own.unflatten(0, (-1, len(past)))
+    return torch.cat([past.expand(len(own), *past.shape), own], 3).flatten(0, 1)
 
 
 def find_parts(model: PreTrainedModel) -> Parts:
@@ -234,3 +280,9 @@ def weights(model: PreTrainedModel, token_strings: Callable[[list[int]], list[st
         coords={TOKEN_ID: (VOCAB, ids), TOKEN_STR: (VOCAB, token_strings(ids))},
         attrs={"final_norm_kind": norm.kind, "final_norm_eps": norm.eps},
     )
+
+
+def mlp_values(parts: Parts) -> list[nn.Module]:
+    """The last linear map of every layer's MLP: what enters it says how strongly each key is met."""
+    path = attrgetter(FAMILIES[type(parts.model).__name__].mlp_values)
+    return [path(mlp) for mlp in parts.mlps]

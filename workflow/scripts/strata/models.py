@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from strata.validation import is_folder_source
 
 
 class ModelUnavailable(RuntimeError):
@@ -42,10 +45,15 @@ def load_model(
 
 
 def _load(loader, source: str, revision: str | None, **options):
+    folder = is_folder_source(source)
+    if folder:
+        source = str(Path(source).expanduser())
+        if not Path(source).is_dir():
+            raise ModelUnavailable(f"model folder {source} does not exist")
     try:
         return loader(source, revision=revision or "main", trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
-        if Path(source).is_dir():
+    except (OSError, ValueError, SafetensorError) as error:
+        if folder:
             reason = str(error).splitlines()[0]
             raise ModelUnavailable(f"model folder {source} cannot be loaded: {reason}") from error
         raise ModelUnavailable(

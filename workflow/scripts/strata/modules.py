@@ -15,16 +15,24 @@ def modules_behind(root: Path, modules: Iterable[str]) -> list[str]:
         If a named module does not exist.
     """
     found: set[Path] = set()
-    waiting = [_file(root, module) for module in modules]
-    for module, path in zip(modules, waiting, strict=True):
-        if path is None:
+    waiting: list[Path] = []
+    for module in modules:
+        if _file(root, module) is None:
             raise FileNotFoundError(f"no module {module} under {root}")
+        waiting += _imported(root, module)
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting.extend(p for name in _imports(path) if (p := _file(root, name)))
+            waiting += [p for name in _imports(path) for p in _imported(root, name)]
     return sorted(str(path.relative_to(root.parent.parent)) for path in found)
+
+
+def _imported(root: Path, name: str) -> list[Path]:
+    """The files that importing a name runs: its module, if it is one, and the packages around it."""
+    parts = name.split(".")
+    prefixes = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+    return [path for prefix in prefixes if (path := _file(root, prefix))]
 
 
 def _file(root: Path, module: str) -> Path | None:

@@ -11,8 +11,8 @@ PASSAGES = "passages"
 class Curated:
     """One row of ``prompts.tsv``.
 
-    ``subject_position`` is the noised token: the subject, or the last token of a longer one, as
-    ``subject_kind`` says. -1 and empty where there is none.
+    The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
+    ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
     """
 
     id: str

@@ -75,13 +75,19 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
     BadInput
     """
     every = [p for content in prompts.values() for p in content["prompts"]]
-    known = {"lens": [p["id"] for p in every], "average": [p["id"] for p in every if "subject" in p]}
-    for section, ids in known.items():
-        for wanted in config[section]["figures"]:
-            if wanted not in ids:
-                close = difflib.get_close_matches(wanted, ids, n=1)
+    names = [p["id"] for p in every]
+    pages = config["lens"]["pages"]
+    asked = {
+        "lens.grid.prompts": (config["lens"]["grid"]["prompts"], names),
+        "lens.pages": ([] if pages == "all" else pages, names),
+        "average.figures": (config["average"]["figures"], [p["id"] for p in every if "subject" in p]),
+    }
+    for key, (wanted, known) in asked.items():
+        for prompt in wanted:
+            if prompt not in known:
+                close = difflib.get_close_matches(prompt, known, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise BadInput(f"{file}: {section}.figures: no prompt {wanted!r} in data/prompts{hint}")
+                raise BadInput(f"{file}: {key}: no prompt {prompt!r} in data/prompts{hint}")
 
 
 def check_schema(value: Any, schema: Mapping, where: str) -> None:
@@ -128,11 +134,24 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
     BadInput
     """
     check_schema(config, schema, file)
-    first, end = config["lens"]["window"]
+    first, end = config["lens"]["grid"]["window"]
     if first >= end:
         raise BadInput(
-            f"{file}: lens.window: [{first}, {end}] is empty (expected: [first, one past the last])"
+            f"{file}: lens.grid.window: [{first}, {end}] is empty (expected: [first, one past the last])"
         )
+    for decoder in config["lens"]["grid"]["decoders"]:
+        if decoder not in config["lens"]["decoders"]:
+            raise BadInput(f"{file}: lens.grid.decoders: {decoder!r} is not one of lens.decoders")
+    text = config["text"]["source"]
+    if text != "organism" and not Path(text).expanduser().is_file():
+        raise BadInput(f"{file}: text.source: no file {text!r} (expected: organism, or a text file)")
+    for kind, levels in config["trace"]["parts"]["noise"].items():
+        for level in levels:
+            if level not in config["trace"]["noise"][kind]:
+                raise BadInput(
+                    f"{file}: trace.parts.noise.{kind}: {level} is not one of trace.noise.{kind} "
+                    "(expected: levels that states are traced at too)"
+                )
     recipe = config["organism"]["recipe"]
     if recipe["n_channels"] % recipe["n_heads"]:
         raise BadInput(
@@ -150,6 +169,13 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
                 f"{file}: models.{name}.source: no model in folder {source!r} "
                 "(expected: a folder with config.json, or a Hugging Face id owner/name)"
             )
+        for decoder, lens in config["models"][name].get("lenses", {}).items():
+            needed = {"tuned": ["config.json", "params.pt"], "jacobian": [""]}[decoder]
+            if not all((Path(lens).expanduser() / part).is_file() for part in needed):
+                expected = "a folder with config.json and params.pt" if decoder == "tuned" else "a file"
+                raise BadInput(
+                    f"{file}: models.{name}.lenses.{decoder}: no lens at {lens!r} (expected: {expected})"
+                )
 
 
 def check_category(content: Any, schema: Mapping, file: str) -> None:
