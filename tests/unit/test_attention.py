@@ -12,6 +12,8 @@ from strata import attention, io
 from strata.architecture import find_parts
 from strata.bootstrap import Bootstrap
 from strata.capture import capture
+from strata.embedding.channels import position_active
+from strata.embedding.gains import gain_outliers
 
 BOOTSTRAP = Bootstrap(200, 0.9, 1)
 OPTIONS = {"resamples": 200, "interval": 0.9, "seed": 1}
@@ -446,12 +448,12 @@ def test_nothing_is_found_in_random_weights():
     rng = np.random.default_rng(1)
     gain = xr.DataArray(np.exp(0.3 * rng.normal(size=(40, 500))), dims=("layer", "channel"))
     # 3.5 standard deviations, both sides: 1 in 2,100.
-    assert attention.gain_outliers(gain).mean() < 2e-3
+    assert gain_outliers(gain).mean() < 2e-3
     for seed in range(20):
         drawn = np.random.default_rng(seed)
         spread = np.exp(0.3 * drawn.normal(size=300))
         embedding = xr.DataArray(drawn.normal(size=(128, 300)) * spread, dims=("position", "channel"))
-        active, told = attention.position_active(embedding)
+        active, told = position_active(embedding)
         assert not active.any() and told.startswith("no two groups")
 
 
@@ -459,7 +461,7 @@ def test_gain_outliers_are_either_way_and_of_either_sign():
     gain = np.exp(0.1 * np.random.default_rng(0).normal(size=(1, 100)))
     gain[0, :4] = 0.01, 50, -50, 0
     gain[0, 4] = -1  # of ordinary size
-    found = attention.gain_outliers(xr.DataArray(gain, dims=("layer", "channel")))
+    found = gain_outliers(xr.DataArray(gain, dims=("layer", "channel")))
     assert np.flatnonzero(found).tolist() == [0, 1, 2, 3]
 
 

@@ -175,7 +175,7 @@ def test_report_is_one_page_with_every_figure(project):
 
 FIGURES = ["lens", "lens_decoders", "lens_page", "lens_questions", "probes", "trace", "embedding", "training"]
 WITH_TORCH = ["lens.readout", "lens.decoders", "lens.tuned", "lens.probes", "lens.repurposing"]
-ANALYSIS = ["restoration", "embedding", "io", "text", "lens.comparison", "lens.questions", *WITH_TORCH]
+ANALYSIS = ["restoration", "embedding.svd", "io", "text", "lens.comparison", "lens.questions", *WITH_TORCH]
 
 
 @pytest.mark.parametrize("module", [*ANALYSIS, *[f"figures.{name}" for name in FIGURES]])

@@ -200,7 +200,7 @@ MODULES = {
     "hidden": ["measure_motion", "plot_hidden"],
     "order": ORDER,
     "lens/questions": QUESTIONS,
-    "embedding": [*EMBEDDING, *PROBES],
+    "embedding/svd": [*EMBEDDING, *PROBES],
     "figures/lens_page": ["write_lens_pages"],
     "figures/lens_questions": ["plot_lens_questions"],
     "figures/trace": ["plot_trace", "plot_restoration", "plot_order"],

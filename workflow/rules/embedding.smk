@@ -2,7 +2,7 @@
 rule decompose_embeddings:
     input:
         weights="results/{model}/weights.h5",
-        library=library("embedding", "io"),
+        library=library("embedding.svd", "io"),
     output:
         "results/{model}/embedding.nc",
     log:

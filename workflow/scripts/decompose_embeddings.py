@@ -4,7 +4,7 @@ Input: weights.h5. Output: embedding.nc.
 """
 
 from strata import io
-from strata.embedding import decompose
+from strata.embedding.svd import decompose
 from strata.job import job
 
 with job(snakemake):

@@ -20,10 +20,11 @@ import torch
 import xarray as xr
 from scipy import stats
 from scipy.special import entr
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from strata.bootstrap import Bootstrap, masks_by_category
+from strata.embedding.channels import position_active
+from strata.embedding.gains import gain_outliers
 from strata.names import (
     CATEGORY,
     CHANNEL,
@@ -49,12 +50,6 @@ MEAN, BEST = HEAD_CHOICES = ("mean", "best")
 """A layer's heads taken together, or the one of them that attends the most."""
 
 NORM1, NORM2, POSITIONS = CHANNEL_SETS = ("norm1_gain", "norm2_gain", "position")
-
-OUTLIER_SCORE = 3.5
-"""Modified z-score beyond which a value is an outlier (Iglewicz and Hoaglin 1993)."""
-
-ASHMANS_D = 2.0
-"""Separation above which two normal distributions are two clusters (Ashman, Bird and Zepf 1994)."""
 
 
 # The final token, from activations ----------------------------------------------------------
@@ -593,45 +588,6 @@ def outsized_channels(
             },
         )
     )
-
-
-def gain_outliers(gain: xr.DataArray) -> xr.DataArray:
-    """Which gains (layer, channel) are outliers of their layer, large or small.
-
-    Outliers of log10 |gain| by their modified z-score, (x - median) / (1.4826 MAD), beyond
-    `OUTLIER_SCORE` either way; on a log scale, since a gain turned down to a tenth is as far off as one
-    turned up tenfold. Where more than half of the gains are equal, whatever is not is an outlier.
-    """
-    with np.errstate(divide="ignore"):
-        size = np.log10(abs(gain.transpose(LAYER, CHANNEL).astype(float)))
-    spread = stats.median_abs_deviation(size.values, axis=1, scale="normal")
-    return abs(size - size.median(CHANNEL)) > OUTLIER_SCORE * xr.DataArray(spread, dims=LAYER)
-
-
-def position_active(position_embedding: xr.DataArray) -> tuple[np.ndarray, str]:
-    """Which channels the position embedding moves, and in words how that was decided.
-
-    Two normal distributions are fitted to log10 of each channel's standard deviation over positions. The
-    upper one's channels are active if the fit is better than one distribution (BIC) and the two lie apart
-    (Ashman's D above `ASHMANS_D`); else there are no two groups, and none is.
-
-    Parameters
-    ----------
-    position_embedding : DataArray (position, channel)
-
-    Returns
-    -------
-    active : bool array (channel)
-    told : str
-    """
-    spread = position_embedding.astype(float).std(POSITION).values
-    size = np.log10(np.maximum(spread, np.finfo(float).tiny))[:, None]
-    one, two = (GaussianMixture(n, n_init=5, random_state=0).fit(size) for n in (1, 2))
-    separation = np.ptp(two.means_) * np.sqrt(2 / two.covariances_.sum())
-    if two.bic(size) >= one.bic(size) or separation <= ASHMANS_D:
-        return np.zeros(len(size), bool), "no two groups of channels in the position embedding"
-    active = two.predict(size) == two.means_.argmax()
-    return active, f"two groups of channels in the position embedding (Ashman's D {separation:.1f})"
 
 
 def _overlap(sets: xr.DataArray, outsized: xr.DataArray, end: str) -> dict[str, xr.DataArray]:

@@ -1,4 +1,4 @@
-"""Figures of the embedding matrices' singular value decomposition (`strata.embedding`)."""
+"""Figures of the embedding matrices' singular value decomposition (`strata.embedding.svd`)."""
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ def draw_singular_values(embedding: xr.Dataset) -> Figure:
     Parameters
     ----------
     embedding : Dataset
-        As `strata.embedding.decompose` returns it; so for every figure of this module.
+        As `strata.embedding.svd.decompose` returns it; so for every figure of this module.
     """
     figure = new_figure(10.5, 4.2)
     panels = figure.subplots(1, 2)

@@ -17,7 +17,7 @@ from sklearn.decomposition import NMF
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from strata.embedding import svd
+from strata.embedding.svd import svd
 from strata.names import COMPONENT, DEPTH, DOCUMENT, NMF_COMPONENT, SPLIT, TARGET, TOKEN, TOKEN_ID
 from strata.text import SPLITS, documents_of, next_in_document
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from strata import embedding
+from strata.embedding.svd import decompose, separation, svd
 
 
 def tokens(matrix, spaces=None):
@@ -29,7 +29,7 @@ def planted(values, n_vocab=300, seed=0):
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
 def test_svd_rebuilds_the_matrix(shape, dtype):
     matrix = np.random.default_rng(0).normal(size=shape).astype(dtype)
-    left, values, right = embedding.svd(matrix, tile=1)  # tiles of 4 x 12 rows
+    left, values, right = svd(matrix, tile=1)  # tiles of 4 x 12 rows
     exact = np.linalg.svd(matrix.astype(float), compute_uv=False)
     np.testing.assert_allclose(values, exact, rtol=1e-10)
     np.testing.assert_allclose((left * values) @ right, matrix, atol=1e-5)
@@ -40,7 +40,7 @@ def test_svd_rebuilds_the_matrix(shape, dtype):
 def test_svd_recovers_planted_values_over_five_decades():
     values = np.array([1e3, 50.0, 7.0, 1.0, 1e-2])
     matrix, left, right = planted(values)
-    found_left, found_values, found_right = embedding.svd(matrix, tile=1)
+    found_left, found_values, found_right = svd(matrix, tile=1)
     np.testing.assert_allclose(found_values, values, rtol=1e-8)
     np.testing.assert_allclose(np.abs((found_left * left).sum(0)), 1, atol=1e-5)
     np.testing.assert_allclose(np.abs((found_right * right.T).sum(1)), 1, atol=1e-8)
@@ -49,14 +49,14 @@ def test_svd_recovers_planted_values_over_five_decades():
 def test_signs_are_fixed():
     matrix, *_ = planted([5.0, 3.0, 1.0])
     for candidate in (matrix, -matrix):
-        left, *_ = embedding.svd(candidate)
+        left, *_ = svd(candidate)
         largest = left[np.abs(left).argmax(0), np.arange(left.shape[1])]
         assert (largest > 0).all()
 
 
 def test_missing_rank_is_said_not_guessed():
     matrix, *_ = planted([5.0, 3.0, 1.0, 0.0])
-    left, values, right = embedding.svd(matrix)
+    left, values, right = svd(matrix)
     assert values[3] < 1e-12 * values[0]
     assert np.isnan(left[:, 3]).all() and np.isfinite(left[:, :3]).all()
     np.testing.assert_allclose((left * values)[:, :3] @ right[:3], matrix, atol=1e-6)
@@ -66,11 +66,11 @@ def test_separation_equals_the_count_over_pairs():
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 6, (40, 3)).astype(float)  # with ties
     group = rng.random(40) < 0.3
-    found = embedding.separation(scores, group)
+    found = separation(scores, group)
     for column, auc in enumerate(found):
         pairs = [(a > b) + 0.5 * (a == b) for a in scores[group, column] for b in scores[~group, column]]
         assert auc == pytest.approx(np.mean(pairs))
-    assert np.isnan(embedding.separation(scores, np.ones(40, bool))).all()
+    assert np.isnan(separation(scores, np.ones(40, bool))).all()
 
 
 def test_planted_mean_and_leading_space_are_found():
@@ -81,7 +81,7 @@ def test_planted_mean_and_leading_space_are_found():
     matrix = rng.normal(0, 0.1, (n_vocab, n_channels))
     matrix += 5 * directions[:, 0]
     matrix += np.outer(np.where(spaces, 0.5, -0.5) - 0.1, directions[:, 1])
-    result = embedding.decompose(*tokens(matrix, spaces), n_separated=4)
+    result = decompose(*tokens(matrix, spaces), n_separated=4)
     assert result.cosine_mean[0] > 0.999
     assert (abs(result.cosine_mean[1:]) < 0.05).all()
     along = np.abs(result.token_right.values @ directions)
@@ -99,7 +99,7 @@ def test_planted_mean_and_leading_space_are_found():
 def test_random_matrix_shows_nothing():
     rng = np.random.default_rng(0)
     n_vocab, n_channels = 3000, 64
-    result = embedding.decompose(*tokens(rng.normal(size=(n_vocab, n_channels))))
+    result = decompose(*tokens(rng.normal(size=(n_vocab, n_channels))))
     # The mean of such rows is itself noise: a random direction among 64.
     assert (abs(result.cosine_mean) < 5 / np.sqrt(n_channels)).all()
     half = n_vocab / 2
@@ -114,7 +114,7 @@ def test_position_matrix_with_fewer_rows_shares_the_components():
     rng = np.random.default_rng(1)
     matrix, position = rng.normal(size=(50, 8)), rng.normal(size=(5, 8))
     position = xr.DataArray(position, dims=("position", "channel"))
-    result = embedding.decompose(*tokens(matrix), position)
+    result = decompose(*tokens(matrix), position)
     assert result.sizes["component"] == 8
     exact = np.linalg.svd(position, compute_uv=False)
     np.testing.assert_allclose(result.position_singular_value[:5], exact)
@@ -124,13 +124,13 @@ def test_position_matrix_with_fewer_rows_shares_the_components():
 
 
 def test_no_position_matrix_is_said():
-    result = embedding.decompose(*tokens(np.eye(6)))
+    result = decompose(*tokens(np.eye(6)))
     assert not [name for name in result if name.startswith("position")]
     assert result.attrs["position_embedding"].startswith("absent")
 
 
 def test_netcdf_keeps_the_result(tmp_path):
-    result = embedding.decompose(*tokens(np.random.default_rng(0).normal(size=(30, 4))))
+    result = decompose(*tokens(np.random.default_rng(0).normal(size=(30, 4))))
     result.to_netcdf(tmp_path / "e.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "e.nc", engine="h5netcdf") as back:
         xr.testing.assert_equal(back.load(), result)
@@ -139,7 +139,7 @@ def test_netcdf_keeps_the_result(tmp_path):
 def test_bad_input_is_named():
     matrix, strings = tokens(np.eye(4))
     with pytest.raises(ValueError, match="token embedding.*layer"):
-        embedding.decompose(matrix.rename(vocab="layer"), strings)
+        decompose(matrix.rename(vocab="layer"), strings)
     matrix[1, 1] = np.nan
     with pytest.raises(ValueError, match="token embedding.*NaN"):
-        embedding.decompose(matrix, strings)
+        decompose(matrix, strings)
