@@ -12,6 +12,7 @@ include: "workflow/rules/text.smk"
 include: "workflow/rules/lens.smk"
 include: "workflow/rules/trace.smk"
 include: "workflow/rules/attention.smk"
+include: "workflow/rules/syntax.smk"
 include: "workflow/rules/embedding.smk"
 include: "workflow/rules/organism.smk"
 

@@ -104,6 +104,15 @@ def test_a_bad_prompt_is_rejected_with_every_reason(tokenizer, changes, reasons)
     assert not row["accepted"] and row["reason"].split("; ") == reasons
 
 
+def test_named_completions_are_the_first_tokens_of_each_once(tokenizer):
+    encoded = tokenizer.encode(FRANCE["text"])
+    prompt = FRANCE | {"completions": "capitals"}
+    row = curate(prompt, "semantic", encoded.ids, encoded.offsets, 7, 0.5, 7, "x", [9, 7, 9]).as_row()
+    assert row["completions"] == "capitals" and row["completion_ids"] == "7 9"
+    plain, _ = curated(tokenizer)
+    assert plain["completions"] == plain["completion_ids"] == ""
+
+
 def test_a_passage_is_kept_as_it_is():
     row = curate(
         {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], None, None, 9, "x"

@@ -13,22 +13,17 @@ from oracles import probes as oracle
 from strata import io
 from strata.organism.corpus import Document, corpus_of
 from strata.organism.grammar import Grammar
-from strata.syntax import (
-    CENTRES,
+from strata.syntax import CENTRES, Bootstrap, analyse, centres, compare, tables
+from strata.tagged import (
     LABELS,
-    Bootstrap,
     Tagged,
     Word,
-    analyse,
-    centres,
-    compare,
     corpus_documents,
     derivation,
     label_tokens,
     read_conllu,
     roles,
     sample,
-    tables,
     tag_document,
 )
 from strata.text import as_dataset, documents_of

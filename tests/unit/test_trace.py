@@ -208,7 +208,7 @@ def test_what_cannot_be_restored_is_refused():
 def table(rows, **columns):
     """Prompts (id, category, subject_start, subject_position, target_id)."""
     names = ["id", "category", "subject_start", "subject_position", "target_id"]
-    return pd.DataFrame(rows, columns=names).assign(**columns)
+    return pd.DataFrame(rows, columns=names).assign(**{"completion_ids": ""} | columns)
 
 
 def test_noise_depends_on_prompt_level_sample_and_seed_alone():
@@ -259,14 +259,13 @@ def test_noise_has_the_levels_sizes():
 
 def test_replaced_subjects_are_rows_without_noise():
     [prompt] = corrupt(
-        table([("a", "x", 1, 2, 9)]),
+        table([("a", "x", 1, 2, 9)], completion_ids="1 2"),
         [[1, 2, 3, 4]],
         levels={"1": 1.0},
         n_samples=1,
         n_channels=6,
         seed=0,
         others=[[(7, 8), (5, 6)]],
-        completions={"a": [1, 2]},
     )
     assert prompt.labels == [("1", 0), (REPLACED, 0), (REPLACED, 1)]
     assert prompt.corrupted_ids.tolist() == [[2, 3], [7, 8], [5, 6]]
@@ -375,9 +374,9 @@ def test_dataset_is_nan_where_nothing_was_traced():
     assert data["p_corrupted"].sel(prompt="q", noise=REPLACED).isnull().values.tolist() == [False, True]
 
 
-def test_sets_of_completions_are_there_if_a_prompt_has_one():
+def test_sets_of_completions_have_values_where_a_prompt_names_one():
     _, without = labelled("state")
-    assert not [name for name in without if name.startswith("p_set")]
+    assert all(without[name].isnull().all() for name in ("p_set", "p_set_corrupted", "p_set_clean"))
     traces, data = labelled("state", completions=(8, TARGET))
     np.testing.assert_allclose(data["p_set_clean"], [traces[0].clean[3].exp(), np.nan], rtol=1e-6)
     first = data.sel(prompt="p")

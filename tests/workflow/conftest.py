@@ -37,7 +37,13 @@ PROMPTS = {
         {"id": "bird", "text": "The early bird catches the", "subject": "bird", "target": " worm"},
     ],
     "semantic": [
-        {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
+        {
+            "id": "france",
+            "text": "The capital of France is",
+            "subject": "France",
+            "target": " Paris",
+            "completions": "capitals",
+        }
     ],
     "passages": [
         {"id": "lines", "text": "one two\nthree $four$ one two"},
@@ -88,6 +94,8 @@ def make_project(folder: Path) -> Project:
     (folder / "data/prompts").mkdir()
     for category, prompts in PROMPTS.items():
         content = {"category": category, "description": "For tests.", "prompts": prompts}
+        if category == "semantic":
+            content["completion_sets"] = {"capitals": [" Paris", " time"]}
         project.write(f"data/prompts/{category}.yaml", content)
 
     texts = [prompt["text"] + prompt.get("target", "") for ps in PROMPTS.values() for prompt in ps]
@@ -117,6 +125,8 @@ def make_project(folder: Path) -> Project:
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}
     config["attention"] |= {"first": 4, "skip": 2}
+    config["syntax"] |= {"documents": 60, "keys": {"per_layer": 8, "triggers": 3}}
+    config["syntax"]["statistics"] |= {"resamples": 20}
     config["organism"]["recipe"] = TINY
     config["organism"]["corpus"] |= {"tokenizer_documents": 300, "ramp": 100}
     project.write("config.yaml", config)

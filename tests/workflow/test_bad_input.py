@@ -28,6 +28,14 @@ PROMPT_CASES = {
         [SEMANTIC, "'france'", "occurs 2 times", "occurrence"],
     ),
     "occurrence too high": (category(FRANCE | {"occurrence": 2}), [SEMANTIC, "'france'", "occurrence: 2"]),
+    "unknown completions": (
+        category(FRANCE | {"completions": "capitals"}),
+        [SEMANTIC, "'france'", "completions: 'capitals' is not one of", "completion_sets", "none is there"],
+    ),
+    "empty set": (
+        category(FRANCE) | {"completion_sets": {"capitals": []}},
+        [SEMANTIC, "completion_sets.capitals", "completions, each with its leading space"],
+    ),
     "unknown field": (
         category(FRANCE | {"targt": "x"}),
         [SEMANTIC, "'france'", "unknown key 'targt'; did you mean 'target'?"],
@@ -89,6 +97,16 @@ CONFIG_CASES = {
         ["config.yaml", "trace.convention: 'rome'", "'paper'"],
     ),
     "no text": ("text.source", "nowhere.txt", ["config.yaml", "text.source: no file 'nowhere.txt'"]),
+    "no tagged text": (
+        "syntax.source",
+        "nowhere.conllu",
+        ["config.yaml", "syntax.source: no file 'nowhere.conllu'", "a CoNLL-U file"],
+    ),
+    "more triggers than documents": (
+        "syntax.keys.triggers",
+        5000,
+        ["config.yaml", "syntax.keys.triggers: more than there are documents"],
+    ),
     "no published lens": (
         "models.organism.lenses",
         {"tuned": "nowhere"},

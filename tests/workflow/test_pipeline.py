@@ -80,6 +80,11 @@ DIMS = {
         "restoration": ("category", "noise", "site", "depth"),
         "transition_depth": ("prompt", "noise"),
     },
+    "trace/by_category_p_set.nc": {"restoration": ("category", "noise", "site", "depth")},
+    "syntax/text.nc": {"tag": ("token",), "next_role": ("token",)},
+    "syntax/activations.h5": {"resid": ("depth", "token", "channel"), "tag": ("token",)},
+    "syntax/probes.nc": {"accuracy": ("target", "label", "depth"), "gain_centre": ("target", "label")},
+    "syntax/keys.nc": {"trigger": ("layer", "key", "k"), "agreement": ("label", "layer", "key")},
     "embedding.nc": {"token_singular_value": ("component",), "position_left": ("position", "component")},
 }
 
@@ -92,9 +97,9 @@ def test_files_open_with_names_and_say_what_made_them(project, file):
         made_by = json.loads(dataset.attrs["provenance"])
         assert made_by["strata"]
         model = {"name": "organism", **project.read("config.yaml")["models"]["organism"]}
-        if file in ("weights.h5", "embedding.nc", "text/text.nc"):  # nothing is computed
+        if file in ("weights.h5", "embedding.nc", "text/text.nc", "syntax/text.nc"):  # nothing is computed
             del model["device"]
-        if file == "text/text.nc":
+        if file in ("text/text.nc", "syntax/text.nc"):
             del model["dtype"]
         assert made_by["model"] == model
 
@@ -147,6 +152,42 @@ def test_published_lenses_take_the_place_of_fitted_ones(project):
     one, other = (dataset.isel(depth=whole_depths)["kl_final"] for dataset in (before, after))
     np.testing.assert_allclose(one, other, atol=1e-4)
     assert "published" in done.stdout + done.stderr
+    assert project.snakemake("all").returncode == 0
+
+
+CONLLU = """\
+# text = One cat sees two dogs.
+1	One	one	NUM	_	_	2	nummod	_	_
+2	cat	cat	NOUN	_	_	3	nsubj	_	_
+3	sees	see	VERB	_	_	0	root	_	_
+4	two	two	NUM	_	_	5	nummod	_	_
+5	dogs	dog	NOUN	_	_	3	obj	_	SpaceAfter=No
+6	.	.	PUNCT	_	_	3	punct	_	_
+
+"""
+
+
+def test_tags_come_from_a_treebank_that_the_user_names(project):
+    config = project.read("config.yaml")
+    changed = project.read("config.yaml")
+    changed["syntax"]["source"] = "sentences.conllu"
+    sentences = [CONLLU.replace("One", word) for word in ("one", "two", "three", "four")]
+    try:
+        project.write("config.yaml", changed)
+        project.write("sentences.conllu", "".join(sentences))
+        done = project.snakemake("results/organism/syntax/text.nc")
+        assert done.returncode == 0, done.stderr
+        text = xr.open_dataset(project.folder / "results/organism/syntax/text.nc", engine="h5netcdf").load()
+        project.write("sentences.conllu", sentences[0] + sentences[1].replace("3	nsubj", "9	nsubj"))
+        failed = project.snakemake("results/organism/syntax/text.nc")
+    finally:
+        project.write("config.yaml", config)
+    assert len(np.unique(text["document"])) == 4
+    tags = [tag for tag in text["tag"].values[text["document"].values == 0] if tag]
+    assert tags == ["NUM", "NOUN", "VERB", "NUM", "NOUN", "PUNCT"]
+    assert failed.returncode != 0
+    [said] = [line for line in failed.stderr.splitlines() if not line.startswith("Using workflow")]
+    assert said.startswith("sentences.conllu: sentence 2, line 11: head 9 (expected: 0 to 6)")
     assert project.snakemake("all").returncode == 0
 
 

@@ -26,10 +26,21 @@ PARTS = ["trace_parts", "average_windows", "share_severed", "plot_trace", "plot_
 CONTROL = ["trace_control", "average_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
 AVERAGE = sorted({"average_windows", "average_control", "share_severed", *BY_STATE})
+SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "plot_syntax"]
 EMBEDDING = ["decompose_embeddings", "plot_embedding"]
 PROMPTS = ["curate_prompts", "extract_activations", *LENS, *REPURPOSING, *TRACE]
 ALL = sorted(
-    {"extract_weights", *PROMPTS, "gather_text", "extract_text", *FITS, *PROBES, *EMBEDDING, *OVER_TEXT}
+    {
+        "extract_weights",
+        *PROMPTS,
+        "gather_text",
+        "extract_text",
+        *FITS,
+        *PROBES,
+        *EMBEDDING,
+        *OVER_TEXT,
+        *SYNTAX,
+    }
 )
 TRAINING = ["train_organism", "plot_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
@@ -39,8 +50,11 @@ TABLE = {
     "run": (["organism", "gpt2"], ALL),
     "models.organism.source": ("data/models/copy", ALL),
     "models.organism.revision": ("v2", ALL),
-    "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule != "gather_text"]),
-    "models.organism.device": ("auto", sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT})),
+    "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
+    "models.organism.device": (
+        "auto",
+        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *SYNTAX} - {"tag_text"}),
+    ),
     "extract.dtype": ("float16", ["extract_activations", *LENS, *REPURPOSING, *STATES]),
     "text.source": ("data/text.txt", TEXT),
     "text.documents": (41, TEXT),
@@ -103,17 +117,28 @@ TABLE = {
     "hidden.cropped": (1, ["measure_motion", "plot_hidden"]),
     "hidden.n_offsets": (2, ["measure_motion", "plot_hidden"]),
     "hidden.shuffles": (21, ["measure_motion", "plot_hidden"]),
+    "syntax.source": ("data/sentences.conllu", SYNTAX),
+    "syntax.documents": (61, SYNTAX),
+    "syntax.max_tokens": (50, SYNTAX),
+    "syntax.filler": (0.6, SYNTAX),
+    "syntax.dtype": ("float32", ["extract_tagged_text", "probe_syntax", "plot_syntax"]),
+    "syntax.epochs": (0, ["probe_syntax", "plot_syntax"]),
+    "syntax.keys.per_layer": (5, ["trigger_keys", "plot_syntax"]),
+    "syntax.keys.triggers": (2, ["trigger_keys", "plot_syntax"]),
+    "syntax.statistics.resamples": (21, ["probe_syntax", "trigger_keys", "plot_syntax"]),
+    "syntax.statistics.interval": (0.9, ["probe_syntax", "trigger_keys", "plot_syntax"]),
+    "syntax.statistics.seed": (1, SYNTAX),
     "embedding.components": (4, EMBEDDING),
-    "organism.corpus.seed": (5, [*CORPUS, *TEXT]),
-    "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT]),
-    "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT]),
-    "organism.corpus.mixture.copying": (5.0, [*CORPUS, *TEXT]),
-    "organism.corpus.mixture.repetition": (5.0, [*CORPUS, *TEXT]),
-    "organism.corpus.mixture.filler": (5.0, [*CORPUS, *TEXT]),
-    "organism.corpus.mixture.medley": (5.0, [*CORPUS, *TEXT]),
-    "organism.corpus.lookalikes": (0.5, [*CORPUS, *TEXT]),
-    "organism.corpus.clutter": (0.5, [*CORPUS, *TEXT]),
-    "organism.corpus.ramp": (50, [*CORPUS, *TEXT]),
+    "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.mixture.copying": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.mixture.repetition": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.mixture.filler": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.mixture.medley": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.lookalikes": (0.5, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.clutter": (0.5, [*CORPUS, *TEXT, *SYNTAX]),
+    "organism.corpus.ramp": (50, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.tokenizer_documents": (200, CORPUS),
     "organism.recipe.seed": (1, TRAINING),
     "organism.recipe.n_layers": (3, TRAINING),
@@ -165,6 +190,8 @@ def test_a_changed_key_reruns_exactly_its_rules(project, key):
     section[last] = value
     copy = project.folder / "data/models/copy"
     copy.exists() or copy.symlink_to("organism")
+    sentence = "1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\t_\n\n"
+    (project.folder / "data/sentences.conllu").write_text(sentence)
     (project.folder / "data/text.txt").write_text("one two three\n\nfour five\n\nsix seven\n")
     try:
         project.write("config.yaml", changed)

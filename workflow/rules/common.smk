@@ -33,6 +33,10 @@ try:
         Path("data/prompts"), validation.read_yaml(SCHEMAS / "prompts.schema.yaml")
     )
     validation.check_figures(config, PROMPTS)
+    if config["syntax"]["source"] != "organism":
+        from strata.tagged import check_conllu  # brings in xarray
+
+        check_conllu(config["syntax"]["source"])
 except validation.BadInput as error:
     sys.exit(str(error))
 
@@ -72,6 +76,7 @@ RESTORATION_FIGURES = ["heatmap", "lines", "windows", "measures", "severed", "su
 ORDER_FIGURES = ["transitions", "regression", "curves"]
 ATTENTION_FIGURES = ["final", "heads", "sink", "subject"]
 MOTION_FIGURES = ["motion", "motion_cropped", "aligned"]
+SYNTAX_FIGURES = ["accuracy", "centres", "keys"]
 TEXT_ATTENTION_FIGURES = ["position", "position_heads", "variability", "outsized"]
 LENS_QUESTIONS = ["first_block", "input_kept", "commas", "target_depth", "repetition"]
 FIGURES = [
@@ -88,6 +93,7 @@ FIGURES = [
     *[f"order_{name}" for name in ORDER_FIGURES],
     *[f"attention_{name}" for name in [*ATTENTION_FIGURES, *TEXT_ATTENTION_FIGURES]],
     *[f"hidden_{name}" for name in MOTION_FIGURES],
+    *[f"syntax_{name}" for name in SYNTAX_FIGURES],
     "embedding_singular_values",
     "embedding_token_components",
     "embedding_mean_direction",
@@ -129,14 +135,28 @@ def library(*modules):
 
 TEXT_SOURCE = os.path.expanduser(config["text"]["source"])
 TEXT_IS_CORPUS = config["text"]["source"] == "organism"
+TAGGED_SOURCE = os.path.expanduser(config["syntax"]["source"])
+TAGS_ARE_KNOWN = config["syntax"]["source"] == "organism"
+
+
+def corpus_made():
+    """How the organism's corpus is written."""
+    return {k: v for k, v in config["organism"]["corpus"].items() if k != "tokenizer_documents"}
 
 
 def text_made(wildcards):
     """How the text is drawn; if it is the corpus, how that is written."""
     keys = ("source", "documents", "max_tokens", "seed")
     made = {key: config["text"][key] for key in keys} | {"source": TEXT_SOURCE}
-    corpus = {k: v for k, v in config["organism"]["corpus"].items() if k != "tokenizer_documents"}
-    return made | ({"corpus": corpus} if TEXT_IS_CORPUS else {})
+    return made | ({"corpus": corpus_made()} if TEXT_IS_CORPUS else {})
+
+
+def tagged_text_made():
+    """The same of the text whose words are tagged."""
+    section = config["syntax"]
+    made = {key: section[key] for key in ("documents", "max_tokens")}
+    made |= {"source": TAGGED_SOURCE, "seed": section["statistics"]["seed"]}
+    return made | ({"corpus": corpus_made(), "filler": section["filler"]} if TAGS_ARE_KNOWN else {})
 
 
 def token_counts(wildcards):

@@ -1,6 +1,6 @@
-"""Run the sampled text and keep its residual stream.
+"""Run sampled text and keep its residual stream, with all that is known of its tokens.
 
-Input: text.nc, the model. Output: text_activations.h5.
+Input: text.nc, the model. Output: activations.h5 beside it.
 """
 
 import torch
@@ -27,4 +27,5 @@ with job(snakemake) as progress:
             taken = by_token(capture(parts, torch.tensor([document], device=parts.model.device)))
             file.write(start, {name: taken[name] for name in layout})
             start += len(document)
-        file.label({name: text[name].values for name in ("token_id", "document", "position", "split")})
+        labels = {name: values.values for name, values in text.variables.items() if values.dims == ("token",)}
+        file.label(labels)

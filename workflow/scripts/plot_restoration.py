@@ -10,7 +10,7 @@ from strata.job import job
 
 with job(snakemake):
     given, noise = snakemake.input, snakemake.params.noise
-    state, mlp, attn, logit, kl, gaps, no_mlp, no_attn, tokens = (
+    state, mlp, attn, logit, kl, p_set, gaps, no_mlp, no_attn, tokens = (
         io.open_dataset(path) for path in (*given.averages, given.gaps, *given.severed, given.tokens)
     )
     drawn = {
@@ -18,7 +18,7 @@ with job(snakemake):
         "lines": figures.draw_lines(state, gaps),
         "windows": figures.draw_beside({"state": state, "MLP window": mlp, "attention window": attn}, noise),
         "measures": figures.draw_beside(
-            {"probability": state, "logit difference": logit, "KL from clean": kl}, noise
+            {"probability": state, "logit difference": logit, "KL from clean": kl, "named set": p_set}, noise
         ),
         "severed": figures.draw_severed({"without MLPs": no_mlp, "without attention": no_attn}),
         "subject_tokens": figures.draw_subject_tokens(tokens),

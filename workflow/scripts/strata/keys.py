@@ -57,7 +57,7 @@ def find_triggers(
 
     Parameters
     ----------
-    text : as `strata.text.as_dataset` or `strata.syntax.sample` returns it
+    text : as `strata.text.as_dataset` or `strata.tagged.sample` returns it
     n_keys : drawn in each layer
     k : triggers kept of each
     seed : of the keys

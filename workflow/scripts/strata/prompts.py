@@ -1,6 +1,6 @@
 """Curation: where a prompt's subject lies among a model's tokens, and whether the prompt can be used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 PASSAGES = "passages"
@@ -13,6 +13,8 @@ class Curated:
 
     The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
+    ``completions`` names a set of completions, ``completion_ids`` are the first tokens of these, ascending,
+    with spaces between.
     """
 
     id: str
@@ -20,6 +22,7 @@ class Curated:
     text: str
     subject: str
     target: str
+    completions: str
     n_tokens: int
     subject_start: int
     subject_position: int
@@ -27,6 +30,7 @@ class Curated:
     subject_kind: str
     subject_id: int
     target_id: int
+    completion_ids: str
     p_target: float | None
     top_id: int
     top_str: str
@@ -63,6 +67,7 @@ def curate(
     p_target: float | None,
     top_id: int,
     top_str: str,
+    completion_ids: Iterable[int] = (),
 ) -> Curated:
     """Decide on one prompt.
 
@@ -73,11 +78,14 @@ def curate(
     Parameters
     ----------
     prompt : mapping
-        ``id``, ``text``, and but for passages ``subject``, ``target``, perhaps ``occurrence``.
+        ``id``, ``text``, and but for passages ``subject``, ``target``, perhaps ``occurrence`` and
+        ``completions``.
     ids, offsets
         The text's tokens.
     target_id, p_target, top_id, top_str
         First token of the target and its clean probability; the model's top guess.
+    completion_ids
+        First tokens of the named completions.
     """
     row = {
         "id": prompt["id"],
@@ -85,8 +93,10 @@ def curate(
         "text": prompt["text"],
         "subject": prompt.get("subject", ""),
         "target": prompt.get("target", ""),
+        "completions": prompt.get("completions", ""),
         "n_tokens": len(ids),
         "target_id": -1 if target_id is None else target_id,
+        "completion_ids": " ".join(map(str, sorted(set(completion_ids)))),
         "p_target": p_target,
         "top_id": top_id,
         "top_str": top_str,

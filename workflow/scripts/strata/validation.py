@@ -142,9 +142,12 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
     for decoder in config["lens"]["grid"]["decoders"]:
         if decoder not in config["lens"]["decoders"]:
             raise BadInput(f"{file}: lens.grid.decoders: {decoder!r} is not one of lens.decoders")
-    text = config["text"]["source"]
-    if text != "organism" and not Path(text).expanduser().is_file():
-        raise BadInput(f"{file}: text.source: no file {text!r} (expected: organism, or a text file)")
+    for section, kind in (("text", "a text file"), ("syntax", "a CoNLL-U file")):
+        source = config[section]["source"]
+        if source != "organism" and not Path(source).expanduser().is_file():
+            raise BadInput(f"{file}: {section}.source: no file {source!r} (expected: organism, or {kind})")
+    if config["syntax"]["keys"]["triggers"] > config["syntax"]["documents"]:
+        raise BadInput(f"{file}: syntax.keys.triggers: more than there are documents (expected: one each)")
     for kind, levels in config["trace"]["parts"]["noise"].items():
         for level in levels:
             if level not in config["trace"]["noise"][kind]:
@@ -203,9 +206,15 @@ def check_category(content: Any, schema: Mapping, file: str) -> None:
             f"{file}: category: {content['category']!r} is not the file's name "
             f"(expected: {Path(file).stem!r})"
         )
+    sets = content.get("completion_sets", {})
     for prompt in content["prompts"]:
         if "subject" in prompt:
             _check_subject(prompt, f"{file}: prompt {prompt['id']!r}")
+        if "completions" in prompt and prompt["completions"] not in sets:
+            raise BadInput(
+                f"{file}: prompt {prompt['id']!r}: completions: {prompt['completions']!r} is not one of the "
+                f"file's completion_sets (expected: {', '.join(sets) or 'none is there'})"
+            )
 
 
 def _check_subject(prompt: Mapping, where: str) -> None:

@@ -127,7 +127,6 @@ def corrupt(
     seed: int,
     others: Sequence[Sequence[Sequence[int]]] | None = None,
     shared: bool = False,
-    completions: Mapping[str, Sequence[int]] | None = None,
 ) -> list[Prompt]:
     """Corrupted versions of every prompt: ``n_samples`` draws of noise at each level, and ``others``.
 
@@ -142,8 +141,6 @@ def corrupt(
         Tokens that stand in the subject's place in further versions without noise.
     shared : bool
         The same draws for all prompts, as in ROME's code: its prompts are not independent.
-    completions : mapping, optional
-        Prompt id to token ids of a named set of completions.
     """
 
     def corrupted(row, tokens: Sequence[int], replacing: Sequence[Sequence[int]]) -> Prompt:
@@ -163,7 +160,7 @@ def corrupt(
             corrupted_ids=np.array([*own, *replacing]),
             noise=np.array(draws + [np.zeros(shape, np.float32)] * len(replacing)),
             target_id=row.target_id,
-            completions=(completions or {}).get(row.id, ()),
+            completions=[int(token) for token in row.completion_ids.split()],
         )
 
     others = others if others is not None else [()] * len(ids)

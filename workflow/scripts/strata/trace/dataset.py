@@ -76,8 +76,8 @@ def as_dataset(
         sample), ``p_clean`` (prompt): probabilities of the target's first token. Likewise
         ``logit_difference``, ``logit_difference_corrupted``, ``logit_difference_clean``: its logit less
         that of the clean run's best other token (coordinate ``alternative_id``); ``kl_clean``,
-        ``kl_clean_corrupted``: KL(clean ‖ run), nats; and, if a prompt has a set of completions,
-        ``p_set``, ``p_set_corrupted``, ``p_set_clean``: their summed probability. Coordinate
+        ``kl_clean_corrupted``: KL(clean ‖ run), nats; ``p_set``, ``p_set_corrupted``, ``p_set_clean``:
+        summed probability of a prompt's named set of completions, NaN where it names none. Coordinate
         ``noise_sd`` (noise): standard deviation of the noise, NaN where subjects are replaced.
     """
     found = {noise for trace in traces for noise, _ in trace.labels}
@@ -99,8 +99,6 @@ def as_dataset(
             sites[prompt, noise, sample, :, : trace.restored.shape[-1]] = trace.restored[index]
             runs[prompt, noise, sample] = trace.corrupted[index]
         ends = np.array([trace.clean[index] for trace in traces])
-        if np.isnan(ends).all():
-            continue
         in_unit = np.exp if measure in (LOGP_TARGET, LOGP_SET) else np.asarray
         variables[restored] = ((PROMPT, NOISE, SAMPLE, dim, POSITION), in_unit(sites), {}, COMPRESSED)
         variables[corrupted] = ((PROMPT, NOISE, SAMPLE), in_unit(runs))

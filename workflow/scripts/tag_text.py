@@ -1,0 +1,28 @@
+"""Sample text whose words are tagged, and put the tags on tokens.
+
+Input: the model's tokenizer; data/organism/ or a CoNLL-U file. Output: syntax/text.nc.
+"""
+
+from strata import io, tagged
+from strata.job import job
+from strata.models import load_tokenizer
+from strata.organism.corpus import corpus_of
+
+with job(snakemake) as progress:
+    made, model = snakemake.params.text, snakemake.params.model
+    tokenizer = load_tokenizer(model["source"], model["revision"])
+    if made["source"] == "organism":
+        corpus = corpus_of(io.read_world("data/organism"), io.read_grammar("data/organism"), made["corpus"])
+        # Neither the documents of training nor those of the text that decoders are fitted on.
+        seed = made["corpus"]["seed"] + 3
+        documents = tagged.corpus_documents(corpus, 2 * made["documents"], made["filler"], seed)
+    else:
+        documents = tagged.read_conllu(io.read_lines(made["source"]), made["source"])
+
+    def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
+        encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        return encoded["input_ids"], encoded["offset_mapping"]
+
+    documents = progress(documents, "documents")
+    text = tagged.sample(documents, encode, made["documents"], made["max_tokens"], made["seed"])
+    io.write_dataset(text, snakemake.output[0], model=model, config=made)
