@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from strata.organism.tokenizer import as_pretrained, train_tokenizer
 from strata.organism.training import Recipe, build_model
@@ -151,3 +152,29 @@ def project(tmp_path_factory) -> Project:
     done = project.snakemake("all", "organism")
     assert done.returncode == 0, done.stdout + done.stderr
     return project
+
+
+@pytest.fixture(scope="session")
+def llama(project) -> str:
+    """The folder, in the project, of a tiny model of another family that knows the prompts too."""
+    folder, shipped = project.folder / "data/models/llama", project.folder / "data/models/organism"
+    folder.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(shipped / name, folder / name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=TINY["row_length"],
+            tie_word_embeddings=False,
+        )
+    )
+    texts = [prompt["text"] + prompt.get("target", "") for ps in PROMPTS.values() for prompt in ps]
+    _teach(model, [tokenizer.encode(text) for text in texts])
+    model.save_pretrained(folder)
+    return str(folder.relative_to(project.folder))
