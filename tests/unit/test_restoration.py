@@ -327,10 +327,10 @@ def test_windows_of_layers_have_no_transition():
     assert "restoration_high" in table
 
 
-def test_prompts_without_a_set_are_left_out_and_counted():
+def test_prompts_without_a_set_are_neither_averaged_nor_left_out():
     table = restoration.average_by_category(add_measures(make_trace()), **OPTIONS, measure="p_set")
     assert not table.included.sel(prompt="p1").any()
-    assert (table.n_prompts + table.n_excluded).values.tolist() == [[3, 3], [3, 3]]
+    assert (table.n_prompts + table.n_excluded).values.tolist() == [[3, 3], [2, 2]]
 
 
 def test_missing_samples_are_left_out_of_means_and_draws(monkeypatch):

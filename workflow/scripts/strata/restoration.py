@@ -210,7 +210,8 @@ def average_by_category(
     -------
     Dataset
         By (category, noise): ``restoration``, ``restoration_low``, ``restoration_high`` (..., site,
-        depth or layer), ``n_prompts`` and ``n_excluded``.
+        depth or layer), ``n_prompts`` and ``n_excluded``, neither of which counts a prompt without a
+        value of the measure: one that names no set of completions, say.
         By (prompt, noise): ``included``, ``gap_share`` (lost share of the clean value),
         ``restoration_prompt`` (..., site, depth or layer).
         Of states also ``transition_mean``, ``transition_low``, ``transition_high`` (depths) and
@@ -238,13 +239,14 @@ def average_by_category(
     )
     if axis == DEPTH:
         by_prompt = by_prompt.assign(transition_depth(restoration).data_vars)
+    measured = (_clean(trace, measure) + xr.zeros_like(trace[PROMPT], float)).notnull()
     by_prompt = by_prompt.assign_coords(prompt_category=(PROMPT, trace[CATEGORY].values))
 
     categories = list(dict.fromkeys(trace[CATEGORY].values.tolist()))
     tables = []
     for category in categories:
         rows = np.flatnonzero(trace[CATEGORY].values == category)
-        table = _category_means(by_prompt.isel({PROMPT: rows}))
+        table = _category_means(by_prompt.isel({PROMPT: rows}), measured.isel({PROMPT: rows}))
         restorations, transitions = [], []
         for restored in samples.rows(rows).resampled(min_gap, n_resamples, generator(seed, category)):
             restorations.append(_mean_of_defined(restored))
@@ -574,12 +576,12 @@ def _noise_coords(trace: xr.Dataset) -> dict[str, xr.DataArray]:
     return {name: coord for name, coord in trace.coords.items() if coord.dims == (NOISE,)}
 
 
-def _category_means(by_prompt: xr.Dataset) -> xr.Dataset:
+def _category_means(by_prompt: xr.Dataset, measured: xr.DataArray) -> xr.Dataset:
     keep = by_prompt["included"]
     means = {
         "restoration": by_prompt["restoration_prompt"].mean(PROMPT),
         "n_prompts": keep.sum(PROMPT),
-        "n_excluded": (~keep).sum(PROMPT),
+        "n_excluded": (~keep & measured).sum(PROMPT),
     }
     if "transition_depth" in by_prompt:
         means |= {

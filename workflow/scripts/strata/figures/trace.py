@@ -88,7 +88,7 @@ def _plain(category: str) -> str:
 
 def _say_if_empty(axes: Axes, cell: xr.Dataset) -> None:
     if not int(cell["n_prompts"]):
-        text = "noise took too little from every prompt"
+        text = "noise took too little from every prompt" if int(cell["n_excluded"]) else "no prompt has this"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize="small")
 
 
