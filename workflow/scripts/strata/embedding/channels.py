@@ -14,6 +14,10 @@ from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 ASHMANS_D = 2.0
 """Separation above which two normal distributions are two clusters (Ashman, Bird and Zepf 1994)."""
 
+VALLEY = 0.5
+"""Density between two clusters, as a share of the lesser one's peak, below which they are two. Of a plateau
+two normal distributions make halves that lie apart, but no valley."""
+
 TOKEN_STD, TOKEN_MEAN, POSITION_MEAN = RIVALS = ("token_std", "token_mean", "position_mean")
 """What the spread over positions is held against: a standard deviation, and the size |mean| of two means."""
 
@@ -28,8 +32,9 @@ class Split:
     """Channels by how far the position embedding moves them.
 
     ``upper`` (channel): those above ``boundary``, a log10 standard deviation. ``two_groups``: whether it
-    separates two clusters; if not, it is the median. ``ashmans_d`` and ``bic_gain`` (BIC of one normal
-    distribution less that of two) are of the mixture either way; ``told`` is the outcome in words.
+    separates two clusters; if not, it is the median. ``ashmans_d``, ``bic_gain`` (BIC of one normal
+    distribution less that of two) and ``valley`` (see `VALLEY`; 1 or more: none) are of the mixture of
+    two either way; ``told`` is the outcome in words.
     """
 
     upper: np.ndarray
@@ -37,6 +42,7 @@ class Split:
     boundary: float
     ashmans_d: float
     bic_gain: float
+    valley: float
     told: str
 
 
@@ -44,22 +50,32 @@ def split(position_std: np.ndarray) -> Split:
     """Split channels in two by their standard deviation over positions (channel).
 
     Two normal distributions are fitted to its log10. They are two groups if they fit better than one
-    (BIC), lie apart (Ashman's D above `ASHMANS_D`), and their sum has a valley between their centres: there
-    is the boundary. Else there are no two groups, and channels are parted into halves at the median.
+    (BIC), lie apart (Ashman's D above `ASHMANS_D`), and between their centres the density sinks below
+    `VALLEY`: where it is lowest is the boundary. Else there are no two groups, and channels are parted into
+    halves at the median.
     """
     size = _log10(position_std)[:, None]
     one, two = (GaussianMixture(n, n_init=5, random_state=0).fit(size) for n in (1, 2))
     distance, bic_gain = ashmans_d(two), one.bic(size) - two.bic(size)
     between = np.linspace(two.means_.min(), two.means_.max(), 1001)
-    lowest = int(two.score_samples(between[:, None]).argmin())
-    found = bic_gain > 0 and distance > ASHMANS_D and 0 < lowest < len(between) - 1
-    boundary = float(between[lowest] if found else np.median(size))
+    density = np.exp(two.score_samples(between[:, None]))
+    valley = density.min() / min(density[0], density[-1])
+    found = bic_gain > 0 and distance > ASHMANS_D and valley < VALLEY
+    boundary = float(between[density.argmin()] if found else np.median(size))
     told = (
         f"two groups of channels in the position embedding (Ashman's D {distance:.1f})"
         if found
         else "no two groups of channels in the position embedding"
     )
-    return Split(size[:, 0] > boundary, bool(found), boundary, distance, float(bic_gain), told)
+    return Split(
+        upper=size[:, 0] > boundary,
+        two_groups=bool(found),
+        boundary=boundary,
+        ashmans_d=distance,
+        bic_gain=float(bic_gain),
+        valley=float(valley),
+        told=told,
+    )
 
 
 def position_active(position_embedding: xr.DataArray) -> tuple[np.ndarray, str]:
@@ -129,7 +145,8 @@ def describe(
         means of channels (its stripes) and of tokens; ``…_expected`` where all entries are independent.
 
         With a position embedding, exact: ``position_mean``, ``position_std``, ``upper`` (channel; see
-        `split`), ``boundary`` (a log10 standard deviation), ``bic_gain``; ``ashmans_d`` with its interval.
+        `split`); ``boundary`` (a log10 standard deviation), ``bic_gain``, ``valley``, and ``ashmans_d`` with
+        its interval.
         The rivalry, by (measure), see `RIVALS`: ``rho`` with interval and ``rho_p``, Spearman's, with
         ``position_std`` over channels; and, where there are two groups, ``auc`` with interval and
         ``auc_p``, the chance that an active channel's is the larger (Mann and Whitney 1947), NaN
@@ -150,6 +167,7 @@ def describe(
         upper=(CHANNEL, groups.upper),
         boundary=groups.boundary,
         bic_gain=groups.bic_gain,
+        valley=groups.valley,
     )
     rivals = [
         _rivalry(std.values, abs(result[name]).values, groups.upper if groups.two_groups else None, bootstrap)
@@ -179,18 +197,18 @@ def moments(
     """
     if set(matrix.dims) != {rows, CHANNEL}:
         raise ValueError(f"a matrix of dims {(rows, CHANNEL)} is needed, not {matrix.dims}")
-    n, width = matrix.sizes[rows], matrix.sizes[CHANNEL]
-    matrix = matrix.drop_vars([rows, CHANNEL], errors="ignore").reset_coords(drop=True)
+    matrix = matrix.transpose(rows, CHANNEL)
+    n, width = matrix.shape
 
     def tiles():
         for start in range(0, n, tile):
-            yield matrix.isel({rows: slice(start, start + tile)}).astype(float)
+            yield matrix[start : start + tile].values.astype(float)
 
-    mean = sum(part.sum(rows) for part in tiles()) / n
-    of_rows = np.concatenate([part.mean(CHANNEL).values for part in tiles()])
-    variance = sum(((part - mean) ** 2).sum(rows) for part in tiles()) / n
-    if not np.isfinite(variance).all():
+    mean = sum(part.sum(0) for part in tiles()) / n
+    if not np.isfinite(mean).all():
         raise ValueError(f"the matrix over {rows} holds NaN or infinite entries")
+    of_rows = np.concatenate([part.mean(1) for part in tiles()])
+    variance = sum(((part - mean) ** 2).sum(0) for part in tiles()) / n
     total = float(variance.mean() + mean.var())
     shares = {
         "share_of_channels": float(mean.var()) / total,
@@ -198,7 +216,7 @@ def moments(
         "share_of_channels_expected": (width - 1) / (n * width - 1),
         "share_of_tokens_expected": (n - 1) / (n * width - 1),
     }
-    return mean, np.sqrt(variance), shares
+    return xr.DataArray(mean, dims=CHANNEL), xr.DataArray(np.sqrt(variance), dims=CHANNEL), shares
 
 
 def _rivalry(

@@ -76,7 +76,6 @@ def describe(
     bootstrap = Bootstrap(resamples, interval, seed)
     std, upper = channels["position_std"].values, channels["upper"].values.astype(bool)
     size = abs(gains.values)
-    sides = size[..., upper], size[..., ~upper]
     parts = [
         result,
         rank_correlation("rho", size, std, bootstrap, dims=(NORM, LAYER)),
@@ -120,20 +119,18 @@ def outlier_table(gains: xr.Dataset, channels: xr.Dataset) -> pd.DataFrame:
     if "outlier" not in gains:
         return pd.DataFrame(columns=columns)
     offset = (gains["log_gain"] - gains["log_gain"].median(CHANNEL)).median(LAYER)
-    width = gains.sizes[CHANNEL]
-    active = (
-        channels["upper"].values & bool(channels.attrs["two_groups"])
-        if "upper" in channels
-        else [None] * width
-    )
+    position_std, active = np.nan, None
+    if "upper" in channels:
+        position_std = channels["position_std"].values
+        active = channels["upper"].values & bool(channels.attrs["two_groups"])
     table = pd.DataFrame(
         {
-            "channel": range(width),
+            "channel": range(gains.sizes[CHANNEL]),
             "outlier_layers": gains["outlier_layers"].values,
             **{f"outlier_layers_{n}": gains["outlier"].sel({NORM: n}).sum(LAYER).values for n in NORMS},
             "p_recurrent": gains["p_recurrent"].values,
             **{f"median_log_gain_{n}": offset.sel({NORM: n}).values for n in NORMS},
-            "position_std": channels["position_std"].values if "position_std" in channels else np.nan,
+            "position_std": position_std,
             "position_active": active,
             "furthest": abs(offset).max(NORM).values,
         }
