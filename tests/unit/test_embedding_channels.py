@@ -31,19 +31,36 @@ def test_moments_equal_plain_ones_whatever_the_tiles(weights):
     tokens = weights["token_embedding"]
     matrix = tokens.values.astype(float)
     for tile in (1, 7, 499, 500, 9999):
-        mean, std, _ = channels.moments(tokens, "vocab", tile)
+        mean, std, _ = channels.moments(tokens, "vocab", tile=tile)
         np.testing.assert_allclose(mean, matrix.mean(0), atol=1e-12)
         np.testing.assert_allclose(std, matrix.std(0), rtol=1e-10)
     small = tokens.isel(vocab=slice(40), channel=slice(30))
-    _, _, shares = channels.moments(small.T, "vocab", 11)
+    _, _, shares = channels.moments(small.T, "vocab", tile=11)
     columns, rows = slow.shares_of_variance(small.values.astype(float))
     assert shares["share_of_channels"] == pytest.approx(columns)
     assert shares["share_of_tokens"] == pytest.approx(rows)
 
 
+def test_tokens_that_never_occur_are_left_out(weights, found):
+    tokens = weights["token_embedding"].copy(deep=True)
+    counts = np.random.default_rng(0).integers(0, 4, slow.VOCAB)
+    kept = channels.describe(tokens[counts > 0], **OPTIONS)
+    tokens[counts == 0] = -50.0
+    without = channels.describe(tokens, counts=counts, **OPTIONS)
+    assert without["used"].values.tolist() == (counts > 0).tolist()
+    for name in set(kept.data_vars) - {"used"}:
+        np.testing.assert_allclose(without[name], kept[name], rtol=1e-9)
+    n = int((counts > 0).sum())
+    assert without.attrs["tokens"] == f"{n} tokens that occur in training"
+    assert found.attrs["tokens"] == "all 500 tokens"
+    mean, std, _ = channels.moments(tokens, "vocab", counts > 0, tile=7)
+    np.testing.assert_allclose(mean, kept["token_mean"], atol=1e-12)
+    np.testing.assert_allclose(std, kept["token_std"], rtol=1e-9)
+
+
 def test_a_large_mean_costs_no_precision():
     values = 1e4 + np.random.default_rng(0).normal(0, 1e-2, (3000, 2))
-    _, std, _ = channels.moments(xr.DataArray(values, dims=("vocab", "channel")), "vocab", 100)
+    _, std, _ = channels.moments(xr.DataArray(values, dims=("vocab", "channel")), "vocab", tile=100)
     np.testing.assert_allclose(std, values.std(0), rtol=1e-6)
 
 
@@ -178,6 +195,7 @@ def test_without_positions_only_tokens_are_described(weights, found):
     assert set(alone.data_vars) == {
         "token_mean",
         "token_std",
+        "used",
         *(f"share_of_{x}{e}" for x in ("channels", "tokens") for e in ("", "_expected")),
     }
     xr.testing.assert_allclose(alone["token_std"], found["token_std"])

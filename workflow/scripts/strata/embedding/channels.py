@@ -122,6 +122,7 @@ def _distance_refitted(size: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
 def describe(
     token_embedding: xr.DataArray,
     position_embedding: xr.DataArray | None = None,
+    counts: np.ndarray | None = None,
     *,
     resamples: int,
     interval: float,
@@ -134,13 +135,17 @@ def describe(
     token_embedding : DataArray (vocab, channel)
     position_embedding : DataArray (position, channel) or None
         None where the model has none.
+    counts : int array (vocab), optional
+        How often each token occurs in training, where that is known. Tokens that never do are left out:
+        training moves them all alike, far off, and no channel's spread over them is a token's doing.
     resamples, interval, seed
         Of the bootstrap over channels; ``interval`` is a coverage, e.g. 0.95.
 
     Returns
     -------
     Dataset
-        Exact, in embedding units: ``token_mean``, ``token_std`` (channel), over the vocabulary. Exact:
+        ``used`` (vocab): which tokens were taken; the attribute ``tokens`` says so in words.
+        Exact, in embedding units: ``token_mean``, ``token_std`` (channel), over those tokens. Exact:
         ``share_of_channels`` and ``share_of_tokens``, of the matrix's variance, what lies between the
         means of channels (its stripes) and of tokens; ``…_expected`` where all entries are independent.
 
@@ -152,9 +157,12 @@ def describe(
         ``auc_p``, the chance that an active channel's is the larger (Mann and Whitney 1947), NaN
         elsewhere. Attributes ``position_embedding``, ``split`` in words, and ``two_groups`` (0 or 1).
     """
-    mean, std, shares = moments(token_embedding, VOCAB)
-    result = xr.Dataset({"token_mean": mean, "token_std": std, **shares})
-    made = {"resamples": resamples, "interval": interval, "seed": seed}
+    n_tokens = token_embedding.sizes[VOCAB]
+    used = np.ones(n_tokens, bool) if counts is None else np.asarray(counts) > 0
+    told = f"all {n_tokens:,} tokens" if used.all() else f"{used.sum():,} tokens that occur in training"
+    mean, std, shares = moments(token_embedding, VOCAB, used)
+    result = xr.Dataset({"token_mean": mean, "token_std": std, **shares, "used": (VOCAB, used)})
+    made = {"resamples": resamples, "interval": interval, "seed": seed, "tokens": told}
     if position_embedding is None:
         return result.assign_attrs(position_embedding=NO_POSITIONS, **made)
 
@@ -184,10 +192,11 @@ def describe(
 
 
 def moments(
-    matrix: xr.DataArray, rows: str, tile: int = 8192
+    matrix: xr.DataArray, rows: str, used: np.ndarray | None = None, tile: int = 8192
 ) -> tuple[xr.DataArray, xr.DataArray, dict[str, float]]:
     """Mean and standard deviation (channel) over rows, and how much of the variance means account for.
 
+    Of all rows, or of those that are ``used``, a bool array.
     Exact, in float64, ``tile`` rows at a time: the matrix may be larger than memory.
 
     Raises
@@ -198,11 +207,13 @@ def moments(
     if set(matrix.dims) != {rows, CHANNEL}:
         raise ValueError(f"a matrix of dims {(rows, CHANNEL)} is needed, not {matrix.dims}")
     matrix = matrix.transpose(rows, CHANNEL)
-    n, width = matrix.shape
+    used = np.ones(len(matrix), bool) if used is None else used
+    n, width = int(used.sum()), matrix.sizes[CHANNEL]
 
     def tiles():
-        for start in range(0, n, tile):
-            yield matrix[start : start + tile].values.astype(float)
+        for start in range(0, len(matrix), tile):
+            piece = slice(start, start + tile)
+            yield matrix[piece].values[used[piece]].astype(float)
 
     mean = sum(part.sum(0) for part in tiles()) / n
     if not np.isfinite(mean).all():

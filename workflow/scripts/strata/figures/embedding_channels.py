@@ -63,20 +63,21 @@ def draw_matrix(
     for label in heat.get_yticklabels():
         label.set(parse_math=False, fontsize="x-small")
     above.plot(channels["token_mean"].values[: chunk.shape[1]], color=TOKENS, lw=1)
-    above.set_ylabel("channel's mean,\nall tokens")
+    above.set_ylabel("channel's mean\nover tokens")
     beside.plot(rows.mean(CHANNEL), ids[0] + np.arange(len(chunk)), color=TOKENS, lw=1)
-    beside.set_xlabel("token's mean,\nall channels")
+    beside.set_xlabel("token's mean\nover channels")
     for axes in (above, beside):
         axes.tick_params(labelbottom=axes is beside, labelleft=axes is above)
-    for axes, line in ((above, above.axhline), (beside, beside.axvline)):
-        line(0, color=ASIDE_COLOUR, lw=0.8)
+    above.axhline(0, color=ASIDE_COLOUR, lw=0.8)
+    beside.axvline(0, color=ASIDE_COLOUR, lw=0.8)
     figure.colorbar(image, ax=[above, beside], label="entry (embedding units)", extend="both", aspect=30)
     shares = [
         f"{float(channels[f'share_of_{what}']):.1%} of the variance lies between {what}' means "
         f"({float(channels[f'share_of_{what}_expected']):.2%} if entries were independent)"
         for what in ("channels", "tokens")
     ]
-    figure.suptitle("whole matrix, exact: " + "\n".join(shares), fontsize="medium")
+    told = f"whole matrix, {channels.attrs['tokens']}, exact:"
+    figure.suptitle("\n".join([told, *shares]), fontsize="medium")
     return figure
 
 
@@ -111,7 +112,8 @@ def draw_moments(channels: xr.Dataset) -> Figure:
             log = f"{stem}_{moment}" == "position_std"
             axes.hist(values, bins=_log_bins(values) if log else N_BINS, color=colour, alpha=0.75, lw=0)
             told = {"mean": "mean", "std": "standard deviation"}[moment]
-            axes.set_xlabel(f"{told} over {stem}s (embedding units)")
+            over = channels.attrs["tokens"] if stem == "token" else "positions"
+            axes.set_xlabel(f"{told} over {over} (embedding units)")
             if log:
                 axes.set_xscale("log")
         row[0].set_ylabel(f"channels, of {len(values)}")
@@ -158,8 +160,8 @@ def draw_rivalry(channels: xr.Dataset) -> Figure:
             tests[1], channels, "auc", 0.5, "chance that an active\nchannel's is larger", (-0.03, 1.03)
         )
         tests[1].tick_params(labelleft=False)
-    interval = f"bars: {channels.attrs['interval']:.0%} bootstrap intervals over channels"
-    figure.supxlabel(interval, fontsize="small")
+    told = f"tokens: {channels.attrs['tokens']}; bars: {channels.attrs['interval']:.0%} bootstrap intervals"
+    figure.supxlabel(f"{told} over channels", fontsize="small")
     return figure
 
 
@@ -171,6 +173,7 @@ def draw_pairs(
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
     figure = new_figure(12, 4.8)
     panels = figure.subplots(1, 3)
+    used = channels["used"].values.astype(bool)
     names = {"upper": "position-active", "lower": "quiet"}
     if not channels.attrs["two_groups"]:
         names = {"upper": "most moved by position", "lower": "least moved"}
@@ -178,14 +181,17 @@ def draw_pairs(
         tokens = token_embedding.isel({CHANNEL: list(pair)}).transpose(CHANNEL, VOCAB).values
         positions = position_embedding.isel({CHANNEL: list(pair)}).transpose(CHANNEL, POSITION).values
         alpha = float(np.clip(2000 / tokens.shape[1], 0.05, 0.5))
-        axes.scatter(*tokens, s=4, lw=0, color=ASIDE_COLOUR, alpha=alpha, rasterized=True, label="tokens")
-        dots = axes.scatter(
-            *positions, s=10, lw=0, c=np.arange(positions.shape[1]), cmap=SEQUENTIAL, label="positions"
-        )
+        for group, colour in ((used, ASIDE_COLOUR), (~used, LINE_COLOURS[1])):
+            look = {"s": 4, "lw": 0, "color": colour, "alpha": alpha, "rasterized": True}
+            axes.scatter(*tokens[:, group], **look)
+        dots = axes.scatter(*positions, s=10, lw=0, c=np.arange(positions.shape[1]), cmap=SEQUENTIAL)
         axes.set(xlabel=f"channel {pair[0]}", ylabel=f"channel {pair[1]}")
         axes.set_title(PAIRS[kind].format(**names))
-    figure.colorbar(dots, ax=list(panels), label="position (tokens); grey: tokens", pad=0.01)
-    figure.supxlabel("entries in embedding units", fontsize="small")
+    figure.colorbar(dots, ax=list(panels), label="position (tokens)", pad=0.01)
+    told = "entries in embedding units; grey: tokens"
+    if not used.all():
+        told += f"; orange: the {(~used).sum():,} of them that never occur in training"
+    figure.supxlabel(told, fontsize="small")
     return figure
 
 
