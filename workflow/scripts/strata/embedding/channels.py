@@ -262,6 +262,13 @@ def _auc(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
     return found / (one.shape[axis] * other.shape[axis])
 
 
+def group_names(channels: xr.Dataset) -> tuple[str, str]:
+    """What the upper and the lower group are called: active and quiet only where there are two groups."""
+    if channels.attrs["two_groups"]:
+        return "position-active", "quiet"
+    return "the half that moves more", "the half that moves less"
+
+
 def channel_pairs(channels: xr.Dataset) -> dict[str, tuple[int, int]]:
     """Three pairs of channels: both of the upper group, one of each, both of the lower.
 

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from strata.embedding.channels import RIVALS, channel_pairs
+from strata.embedding.channels import RIVALS, channel_pairs, group_names
 from strata.figures.style import (
     ASIDE_COLOUR,
     DIVERGING,
@@ -24,7 +24,7 @@ QUANTITIES = {
     "position_mean": ("|mean| over positions", POSITIONS, "s"),
     "position_std": ("standard deviation over positions", POSITIONS, "o"),
 }
-PAIRS = {"upper": "both {upper}", "mixed": "one of each", "lower": "both {lower}"}
+PAIRS = {"upper": "both: {upper}", "mixed": "one of each", "lower": "both: {lower}"}
 N_BINS = 40
 
 
@@ -174,9 +174,7 @@ def draw_pairs(
     figure = new_figure(12, 4.8)
     panels = figure.subplots(1, 3)
     used = channels["used"].values.astype(bool)
-    names = {"upper": "position-active", "lower": "quiet"}
-    if not channels.attrs["two_groups"]:
-        names = {"upper": "most moved by position", "lower": "least moved"}
+    names = dict(zip(("upper", "lower"), group_names(channels), strict=True))
     for axes, (kind, pair) in zip(panels, channel_pairs(channels).items(), strict=True):
         tokens = token_embedding.isel({CHANNEL: list(pair)}).transpose(CHANNEL, VOCAB).values
         positions = position_embedding.isel({CHANNEL: list(pair)}).transpose(CHANNEL, POSITION).values
