@@ -1,33 +1,18 @@
-import warnings
-
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from oracles import channels as slow
+from oracles.rendering import notice, render
 from strata.embedding import channels
 from strata.figures import embedding_channels as figures
 
 OPTIONS = {"resamples": 30, "interval": 0.9, "seed": 0}
 
 
-def render(figure):
-    """Draw the whole figure; a warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
-
-
 @pytest.fixture(scope="module", params=["planted", "random"])
 def case(request):
     weights = getattr(slow, request.param)()
     return weights, channels.describe(weights["token_embedding"], weights["position_embedding"], **OPTIONS)
-
-
-def notice(figure):
-    render(figure)
-    assert not figure.axes
-    return figure.texts[0].get_text()
 
 
 def test_the_matrix_is_its_chunk_between_its_means(case):

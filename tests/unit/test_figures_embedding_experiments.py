@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from test_figures_embedding_channels import notice, render
 
 from oracles import experiments as slow
 from oracles import tiny_models
+from oracles.rendering import notice, render
 from strata.architecture import find_parts
 from strata.embedding import experiments
 from strata.figures import embedding_experiments as figures

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from test_figures_embedding_channels import notice, render
 
 from oracles import channels as slow
+from oracles.rendering import notice, render
 from strata.embedding import channels, gains
 from strata.figures import embedding_gains as figures
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from test_figures_embedding_channels import notice, render
 
 from oracles import channels as slow
+from oracles.rendering import notice, render
 from strata.embedding import channels, positions
 from strata.figures import embedding_positions as figures
 
