@@ -179,7 +179,10 @@ def test_a_model_without_a_position_matrix_says_so():
         assert not found.data_vars and found.attrs["position_embedding"].startswith("absent")
 
 
-def test_too_few_documents_are_refused():
+def test_few_documents_are_taken_as_far_as_all_reach():
     parts = find_parts(tiny_models.build("gpt2"))
-    with pytest.raises(ValueError, match="2 documents are fewer than min_documents = 3"):
-        experiments.disturb(parts, DOCUMENTS[:2], np.zeros(tiny_models.WIDTH, bool), **OPTIONS)
+    upper = np.arange(tiny_models.WIDTH) < 4
+    found = experiments.disturb(parts, DOCUMENTS[:2], upper, **OPTIONS)
+    assert found["position"].values.tolist() == [0, 1, 2] and (found["n_documents"] == 2).all()
+    alone = experiments.disturb(parts, DOCUMENTS[:1], upper, **OPTIONS)
+    assert alone["change"].notnull().all() and alone["change_low"].isnull().all()

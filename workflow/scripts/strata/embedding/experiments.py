@@ -145,7 +145,8 @@ def disturb(
     upper, widths, draws
         See `treatments`; ``upper`` is None where the model has no position matrix.
     min_documents : int
-        Positions that fewer documents reach are left out of what is by position.
+        Positions that fewer documents reach are left out of what is by position; all have to reach them
+        where there are no more.
     resamples, interval, seed
         Of the bootstrap over documents; ``seed`` also draws the channels.
 
@@ -160,17 +161,10 @@ def disturb(
         channels of the same number; NaN where there are none.
         Coordinates ``kind``, ``channel_set``, ``n_channels``, ``width`` (treatment). Where the model has no
         position matrix the result is empty, and the attribute ``position_embedding`` says so.
-
-    Raises
-    ------
-    ValueError
-        If fewer than ``min_documents`` documents are given.
     """
     made = {"resamples": resamples, "interval": interval, "seed": seed, "min_documents": min_documents}
     if parts.position_embedding is None:
         return xr.Dataset(attrs={"position_embedding": NO_POSITIONS, **made})
-    if len(documents) < min_documents:
-        raise ValueError(f"{len(documents)} documents are fewer than min_documents = {min_documents}")
     matrix = parts.position_embedding.weight.detach().float().cpu().numpy()
     untouched = losses(parts, documents)
     changes: dict[str, list[np.ndarray]] = {}
@@ -185,7 +179,7 @@ def disturb(
     beyond = [each[name] - each.get(_at_random(t), np.nan) for name, t in kept.items()]
     change, beyond = np.stack(list(each.values())), np.stack(beyond)
     n_documents = np.isfinite(untouched).sum(0)
-    reached = n_documents >= min_documents
+    reached = n_documents >= min(min_documents, len(documents))
     bootstrap = Bootstrap(resamples, interval, seed)
     one, two = (TREATMENT,), (TREATMENT, POSITION)
     estimates = [
