@@ -1,13 +1,21 @@
 """The gains of the norms, by layer and channel."""
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from strata.names import CHANNEL, LAYER
+from strata.bootstrap import Bootstrap
+from strata.embedding.channels import NO_POSITIONS, rank_correlation
+from strata.names import CHANNEL, LAYER, NORM
 
 OUTLIER_SCORE = 3.5
 """Modified z-score beyond which a value is an outlier (Iglewicz and Hoaglin 1993)."""
+
+NORMS = ("norm1_gain", "norm2_gain")
+"""Before attention, and before the MLP."""
+
+NO_GAINS = "absent: the norms have no gains"
 
 
 def gain_outliers(gain: xr.DataArray) -> xr.DataArray:
@@ -17,7 +25,127 @@ def gain_outliers(gain: xr.DataArray) -> xr.DataArray:
     `OUTLIER_SCORE` either way; on a log scale, since a gain turned down to a tenth is as far off as one
     turned up tenfold. Where more than half of the gains are equal, whatever is not is an outlier.
     """
-    with np.errstate(divide="ignore"):
-        size = np.log10(abs(gain.transpose(LAYER, CHANNEL).astype(float)))
+    size = _log_size(gain.transpose(LAYER, CHANNEL))
     spread = stats.median_abs_deviation(size.values, axis=1, scale="normal")
     return abs(size - size.median(CHANNEL)) > OUTLIER_SCORE * xr.DataArray(spread, dims=LAYER)
+
+
+def describe(
+    weights: xr.Dataset, channels: xr.Dataset, *, shuffles: int, resamples: int, interval: float, seed: int
+) -> xr.Dataset:
+    """Gains of every layer's norms, their outliers, and how they go with the position embedding.
+
+    Parameters
+    ----------
+    weights : Dataset
+        ``norm1_gain``, ``norm2_gain`` (layer, channel), if the norms have gains.
+    channels : Dataset
+        As `strata.embedding.channels.describe` returns it.
+    shuffles : int
+        Of the outliers among each layer's channels: how often would some channel be one so often?
+    resamples, interval, seed
+        Of the bootstrap over channels; ``interval`` is a coverage, e.g. 0.95.
+
+    Returns
+    -------
+    Dataset
+        Exact, by (norm, layer, channel): ``log_gain``, log10 |gain|, and ``outlier`` (`gain_outliers`).
+        By (channel): ``outlier_layers``, how many of the norms hold it for one; ``p_recurrent``, how often
+        some channel is one in as many, where each layer's outliers are shuffled among channels.
+
+        With a position embedding, by (norm, layer): ``rho`` with interval and ``rho_p``, rank correlation
+        over channels of ``log_gain`` with the standard deviation over positions; ``ratio`` with interval,
+        median |gain| of the upper group of channels over the lower one's: below 1 a norm dials the
+        channels of position down. Without gains the result is empty; attributes say what is absent.
+    """
+    made = {"resamples": resamples, "interval": interval, "seed": seed}
+    if any(name not in weights for name in NORMS):
+        return xr.Dataset(attrs={"gains": NO_GAINS, **made})
+    gains = xr.concat([weights[name].astype(float) for name in NORMS], dim=NORM, join="exact")
+    gains = gains.assign_coords({NORM: list(NORMS)}).transpose(NORM, LAYER, CHANNEL)
+    outlier = xr.concat([gain_outliers(gain) for gain in gains], dim=NORM, join="exact")
+    result = xr.Dataset({"log_gain": _log_size(gains), "outlier": outlier})
+    result["outlier_layers"] = outlier.sum((NORM, LAYER))
+    result["p_recurrent"] = CHANNEL, recurrence(outlier.values, shuffles, seed)
+    result = result.assign_coords({LAYER: np.arange(gains.sizes[LAYER])}).assign_attrs(
+        gains="present", shuffles=shuffles, **made
+    )
+    if "position_std" not in channels:
+        return result.assign_attrs(position_embedding=NO_POSITIONS)
+
+    bootstrap = Bootstrap(resamples, interval, seed)
+    std, upper = channels["position_std"].values, channels["upper"].values.astype(bool)
+    size = abs(gains.values)
+    parts = [
+        result,
+        rank_correlation("rho", size, std, bootstrap, dims=(NORM, LAYER)),
+        bootstrap.estimate(
+            "ratio", _ratio_of_medians, size[..., upper], size[..., ~upper], dims=(NORM, LAYER)
+        ),
+    ]
+    return xr.merge(parts, join="exact").assign_attrs(
+        position_embedding="present", split=channels.attrs["split"]
+    )
+
+
+def recurrence(outlier: np.ndarray, shuffles: int, seed: int) -> np.ndarray:
+    """How likely it is that some channel is an outlier in as many layers as each of them, by chance.
+
+    Chance shuffles every layer's outliers among the channels; the channel with the most counts, so that
+    no correction for many channels is due. 1 for a channel that is none.
+
+    Parameters
+    ----------
+    outlier : bool array (..., channel)
+
+    Returns
+    -------
+    array (channel)
+    """
+    rng = np.random.default_rng(seed)
+    rows = outlier.reshape(-1, outlier.shape[-1])
+    most = np.array([rng.permuted(rows, axis=1).sum(0).max() for _ in range(shuffles)])
+    return (1 + (most[:, None] >= rows.sum(0)).sum(0)) / (1 + shuffles)
+
+
+def outlier_table(gains: xr.Dataset, channels: xr.Dataset) -> pd.DataFrame:
+    """Channels that are an outlier in some layer, in the order of how many.
+
+    Columns: ``rank``, ``channel``, ``outlier_layers`` and the same for each norm, ``p_recurrent``,
+    ``median_log_gain_…`` of each norm over layers, less the median channel's of the layer, ``position_std``
+    and ``position_active`` (empty without a position embedding). Ties: the channel that lies further off.
+    """
+    columns = ["rank", "channel", "outlier_layers"]
+    if "outlier" not in gains:
+        return pd.DataFrame(columns=columns)
+    offset = (gains["log_gain"] - gains["log_gain"].median(CHANNEL)).median(LAYER)
+    position_std, active = np.nan, None
+    if "upper" in channels:
+        position_std = channels["position_std"].values
+        active = channels["upper"].values & bool(channels.attrs["two_groups"])
+    table = pd.DataFrame(
+        {
+            "channel": range(gains.sizes[CHANNEL]),
+            "outlier_layers": gains["outlier_layers"].values,
+            **{f"outlier_layers_{n}": gains["outlier"].sel({NORM: n}).sum(LAYER).values for n in NORMS},
+            "p_recurrent": gains["p_recurrent"].values,
+            **{f"median_log_gain_{n}": offset.sel({NORM: n}).values for n in NORMS},
+            "position_std": position_std,
+            "position_active": active,
+            "furthest": abs(offset).max(NORM).values,
+        }
+    )
+    table = table[table["outlier_layers"] > 0].sort_values(
+        ["outlier_layers", "furthest"], ascending=False, kind="stable"
+    )
+    table.insert(0, "rank", range(1, len(table) + 1))
+    return table.drop(columns="furthest")
+
+
+def _log_size(gain: xr.DataArray) -> xr.DataArray:
+    with np.errstate(divide="ignore"):
+        return np.log10(abs(gain.astype(float)))
+
+
+def _ratio_of_medians(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+    return np.median(one, axis=axis) / np.median(other, axis=axis)

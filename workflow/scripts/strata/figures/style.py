@@ -32,6 +32,7 @@ LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v")
 SEQUENTIAL = "viridis"
+DIVERGING = "RdBu_r"
 ASIDE_COLOUR = "#777777"  # baselines, and labels of what stands beside
 NO_VALUE_COLOUR = "#BBBBBB"
 
@@ -47,6 +48,13 @@ def new_figure(width: float, height: float) -> Figure:
     """An empty figure in this style, size in inches, laid out so that nothing overlaps."""
     use_style()
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def new_notice(told: str) -> Figure:
+    """A line in the place of a figure that there is nothing for."""
+    figure = new_figure(7, 1.2)
+    figure.text(0.5, 0.5, told, ha="center", va="center")
+    return figure
 
 
 def category_colours(categories: Iterable[str]) -> dict[str, str]:

@@ -1,0 +1,18 @@
+"""Moments of every channel of the embeddings, its group, and the rivalry of tokens and positions.
+
+Input: weights.h5, counts of tokens in training if known. Output: embedding/channels.nc.
+"""
+
+from strata import io
+from strata.embedding.channels import describe
+from strata.job import job
+
+with job(snakemake):
+    weights, statistics = io.open_dataset(snakemake.input.weights), snakemake.params.statistics
+    counts = None
+    if snakemake.input.counts:
+        table = io.read_table(snakemake.input.counts)
+        counts = table.set_index("token_id")["count"].reindex(weights["token_id"].values).to_numpy()
+    result = describe(weights["token_embedding"], weights.get("position_embedding"), counts, **statistics)
+    model = io.made_by(weights)["model"]
+    io.write_dataset(result, snakemake.output[0], model=model, config=statistics)
