@@ -48,7 +48,7 @@ wildcard_constraints:
 
 
 # Lens grids and single traces are drawn for prompts named in the config.
-LENS, AVERAGE = config["lens"], config["average"]
+LENS, AVERAGE, EMBEDDING = config["lens"], config["average"], config["embedding"]
 GRID = LENS["grid"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
 PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn"]
@@ -79,6 +79,18 @@ MOTION_FIGURES = ["motion", "motion_cropped", "aligned"]
 SYNTAX_FIGURES = ["accuracy", "centres", "keys"]
 TEXT_ATTENTION_FIGURES = ["position", "position_heads", "variability", "outsized"]
 LENS_QUESTIONS = ["first_block", "input_kept", "commas", "target_depth", "repetition"]
+SVD_FIGURES = ["singular_values", "token_components", "mean_direction", "position_components"]
+CHANNEL_FIGURES = ["matrix", "histograms", "moments", "rivalry", "pairs"]
+POSITION_FIGURES = ["positions", "position_channels", "lissajous", "sinusoids"]
+EXPERIMENT_FIGURES = ["smoothing", "silencing"]
+GAIN_FIGURES = ["gains_norm1", "gains_norm2", "gains_summary"]
+EMBEDDING_FIGURES = [
+    *SVD_FIGURES,
+    *CHANNEL_FIGURES,
+    *POSITION_FIGURES,
+    *EXPERIMENT_FIGURES,
+    *GAIN_FIGURES,
+]
 FIGURES = [
     *LENS_GRIDS,
     *LENS_UPDATES,
@@ -94,10 +106,7 @@ FIGURES = [
     *[f"attention_{name}" for name in [*ATTENTION_FIGURES, *TEXT_ATTENTION_FIGURES]],
     *[f"hidden_{name}" for name in MOTION_FIGURES],
     *[f"syntax_{name}" for name in SYNTAX_FIGURES],
-    "embedding_singular_values",
-    "embedding_token_components",
-    "embedding_mean_direction",
-    "embedding_position_components",
+    *[f"embedding_{name}" for name in EMBEDDING_FIGURES],
 ]
 
 
@@ -159,13 +168,17 @@ def tagged_text_made():
     return made | ({"corpus": corpus_made(), "filler": section["filler"]} if TAGS_ARE_KNOWN else {})
 
 
-def token_counts(wildcards):
-    """How often each token occurs: exact counts of training that a model's folder brings, or the text's."""
+def exact_token_counts(wildcards):
+    """The counts of its training that a model's folder brings, if it does."""
     source = config["models"][wildcards.model]["source"]
     exact = Path(source).expanduser() / "token_counts.tsv"
-    if TEXT_IS_CORPUS and validation.is_folder_source(source) and exact.is_file():
-        return str(exact)
-    return f"results/{wildcards.model}/text/token_counts.tsv"
+    return str(exact) if validation.is_folder_source(source) and exact.is_file() else []
+
+
+def token_counts(wildcards):
+    """How often each token occurs: in training, where a model's folder says so, or in the text."""
+    exact = exact_token_counts(wildcards) if TEXT_IS_CORPUS else []
+    return exact or f"results/{wildcards.model}/text/token_counts.tsv"
 
 
 def published_lens(wildcards):
@@ -216,4 +229,15 @@ def attention_report(name, what):
         subcategory="{model}",
         labels={"figure": what, "prompt": "all"},
         caption=f"../report/{name.removesuffix('_cropped')}.rst",
+    )
+
+
+def embedding_report(name):
+    """The same of the embedding stage."""
+    return report(
+        f"results/{{model}}/figures/embedding_{name}.png",
+        category="4 Embeddings",
+        subcategory="{model}",
+        labels={"figure": name.replace("_", " "), "prompt": ""},
+        caption=f"../report/embedding_{name}.rst",
     )

@@ -10,7 +10,7 @@ rule decompose_embeddings:
     conda:
         "../../envs/strata.yaml"
     params:
-        components=config["embedding"]["components"],
+        components=EMBEDDING["components"],
     script:
         "../scripts/decompose_embeddings.py"
 
@@ -31,7 +31,151 @@ rule plot_embedding:
         svg="results/{model}/figures/embedding_{figure}.svg",
     log:
         "logs/{model}/plot_embedding_{figure}.log",
+    wildcard_constraints:
+        figure="|".join(SVD_FIGURES),
     conda:
         "../../envs/strata.yaml"
     script:
         "../scripts/plot_embedding.py"
+
+
+rule describe_channels:
+    input:
+        weights="results/{model}/weights.h5",
+        counts=exact_token_counts,
+        library=library("embedding.channels", "io"),
+    output:
+        "results/{model}/embedding/channels.nc",
+    log:
+        "logs/{model}/describe_channels.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        statistics=EMBEDDING["statistics"],
+    script:
+        "../scripts/describe_channels.py"
+
+
+rule plot_channels:
+    input:
+        weights="results/{model}/weights.h5",
+        channels="results/{model}/embedding/channels.nc",
+        library=library("figures.embedding_channels", "io"),
+    output:
+        png=[embedding_report(name) for name in CHANNEL_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in CHANNEL_FIGURES],
+    log:
+        "logs/{model}/plot_channels.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_channels.py"
+
+
+rule describe_positions:
+    input:
+        weights="results/{model}/weights.h5",
+        channels="results/{model}/embedding/channels.nc",
+        library=library("embedding.positions", "io"),
+    output:
+        "results/{model}/embedding/positions.nc",
+    log:
+        "logs/{model}/describe_positions.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        positions=EMBEDDING["sinusoids"],
+        statistics=EMBEDDING["statistics"],
+    script:
+        "../scripts/describe_positions.py"
+
+
+rule plot_positions:
+    input:
+        weights="results/{model}/weights.h5",
+        channels="results/{model}/embedding/channels.nc",
+        positions="results/{model}/embedding/positions.nc",
+        library=library("figures.embedding_positions", "io"),
+    output:
+        png=[embedding_report(name) for name in POSITION_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in POSITION_FIGURES],
+    log:
+        "logs/{model}/plot_positions.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_positions.py"
+
+
+rule disturb_positions:
+    input:
+        text="results/{model}/text/text.nc",
+        channels="results/{model}/embedding/channels.nc",
+        model=model_files,
+        library=library("embedding.experiments", "text", "models", "architecture", "io"),
+    output:
+        "results/{model}/embedding/experiments.nc",
+    log:
+        "logs/{model}/disturb_positions.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        model=model_settings,
+        experiments=EMBEDDING["experiments"],
+        statistics=EMBEDDING["statistics"],
+    script:
+        "../scripts/disturb_positions.py"
+
+
+rule plot_experiments:
+    input:
+        "results/{model}/embedding/experiments.nc",
+        library=library("figures.embedding_experiments", "io"),
+    output:
+        png=[embedding_report(name) for name in EXPERIMENT_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in EXPERIMENT_FIGURES],
+    log:
+        "logs/{model}/plot_experiments.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_experiments.py"
+
+
+rule describe_gains:
+    input:
+        weights="results/{model}/weights.h5",
+        channels="results/{model}/embedding/channels.nc",
+        library=library("embedding.gains", "io"),
+    output:
+        gains="results/{model}/embedding/gains.nc",
+        table="results/{model}/embedding/gains.tsv",
+    log:
+        "logs/{model}/describe_gains.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        shuffles=EMBEDDING["shuffles"],
+        statistics=EMBEDDING["statistics"],
+    script:
+        "../scripts/describe_gains.py"
+
+
+rule plot_gains:
+    input:
+        channels="results/{model}/embedding/channels.nc",
+        gains="results/{model}/embedding/gains.nc",
+        table="results/{model}/embedding/gains.tsv",
+        library=library("figures.embedding_gains", "io"),
+    output:
+        png=[embedding_report(name) for name in GAIN_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in GAIN_FIGURES],
+    log:
+        "logs/{model}/plot_gains.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_gains.py"

@@ -113,7 +113,7 @@ def draw_moments(channels: xr.Dataset) -> Figure:
             axes.hist(values, bins=_log_bins(values) if log else N_BINS, color=colour, alpha=0.75, lw=0)
             told = {"mean": "mean", "std": "standard deviation"}[moment]
             over = channels.attrs["tokens"] if stem == "token" else "positions"
-            axes.set_xlabel(f"{told} over {over} (embedding units)")
+            axes.set_xlabel(f"{told} over {over}\n(embedding units)")
             if log:
                 axes.set_xscale("log")
         row[0].set_ylabel(f"channels, of {len(values)}")
