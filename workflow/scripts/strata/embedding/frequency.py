@@ -110,7 +110,7 @@ def count_by_row(token_id: xr.DataArray, counts: pd.DataFrame) -> xr.DataArray:
     count = by_id.reindex(token_id.values).to_numpy(float)
     if not np.nansum(count):
         raise ValueError("no token of the vocabulary is counted in the table")
-    return token_id.copy(data=count).rename("count")
+    return xr.DataArray(count, dims=VOCAB, coords=token_id.coords, name="count")
 
 
 def gain_channels(norm1_gain: xr.DataArray, norm2_gain: xr.DataArray, n_outliers: int) -> xr.Dataset:
@@ -179,9 +179,7 @@ def features(
 # Correlations -------------------------------------------------------------------------------
 
 
-def rank_correlations(
-    values: xr.DataArray, *, resamples: int, interval: float, seed: int
-) -> xr.Dataset:
+def rank_correlations(values: xr.DataArray, *, resamples: int, interval: float, seed: int) -> xr.Dataset:
     """Spearman's rank correlation of every pair of features, plainly and given others.
 
     The partial correlation of x and y given z is that of what is left of their ranks after regression on
