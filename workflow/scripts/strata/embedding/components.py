@@ -134,9 +134,12 @@ def analyse(
         )
         groups = groups_by_component(part.sel({METHOD: SVD}, drop=True), some)
         pairs = orthogonality.cosines(embedding, sample=sample, interval=interval, seed=seed)
-        by_set.append(xr.merge([peaks_of(part, peaks), told, groups, pairs], join="outer"))
+        labels = {name: (by_set[0] if by_set else told)[name].values for name in (PROPERTY, CLASSES)}
+        # What too few of the seen tokens have is NaN there.
+        every = [each.reindex({n: v for n, v in labels.items() if n in each.dims}) for each in (told, groups)]
+        by_set.append(xr.merge([peaks_of(part, peaks), *every, pairs], join="exact"))
     sets = xr.DataArray([ALL, SEEN], dims=TOKEN_SET, name=TOKEN_SET)
-    both = xr.concat(by_set, dim=sets, join="outer", data_vars="all", coords="minimal", compat="override")
+    both = xr.concat(by_set, dim=sets, join="exact", data_vars="all", coords="minimal", compat="override")
     return xr.merge([result, both], join="exact", combine_attrs="drop_conflicts")
 
 
@@ -400,8 +403,8 @@ def _explained(rows: np.ndarray, right: np.ndarray, factors: Factors) -> list[fl
 def table(result: xr.Dataset) -> pd.DataFrame:
     """How well components tell properties, a row each.
 
-    ``tokens``, ``method``, ``component``; ``what`` ("auc", "eta2", or "rho" of length), ``of`` which property;
-    ``value``, ``low``, ``high``; ``p``, corrected; ``random``, what random directions reach.
+    ``tokens``, ``method``, ``component``; ``what`` ("auc", "eta2", or "rho" of length), ``of`` which
+    property; ``value``, ``low``, ``high``; ``p``, corrected; ``random``, what random directions reach.
     """
     parts = []
     for what, of in (("auc", PROPERTY), ("eta2", CLASSES), ("rho_length", None)):

@@ -146,8 +146,9 @@ def features(
     """What is correlated, one row each: (feature, vocab), log frequency first.
 
     Log frequency is log10 of the count, and -1 for tokens never seen: ranks ask only that they come last,
-    and log10(count + 1) has the same ranks. The mean direction is the projection on the mean embedding, in embedding units; SVD 0 the left vector,
-    with the sign that points along the mean. The coordinate ``role`` says what a channel is.
+    and log10(count + 1) has the same ranks. The mean direction is the projection on the mean embedding, in
+    embedding units; SVD 0 the left vector, with the sign that points along the mean. The coordinate
+    ``role`` says what a channel is.
     """
     matrix = token_embedding.transpose(VOCAB, CHANNEL).values
     mean = decomposition["mean_embedding"].values
@@ -258,7 +259,7 @@ def _resampled(items: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndar
 
 
 def _with_partial(plain: np.ndarray) -> np.ndarray:
-    """Correlations (resample, x, y) to those given nothing, each z, and all others (resample, x, y, given)."""
+    """From correlations (resample, x, y) to (resample, x, y, given): nothing, each z, all others."""
     n = plain.shape[-1]
     same = np.eye(n, dtype=bool)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -318,7 +319,7 @@ def outlyingness(values: xr.DataArray, bins: int = 20) -> xr.DataArray:
 
 
 def table(result: xr.Dataset) -> pd.DataFrame:
-    """Every correlation, a row each: ``tokens``, ``x``, ``y``, ``given``, ``rho``, ``low``, ``high``, ``n``."""
+    """Every correlation that is defined, a row each, with its interval and the number of tokens."""
     n = dict(zip(result[TOKEN_SET].values, result["n_tokens"].values, strict=True))
     frame = result[["rho", "rho_low", "rho_high"]].drop_vars("role").to_dataframe().reset_index()
     order = {name: i for i, name in enumerate(result[FEATURE].values)}

@@ -105,10 +105,7 @@ def largest_of_random(n: int, d: int) -> float:
 
 
 def between(directions: np.ndarray) -> tuple[np.ndarray, float]:
-    """Cosines (component, component) of directions (component, channel), and the largest one off the diagonal.
-
-    Its sign is dropped.
-    """
+    """Cosines (component, component) of directions (component, channel), and the largest |cosine| of two."""
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     cosine = unit @ unit.T
     off = abs(cosine[~np.eye(len(cosine), dtype=bool)])
