@@ -22,12 +22,12 @@ from strata.embedding.svd import separation
 from strata.embedding.token_properties import UNKNOWN
 from strata.names import (
     ALL,
+    BASIS,
     CHANNEL,
     CLASSES,
     COMPONENT,
     END,
     GROUP,
-    METHOD,
     OTHER,
     PLACE,
     PROPERTY,
@@ -37,7 +37,7 @@ from strata.names import (
     VOCAB,
 )
 
-SVD, NMF = METHODS = ("svd", "nmf")
+SVD, NMF = BASES = ("svd", "nmf")
 HIGH, LOW = ENDS = ("high", "low")
 CLASS_PROPERTIES = ("script", "part_of_speech")
 
@@ -82,10 +82,10 @@ def analyse(
     Returns
     -------
     Dataset
-        ``score`` (method, component, vocab): left singular vectors, and amounts of NMF components.
-        ``direction`` (method, component, channel), of length 1; ``direction_cosine`` (method, component,
-        other) between them, ``direction_largest`` (method) off the diagonal, without its sign, and
-        ``expected_direction_largest`` of as many random directions; ``explained`` (method), the share of
+        ``score`` (basis, component, vocab): left singular vectors, and amounts of NMF components.
+        ``direction`` (basis, component, channel), of length 1; ``direction_cosine`` (basis, component,
+        other) between them, ``direction_largest`` (basis) off the diagonal, without its sign, and
+        ``expected_direction_largest`` of as many random directions; ``explained`` (basis), the share of
         squares of the NMF's tokens that the components account for together.
         What `peaks_of`, `separation_by_component`, `groups_by_component` and
         `strata.embedding.orthogonality.cosines` return, by token_set as well.
@@ -103,18 +103,18 @@ def analyse(
     directions = np.stack([right, factors.directions])
     score = xr.DataArray(
         np.stack([leading["token_left"].transpose(COMPONENT, VOCAB).values, factors.amounts(matrix).T]),
-        dims=(METHOD, COMPONENT, VOCAB),
-        coords={METHOD: list(METHODS), COMPONENT: np.arange(components)},
+        dims=(BASIS, COMPONENT, VOCAB),
+        coords={BASIS: list(BASES), COMPONENT: np.arange(components)},
     ).assign_coords({name: token_embedding[name] for name in (TOKEN_STR, TOKEN_ID)})
     between = [orthogonality.between(each) for each in directions]
     result = xr.Dataset(
         {
             "score": score,
-            "direction": ((METHOD, COMPONENT, CHANNEL), directions),
-            "direction_cosine": ((METHOD, COMPONENT, OTHER), [cosine for cosine, _ in between]),
-            "direction_largest": (METHOD, [largest for _, largest in between]),
+            "direction": ((BASIS, COMPONENT, CHANNEL), directions),
+            "direction_cosine": ((BASIS, COMPONENT, OTHER), [cosine for cosine, _ in between]),
+            "direction_largest": (BASIS, [largest for _, largest in between]),
             "expected_direction_largest": orthogonality.largest_of_random(components, matrix.shape[1]),
-            "explained": (METHOD, _explained(matrix[chosen], right, factors)),
+            "explained": (BASIS, _explained(matrix[chosen], right, factors)),
         },
         coords={OTHER: np.arange(components)},
         attrs={
@@ -132,7 +132,7 @@ def analyse(
         told = separation_by_component(
             part, embedding, some, least=least, draws=draws, interval=interval, seed=seed
         )
-        groups = groups_by_component(part.sel({METHOD: SVD}, drop=True), some)
+        groups = groups_by_component(part.sel({BASIS: SVD}, drop=True), some)
         pairs = orthogonality.cosines(embedding, sample=sample, interval=interval, seed=seed)
         labels = {name: (by_set[0] if by_set else told)[name].values for name in (PROPERTY, CLASSES)}
         # What too few of the seen tokens have is NaN there.
@@ -149,23 +149,23 @@ def peaks_of(score: xr.DataArray, n_peaks: int) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``peak_str`` and ``peak_id`` (method, component, end, place), the outermost first; empty and -1 at
+        ``peak_str`` and ``peak_id`` (basis, component, end, place), the outermost first; empty and -1 at
         the low end of NMF components, which is where they are merely absent, and beyond the last token.
     """
-    values = score.transpose(METHOD, COMPONENT, VOCAB).values
+    values = score.transpose(BASIS, COMPONENT, VOCAB).values
     found = min(n_peaks, values.shape[-1])
     order = np.argsort(values, axis=-1, kind="stable")
     rows = np.full((*values.shape[:2], len(ENDS), n_peaks), -1)
     rows[:, :, ENDS.index(HIGH), :found] = order[..., : -found - 1 : -1]
-    rows[list(METHODS).index(SVD), :, ENDS.index(LOW), :found] = order[list(METHODS).index(SVD), :, :found]
+    rows[list(BASES).index(SVD), :, ENDS.index(LOW), :found] = order[list(BASES).index(SVD), :, :found]
     strings, ids = score[TOKEN_STR].values.astype(object), score[TOKEN_ID].values
-    dims = (METHOD, COMPONENT, END, PLACE)
+    dims = (BASIS, COMPONENT, END, PLACE)
     return xr.Dataset(
         {
             "peak_str": (dims, np.where(rows >= 0, strings[rows], "")),
             "peak_id": (dims, np.where(rows >= 0, ids[rows], -1)),
         },
-        coords={METHOD: score[METHOD].values, COMPONENT: score[COMPONENT].values, END: list(ENDS)},
+        coords={BASIS: score[BASIS].values, COMPONENT: score[COMPONENT].values, END: list(ENDS)},
     )
 
 
@@ -236,7 +236,7 @@ def separation_by_component(
 
     Parameters
     ----------
-    score : DataArray (method, component, vocab)
+    score : DataArray (basis, component, vocab)
     token_embedding : DataArray (vocab, channel)
         Of the same tokens: the random directions are drawn in it.
     properties : Dataset
@@ -247,9 +247,9 @@ def separation_by_component(
     Returns
     -------
     Dataset
-        ``auc`` (method, component, property), with ``auc_low``, ``auc_high`` (DeLong et al. 1988) and
-        ``n_with``, ``n_without`` (property). ``eta2`` (method, component, classes), the share of the variance
-        of ranks that lies between classes. ``rho_length`` (method, component), Spearman's correlation with
+        ``auc`` (basis, component, property), with ``auc_low``, ``auc_high`` (DeLong et al. 1988) and
+        ``n_with``, ``n_without`` (property). ``eta2`` (basis, component, classes), the share of the variance
+        of ranks that lies between classes. ``rho_length`` (basis, component), Spearman's correlation with
         length, ``rho_length_low`` and ``_high`` (Bonett and Wright 2000). Each with ``_p``, two-sided, of no
         relation (Mann and Whitney, Kruskal and Wallis, Student), by Holm's correction for all of them; and
         ``_random``: what the best of as many random directions reaches (|AUC - 1/2| for ``auc``, |rho|),
@@ -257,7 +257,7 @@ def separation_by_component(
     """
     asked = _flags_of(properties, least)
     length = properties["length"].values
-    scores = score.stack(column=(METHOD, COMPONENT)).transpose(VOCAB, "column").values.astype(float)
+    scores = score.stack(column=(BASIS, COMPONENT)).transpose(VOCAB, "column").values.astype(float)
     auc, eta, rho = _tell(scores, asked, length)
 
     rng = np.random.default_rng(seed)
@@ -285,11 +285,11 @@ def separation_by_component(
     )
     reach = stats.norm.isf((1 - interval) / 2)
     spread = reach * np.sqrt((1 + rho**2 / 2) / (n_length - 3))
-    shape = (score.sizes[METHOD], score.sizes[COMPONENT])
+    shape = (score.sizes[BASIS], score.sizes[COMPONENT])
 
     def by_component(values: np.ndarray, *dim: str) -> tuple[tuple[str, ...], np.ndarray]:
         """From (..., column)."""
-        return (METHOD, COMPONENT, *dim), np.moveaxis(values, -1, 0).reshape(*shape, *values.shape[:-1])
+        return (BASIS, COMPONENT, *dim), np.moveaxis(values, -1, 0).reshape(*shape, *values.shape[:-1])
 
     return xr.Dataset(
         {
@@ -310,7 +310,7 @@ def separation_by_component(
             "rho_length_random": float(random[2]),
         },
         coords={
-            METHOD: score[METHOD].values,
+            BASIS: score[BASIS].values,
             COMPONENT: score[COMPONENT].values,
             PROPERTY: [name for part in asked for name in part.names],
             "property_classes": (PROPERTY, [part.classes for part in asked for _ in part.names]),
@@ -357,10 +357,11 @@ def groups_by_component(score: xr.DataArray, properties: xr.Dataset) -> xr.Datas
     -------
     Dataset
         See `strata.embedding.bimodality.Groups`: ``two_groups``, ``groups_distance`` (Ashman's D),
-        ``groups_bic_gain``, ``groups_valley`` (component); ``groups_weight``, ``groups_mean``,
-        ``groups_deviation`` (component, group), the lower first. ``groups_agreement`` (component, property):
-        balanced accuracy of the property for being in the fitted upper group, 1/2 for none, 0 or 1 if one
-        is the other; exact for these tokens and this fit. NaN where all have the property or none has.
+        ``groups_bic_gain``, ``groups_one_mode_p``, ``groups_valley`` (component); ``groups_weight``,
+        ``groups_mean``, ``groups_deviation`` (component, group), the lower first. ``groups_agreement``
+        (component, property): balanced accuracy of the property for being in the fitted upper group, 1/2
+        for none, 0 or 1 if one is the other; exact for these tokens and this fit. NaN where all have the
+        property or none has.
     """
     values = score.transpose(COMPONENT, VOCAB).values.astype(float)
     fits = [two_groups(row) for row in values]
@@ -376,6 +377,7 @@ def groups_by_component(score: xr.DataArray, properties: xr.Dataset) -> xr.Datas
             "two_groups": (COMPONENT, [fit.two for fit in fits]),
             "groups_distance": (COMPONENT, [fit.distance for fit in fits]),
             "groups_bic_gain": (COMPONENT, [fit.bic_gain for fit in fits]),
+            "groups_one_mode_p": (COMPONENT, [fit.one_mode_p for fit in fits]),
             "groups_valley": (COMPONENT, [fit.valley for fit in fits]),
             "groups_agreement": ((COMPONENT, PROPERTY), np.mean(shares, axis=1)),
         }
@@ -403,7 +405,7 @@ def _explained(rows: np.ndarray, right: np.ndarray, factors: Factors) -> list[fl
 def table(result: xr.Dataset) -> pd.DataFrame:
     """How well components tell properties, a row each.
 
-    ``tokens``, ``method``, ``component``; ``what`` ("auc", "eta2", or "rho" of length), ``of`` which
+    ``tokens``, ``basis``, ``component``; ``what`` ("auc", "eta2", or "rho" of length), ``of`` which
     property; ``value``, ``low``, ``high``; ``p``, corrected; ``random``, what random directions reach.
     """
     parts = []
@@ -413,19 +415,19 @@ def table(result: xr.Dataset) -> pd.DataFrame:
         frame = result[list(chosen)].reset_coords(drop=True).to_dataframe().reset_index()
         frame["of"] = frame[of] if of else "length"
         parts.append(frame.rename(columns=chosen).assign(what=what.removesuffix("_length")))
-    columns = {TOKEN_SET: "tokens", METHOD: "method", COMPONENT: "component"}
+    columns = {TOKEN_SET: "tokens", BASIS: "basis", COMPONENT: "component"}
     whole = pd.concat(parts).rename(columns=columns).dropna(subset="value")
     whole["tokens"] = whole["tokens"].astype(str)
-    order = ["tokens", "method", "component", "what", "of", "value", "low", "high", "p", "random"]
+    order = ["tokens", "basis", "component", "what", "of", "value", "low", "high", "p", "random"]
     return whole[order].sort_values(order[:5], kind="stable").reset_index(drop=True)
 
 
 def peaks_table(result: xr.Dataset) -> pd.DataFrame:
     """The tokens at the ends of every component.
 
-    ``tokens``, ``method``, ``component``, ``end``, ``place``, ``token_id``, ``token_str``.
+    ``tokens``, ``basis``, ``component``, ``end``, ``place``, ``token_id``, ``token_str``.
     """
     frame = result[["peak_id", "peak_str"]].to_dataframe().reset_index()
     columns = {TOKEN_SET: "tokens", "peak_id": TOKEN_ID, "peak_str": TOKEN_STR}
-    order = ["tokens", METHOD, COMPONENT, END, PLACE, TOKEN_ID, TOKEN_STR]
+    order = ["tokens", BASIS, COMPONENT, END, PLACE, TOKEN_ID, TOKEN_STR]
     return frame[frame["peak_id"] >= 0].rename(columns=columns)[order].reset_index(drop=True)
