@@ -86,7 +86,8 @@ def analyse(
         ``direction`` (basis, component, channel), of length 1; ``direction_cosine`` (basis, component,
         other) between them, ``direction_largest`` (basis) off the diagonal, without its sign, and
         ``expected_direction_largest`` of as many random directions; ``explained`` (basis), the share of
-        squares of the NMF's tokens that the components account for together.
+        squares of the NMF's tokens that the components account for together. ``leading_space``, ``known``
+        (is there a count?) and ``seen`` (vocab).
         What `peaks_of`, `separation_by_component`, `groups_by_component` and
         `strata.embedding.orthogonality.cosines` return, by token_set as well.
 
@@ -115,6 +116,9 @@ def analyse(
             "direction_largest": (BASIS, [largest for _, largest in between]),
             "expected_direction_largest": orthogonality.largest_of_random(components, matrix.shape[1]),
             "explained": (BASIS, _explained(matrix[chosen], right, factors)),
+            "leading_space": decomposition["leading_space"].drop_vars((TOKEN_STR, TOKEN_ID), errors="ignore"),
+            "known": (VOCAB, np.isfinite(count.values)),
+            "seen": (VOCAB, count.values > 0),
         },
         coords={OTHER: np.arange(components)},
         attrs={

@@ -93,7 +93,8 @@ def analyse(
     named = xr.DataArray(list(TOKEN_SETS), dims=TOKEN_SET, name=TOKEN_SET)
     matrix = weights["token_embedding"].transpose(VOCAB, CHANNEL).values
     by_channel = [_channel_correlations(matrix, count.values, chosen) for chosen in sets.values()]
-    return xr.merge([channels, xr.concat(correlations, dim=named)], join="exact").assign(
+    correlations = xr.concat(correlations, dim=named)
+    return xr.merge([channels, correlations], join="exact", combine_attrs="no_conflicts").assign(
         {
             "value": values.astype("float32"),
             "outlyingness": outlyingness(values).astype("float32"),

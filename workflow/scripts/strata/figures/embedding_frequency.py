@@ -123,10 +123,11 @@ def draw_partial(frequency: xr.Dataset) -> Figure:
         axes.axvline(0, color=INK, lw=0.8)
         axes.axhline(len(names) - 0.5, color=ASIDE_COLOUR, lw=0.8)
         axes.set(title=f"{told} ({int(part['n_tokens']):,})", xlabel="rank correlation with log frequency")
-        axes.set(xlim=(-1.05, 1.05), ylim=(len(pairs) - 0.5, -0.5))
+        axes.set(xticks=np.linspace(-1, 1, 5), xlim=(-1.05, 1.05), ylim=(len(pairs) - 0.5, -0.5))
     first.set_yticks(rows, labels)
     second.set_yticks(rows, [])
-    first.legend(fontsize="small", loc="upper right")
+    handles, shown = first.get_legend_handles_labels()
+    figure.legend(handles, shown, ncols=3, frameon=False, loc="outside upper center")
     _draw_channels(third, frequency)
     figure.supxlabel(
         f"Bars: {_interval(frequency)}. The last row is norm with SVD 0, not with frequency.",
@@ -190,7 +191,7 @@ def _told(frequency: xr.Dataset, name: str) -> str:
         cell = frequency.sel({TOKEN_SET: chosen, FEATURE: LOG_FREQUENCY, OTHER: name, GIVEN: NOTHING})
         rho, low, high = (float(cell[key]) for key in ("rho", "rho_low", "rho_high"))
         told.append(f"{label}: ρ = {rho:.2f} ({low:.2f} … {high:.2f})")
-    return "; ".join(told)
+    return "\n".join(told)
 
 
 def _interval(frequency: xr.Dataset) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from strata.figures.style import readable
 
@@ -21,6 +22,8 @@ def label_points(
 
     None is put where one already is: ``room`` is what a label takes, as a share of the points' range.
     """
+    look = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": "small", "parse_math": False} | look
+    halo = [withStroke(linewidth=2, foreground="white")]  # legible among the points
     space = np.ptp(points[np.isfinite(points).all(1)], axis=0) * room
     labelled = np.empty((0, 2))
     for index in order:
@@ -32,6 +35,6 @@ def label_points(
         axes.annotate(
             readable(str(tokens[index])),
             points[index],
-            **{"xytext": (4, 3), "textcoords": "offset points", "fontsize": "small", "parse_math": False}
-            | look,
+            path_effects=halo,
+            **look,
         )
