@@ -7,10 +7,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import beta, norm
 
+from strata.embedding.bimodality import ASHMANS_D, LEVEL
 from strata.embedding.components import HIGH, LOW, NMF, SVD
 from strata.embedding.frequency import SEEN
 from strata.embedding.orthogonality import CENTRED, RAW
-from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, fitted, ink_on, new_figure
+from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
 from strata.names import (
     ALL,
     BASIS,
@@ -75,7 +76,7 @@ def draw_properties(components: xr.Dataset) -> Figure:
     )
     below[1].set_yticks([])
     figure.colorbar(first, ax=list(above), label="AUC", aspect=20)
-    figure.colorbar(second, ax=list(below), label="share of ranks' variance", aspect=8)
+    figure.colorbar(second, ax=list(below), label="share of\nvariance", aspect=8)
     told = components.attrs
     figure.supxlabel(
         f"AUC 0.5: no separation. Framed: beyond the best of {n_components} random directions in "
@@ -90,22 +91,20 @@ def draw_properties(components: xr.Dataset) -> Figure:
 def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
     """The tokens at the ends of every component, among those that were seen."""
     part = components.sel({TOKEN_SET: SEEN})
-    columns = [(SVD, HIGH), (SVD, LOW), (NMF, HIGH)]
-    titles = ["SVD, high end", "SVD, low end", "NMF, most of it"]
-    n_components, width = components.sizes[COMPONENT], 0.5
-    figure = new_figure(1 + len(columns) * n_peaks * width, 1.1 + 0.3 * n_components)
-    panels = figure.subplots(1, len(columns))
-    for axes, (basis, end), title in zip(panels, columns, titles, strict=True):
+    ends = {(SVD, HIGH): "SVD, high end", (SVD, LOW): "SVD, low end", (NMF, HIGH): "NMF, most of it"}
+    n_components, width = components.sizes[COMPONENT], 0.95  # of a token, in inches
+    figure = new_figure(0.8 + n_peaks * width, 1 + len(ends) * (0.4 + 0.24 * n_components))
+    for axes, ((basis, end), title) in zip(figure.subplots(len(ends), 1), ends.items(), strict=True):
         tokens = part["peak_str"].sel({BASIS: basis, END: end}).transpose(COMPONENT, ...).values
         for row, line in enumerate(tokens):
             for place, token in enumerate(line[:n_peaks]):
-                text = fitted(str(token), 70 * width, 8) if token else ""
-                axes.text(place, row, text, fontsize=8, va="center", parse_math=False)
-        axes.set(xlim=(-0.3, n_peaks), ylim=(n_components - 0.5, -0.5), title=title, xticks=[])
+                text = fitted(str(token), 66 * width, 9) if token else ""
+                axes.text(place, row, text, fontsize=9, va="center", parse_math=False)
+        axes.set(xlim=(-0.1, n_peaks), ylim=(n_components - 0.5, -0.5), title=title, xticks=[])
         axes.set_yticks(range(n_components), components[COMPONENT].values)
+        axes.set_ylabel("component")
         axes.grid(False, axis="x")
         axes.spines[:].set_visible(False)
-    panels[0].set_ylabel("component")
     shares = {basis: float(components["explained"].sel({BASIS: basis})) for basis in BASES}
     figure.supxlabel(
         f"The outermost token on the left. {n_components} components account for {shares[SVD]:.0%} (SVD) and "
@@ -148,8 +147,8 @@ def draw_separation(components: xr.Dataset, shown: tuple[int, ...] = (0, 1, 2)) 
     panels[0, 0].legend(fontsize="small")
     figure.supxlabel(
         f"AUC of leading space, with its {components.attrs['interval']:.0%} interval. Lines: two normal "
-        "distributions fitted; D: Ashman's distance between them.\np: of one mode, by the dip. Two groups are "
-        "found where two fit better than one (BIC), D > 2 and p < 0.01. Dotted: the origin.",
+        "distributions fitted; D: Ashman's distance between them.\np: of one mode, by the dip. Two groups: "
+        f"two fit better than one (BIC), D > {ASHMANS_D:g} and p < {LEVEL:g}. Dotted: the origin.",
         fontsize="small",
     )
     return figure
@@ -172,7 +171,8 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
         )
     density = beta.pdf((centres + 1) / 2, (d - 1) / 2, (d - 1) / 2) / 2
     first.plot(centres, density, color=INK, ls="--", label=f"random: {d} dimensions")
-    first.set(xlabel="cosine of a pair of tokens", ylabel="density", xlim=(-1, 1), ylim=(0, None))
+    first.set(xlabel="cosine of a pair of tokens", ylabel="density", xlim=(-1, 1))
+    first.set(xticks=np.linspace(-1, 1, 5), ylim=(0, 1.3 * first.dataLim.y1))
     first.legend(fontsize="small", loc="upper left")
     expected = seen["expected_share"]
     second.plot(seen[THRESHOLD], expected, color=INK, ls="--", marker="o", label="random, exact")
@@ -192,13 +192,13 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
         f"directions {float(components['expected_direction_largest']):.2f} (median)",
     )
     figure.colorbar(image, ax=third, label="cosine", shrink=0.8)
-    at = seen.sel({VECTORS: CENTRED})
+    interval, at = components.attrs["interval"], seen.sel({VECTORS: CENTRED})
     figure.supxlabel(
-        f"Tokens that were seen: {int(seen['n_vectors']):,}; pairs of a sample of {int(seen['n_sampled']):,}, with "
-        f"{components.attrs['interval']:.0%} intervals. Random vectors of d dimensions have cosines of variance "
-        f"1/d: the embeddings' own variance gives their dimension (all pairs, exact).\nLargest |cosine| of "
-        f"the sample: {float(at['largest']):.2f} about the mean; {float(seen['expected_largest']):.2f} is the "
-        "median of as many random vectors. Directions of the SVD are orthogonal by construction.",
+        f"{int(seen['n_vectors']):,} tokens that were seen; pairs of a sample of {int(seen['n_sampled']):,}, "
+        f"{interval:.0%} intervals. Cosines of random vectors in d dimensions have variance 1/d: so the "
+        "embeddings' cosines (all pairs, exact) give a dimension.\n"
+        f"Largest |cosine| in the sample: {float(at['largest']):.2f} about the mean; of as many random vectors "
+        f"{float(seen['expected_largest']):.2f} (median). Directions of the SVD are orthogonal by construction.",
         fontsize="small",
     )
     return figure
@@ -242,8 +242,11 @@ def _separation_told(at: xr.Dataset) -> str:
     if not bool(at["two_groups"]):
         return f"{told}\none group: {groups}"
     agreement = abs(at["groups_agreement"] - 0.5).dropna(PROPERTY)
-    closest = str(agreement[PROPERTY].values[agreement.argmax()]) if agreement.size else "none"
-    return f"{told}\ntwo groups: {groups}\nclosest property: {closest} (balanced {0.5 + float(agreement.max()):.2f})"
+    if agreement.size == 0:
+        return f"{told}\ntwo groups: {groups}"
+    closest = str(agreement.idxmax(PROPERTY).values)
+    accuracy = 0.5 + float(agreement.max())
+    return f"{told}\ntwo groups: {groups}\nclosest property: {closest} (balanced accuracy {accuracy:.2f})"
 
 
 FIGURES = {
