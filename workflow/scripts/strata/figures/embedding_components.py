@@ -103,7 +103,7 @@ def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
         axes.set(xlim=(-0.1, n_peaks), ylim=(n_components - 0.5, -0.5), title=title, xticks=[])
         axes.set_yticks(range(n_components), components[COMPONENT].values)
         axes.set_ylabel("component")
-        axes.grid(False, axis="x")
+        axes.grid(False)
         axes.spines[:].set_visible(False)
     shares = {basis: float(components["explained"].sel({BASIS: basis})) for basis in BASES}
     figure.supxlabel(
@@ -197,8 +197,8 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
         f"{int(seen['n_vectors']):,} tokens that were seen; pairs of a sample of {int(seen['n_sampled']):,}, "
         f"{interval:.0%} intervals. Cosines of random vectors in d dimensions have variance 1/d: so the "
         "embeddings' cosines (all pairs, exact) give a dimension.\n"
-        f"Largest |cosine| in the sample: {float(at['largest']):.2f} about the mean; of as many random vectors "
-        f"{float(seen['expected_largest']):.2f} (median). Directions of the SVD are orthogonal by construction.",
+        f"Largest |cosine| in the sample: {float(at['largest']):.2f} about the mean; of as many random ones "
+        f"{float(seen['expected_largest']):.2f} (median). SVD directions are orthogonal by construction.",
         fontsize="small",
     )
     return figure
