@@ -73,8 +73,8 @@ def analyse(
     Dataset
         What `features`, `gain_channels`, `rank_correlations` and `outlyingness` return; ``count`` (vocab),
         NaN for rows of the embedding that the table does not have; ``channel_rho`` (token_set, channel),
-        the rank correlation of every channel with log frequency: what any channel does, which an outlying
-        one is held against. ``n_tokens`` (token_set).
+        the rank correlation of every channel with log frequency, exact for these tokens: what any channel
+        does, which an outlying one is held against. ``n_tokens`` (token_set).
 
     Raises
     ------

@@ -57,7 +57,7 @@ def cosines(
     rng = np.random.default_rng(seed)
     n, d = len(rows), matrix.shape[1]
     chosen = rng.choice(rows, size=min(sample, n), replace=False)
-    mean = matrix[rows].mean(0, dtype=float)
+    mean = matrix.mean(0, dtype=float, where=length[:, None] > 0)
     zero = np.zeros(d)
     random = rng.standard_normal((len(chosen), d))
     measured = [

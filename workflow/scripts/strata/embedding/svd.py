@@ -120,7 +120,7 @@ def decompose(
         If dims are others than these, or a matrix holds NaN or infinities.
     """
     result = _decomposed(token_embedding, VOCAB, "token")
-    mean = token_embedding.astype(float).mean(VOCAB)
+    mean = token_embedding.reduce(np.mean, VOCAB, dtype=float)
     norm = np.sqrt((mean**2).sum())
     result["mean_embedding"] = mean
     result["cosine_mean"] = result["token_right"].dot(mean, dim=CHANNEL) / norm
