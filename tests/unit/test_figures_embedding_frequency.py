@@ -97,6 +97,8 @@ def test_partial_correlations_and_channels():
         assert np.isnan(lines["given mean direction"].get_xdata()[2]), "mean direction given itself"
         pair = found["rho"].sel(token_set=chosen, feature="norm", other="SVD 0", given="nothing")
         assert lines["plainly"].get_xdata()[-1] == pytest.approx(float(pair))
+    own = float(found["unique_share"].sel(token_set="seen", feature="SVD 0"))
+    assert f"SVD 0 {own:.1%}" in figure.get_supxlabel()
     curve = channels.lines[0].get_ydata()
     np.testing.assert_allclose(curve, np.sort(abs(found["channel_rho"].sel(token_set="seen")))[::-1])
     assert channels.lines[1].get_ydata()[0] == pytest.approx(

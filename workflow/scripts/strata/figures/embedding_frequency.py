@@ -129,8 +129,11 @@ def draw_partial(frequency: xr.Dataset) -> Figure:
     handles, shown = first.get_legend_handles_labels()
     figure.legend(handles, shown, ncols=3, frameon=False, loc="outside upper center")
     _draw_channels(third, frequency)
+    own = frequency["unique_share"].sel({TOKEN_SET: SEEN})
+    shares = ", ".join(f"{name} {float(own.sel({FEATURE: name})):.1%}" for name in (NORM, SVD_0, MEAN))
     figure.supxlabel(
-        f"Bars: {_interval(frequency)}. The last row is norm with SVD 0, not with frequency.",
+        f"Bars: {_interval(frequency)}. The last row is norm with SVD 0, not with frequency.\n"
+        f"Share of the variance of ranks that no mixture of the other features has, seen tokens: {shares}.",
         fontsize="small",
     )
     return figure
