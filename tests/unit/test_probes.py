@@ -7,6 +7,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from oracles import probes as oracle
 from strata import io
+from strata.embedding.nmf import factorise
 from strata.lens.probes import (
     Moments,
     Probe,
@@ -15,7 +16,6 @@ from strata.lens.probes import (
     analyse,
     fit,
     fit_better,
-    nmf_directions,
     oas_shrinkage,
     refine,
     unseen_contexts,
@@ -214,12 +214,12 @@ def test_nmf_finds_parts_of_both_signs():
     for i, part in enumerate(parts):
         part[3 * i : 3 * i + 3] = [2, -1, 0.5]
     amounts = rng.random((300, 3)) * (rng.random((300, 3)) < 0.5) * [1, 5, 2]
-    found = nmf_directions(amounts @ parts, 3, seed=0, iterations=200)
+    found = factorise(amounts @ parts, 3, seed=0, iterations=200).directions
     expected = parts[[1, 2, 0]] / np.linalg.norm(parts, axis=1, keepdims=True)
     np.testing.assert_allclose(found, expected, atol=0.02)
     for n_components in (0, 9):
         with pytest.raises(ValueError, match=f"{n_components} components of 300 embeddings of 9 channels"):
-            nmf_directions(amounts @ parts, n_components, seed=0)
+            factorise(amounts @ parts, n_components, seed=0)
 
 
 def test_weight_shares_by_hand():

@@ -62,19 +62,20 @@ def separation(scores: np.ndarray, group: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     scores : array (item, column)
-    group : bool array (item)
+    group : bool array (..., item)
 
     Returns
     -------
-    array (column)
+    array (..., column)
         NaN where one side is empty or a score is NaN.
     """
-    n_group = int(group.sum())
-    n_rest = len(group) - n_group
-    if n_group == 0 or n_rest == 0:
-        return np.full(scores.shape[1], np.nan)
-    rank_sum = np.array([rankdata(column)[group].sum() for column in scores.T])
-    return (rank_sum - n_group * (n_group + 1) / 2) / (n_group * n_rest)
+    n_group = group.sum(-1)[..., None]
+    n_rest = group.shape[-1] - n_group
+    # One column at a time: ranks are wider than scores.
+    ranked = (rankdata(column) for column in scores.T)
+    rank_sum = np.stack([group.astype(float) @ ranks for ranks in ranked], axis=-1)
+    with np.errstate(invalid="ignore"):
+        return (rank_sum - n_group * (n_group + 1) / 2) / (n_group * n_rest)
 
 
 def has_leading_space(token_str: xr.DataArray) -> xr.DataArray:
@@ -119,7 +120,7 @@ def decompose(
         If dims are others than these, or a matrix holds NaN or infinities.
     """
     result = _decomposed(token_embedding, VOCAB, "token")
-    mean = token_embedding.astype(float).mean(VOCAB)
+    mean = token_embedding.reduce(np.mean, VOCAB, dtype=float)
     norm = np.sqrt((mean**2).sum())
     result["mean_embedding"] = mean
     result["cosine_mean"] = result["token_right"].dot(mean, dim=CHANNEL) / norm

@@ -2,10 +2,10 @@
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from strata.figures.style import new_figure, readable
+from strata.figures.points import label_points
+from strata.figures.style import new_figure
 from strata.names import COMPONENT, POSITION, TOKEN_STR, VOCAB
 
 TOKENS, POSITIONS, INK = "#0072B2", "#D55E00", "#222222"
@@ -57,7 +57,9 @@ def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
     axes.axhline(0, color=INK, lw=0.8)
     axes.axvline(0, color=INK, lw=0.8)
     axes.plot(0, 0, marker="+", ms=14, mew=2, color=INK)
-    _label_extremes(axes, left, embedding[TOKEN_STR].values, n_extremes)
+    outward = np.argsort(left, axis=0, kind="stable")
+    extremes = np.concatenate([outward[:n_extremes], outward[: -n_extremes - 1 : -1]]).ravel()
+    label_points(axes, left, embedding[TOKEN_STR].values, extremes)
     legend = axes.legend(title="token", frameon=True, markerscale=3)
     for handle in legend.legend_handles:
         handle.set_alpha(1)
@@ -134,26 +136,6 @@ def draw_position_components(embedding: xr.Dataset, n_components: int = MAX_LINE
     if pairs:
         curves.colorbar(dots, ax=list(grid), label="position (tokens)", location="bottom", aspect=40)
     return figure
-
-
-def _label_extremes(axes: Axes, points: np.ndarray, names: np.ndarray, n_extremes: int) -> None:
-    """Names at the outermost points of either end of either axis, but none upon another."""
-    order = np.argsort(points, axis=0, kind="stable")
-    chosen = np.concatenate([order[:n_extremes], order[: -n_extremes - 1 : -1]]).ravel()
-    room = np.ptp(points, axis=0) * (0.14, 0.025)
-    labelled = np.empty((0, 2))
-    for index in chosen:
-        if (np.abs(labelled - points[index]) < room).all(1).any():
-            continue
-        labelled = np.vstack([labelled, points[index]])
-        axes.annotate(
-            readable(str(names[index])),
-            points[index],
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize="small",
-            parse_math=False,
-        )
 
 
 FIGURES = {

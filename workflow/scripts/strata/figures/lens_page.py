@@ -25,7 +25,7 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 
 from strata.figures.lens import COLOURINGS, NORMS, Colouring
-from strata.figures.style import SEQUENTIAL, byte_alphabet, ink_on, plain_text, readable
+from strata.figures.style import SEQUENTIAL, ink_on, readable
 from strata.names import (
     CATEGORY,
     DECODER,
@@ -39,6 +39,7 @@ from strata.names import (
     TOKEN_STR,
     K,
 )
+from strata.tokens import byte_alphabet, plain_text
 
 DECODERS = {
     "logit": "final norm and unembedding",

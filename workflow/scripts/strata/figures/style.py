@@ -1,6 +1,5 @@
 """One look for every figure: palette, sizes, and token strings that can be read."""
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import cycle
@@ -12,6 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
+
+from strata.tokens import plain_text
 
 FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 
@@ -105,18 +106,6 @@ def readable(token: str, longest: int = 10) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def plain_text(token: str) -> str:
-    """A token as a vocabulary spells it, as the text that it stands for."""
-    if "▁" in token or re.fullmatch("<0x[0-9A-F]{2}>", token):  # SentencePiece
-        token = re.sub("^<0x(..)>$", lambda byte: chr(int(byte[1], 16)), token)
-        return token.replace("▁", " ")
-    if token.endswith("</w>"):  # plain BPE with marked ends of words
-        return token.removesuffix("</w>") + " "
-    if all(c in byte_alphabet() for c in token):
-        return bytes(byte_alphabet()[c] for c in token).decode(errors="backslashreplace")
-    return token
-
-
 def _visible(character: str) -> str:
     marks = {" ": "·", "\n": "↵", "\t": "→"}
     if character in marks:
@@ -124,14 +113,6 @@ def _visible(character: str) -> str:
     if character.isprintable() and ord(character) in _glyphs():
         return character
     return character.encode("unicode_escape").decode()
-
-
-@lru_cache
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's character for each byte: itself where it prints, else one from U+0100 on."""
-    printing = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)}
-    others = [byte for byte in range(256) if byte not in printing]
-    return {chr(b): b for b in printing} | {chr(256 + i): b for i, b in enumerate(others)}
 
 
 @lru_cache

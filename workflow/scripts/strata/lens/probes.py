@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import xarray as xr
-from sklearn.decomposition import NMF
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
+from strata.embedding.nmf import factorise
 from strata.embedding.svd import svd
 from strata.names import COMPONENT, DEPTH, DOCUMENT, NMF_COMPONENT, SPLIT, TARGET, TOKEN, TOKEN_ID
 from strata.text import SPLITS, documents_of, next_in_document
@@ -310,42 +310,6 @@ def _cosine_and_match(weight: Tensor, rows: Tensor, tile: int = 1024) -> tuple[f
     return (weight * rows).sum(1).mean().item(), (nearest == own).double().mean().item()
 
 
-def nmf_directions(rows: np.ndarray, n_components: int, seed: int, iterations: int = 50) -> np.ndarray:
-    """Directions of a non-negative factorisation of embeddings, the one that carries most first.
-
-    Embeddings have both signs, so the factors are of [W⁺, W⁻], positive and negative parts side by
-    side, and a component's direction is its positive less its negative half. That keeps zero zero and
-    treats both signs alike. Shifting W by its minimum, the other way, lets one outlying entry set the
-    origin of a channel, and spends the first component on the shift.
-
-    Parameters
-    ----------
-    rows : (token, channel)
-    n_components : fewer than channels
-    seed : of the beginning
-    iterations : of coordinate descent; always as many
-
-    Returns
-    -------
-    array (component, channel), of length 1
-
-    Raises
-    ------
-    ValueError
-        If there are not fewer components than channels, or more than tokens.
-    """
-    if not 0 < n_components < rows.shape[1] or n_components > len(rows):
-        raise ValueError(f"{n_components} components of {len(rows)} embeddings of {rows.shape[1]} channels")
-    split = np.hstack([rows.clip(min=0), -rows.clip(max=0)])
-    # A tolerance of 0 asks for all iterations, and for no warning that they were few.
-    model = NMF(n_components, init="nndsvda", tol=0, max_iter=iterations, random_state=seed)
-    activation = model.fit_transform(split)
-    positive, negative = np.hsplit(model.components_, 2)
-    weight = activation.sum(0) * np.linalg.norm(model.components_, axis=1)
-    directions = (positive - negative)[np.argsort(-weight)]
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
-
-
 def weight_shares(weight: Tensor, right: np.ndarray, directions: np.ndarray) -> xr.Dataset:
     """Shares of a probe's squared Frobenius norm along the embedding's bases, rows about their mean.
 
@@ -546,7 +510,7 @@ class _Basis:
     def of(cls, matrix: np.ndarray, task: Task, n_components: int, n_tokens: int, seed: int) -> "_Basis":
         _, values, right = svd(matrix)
         frequent = task.classes[np.argsort(-task.counts, kind="stable")[:n_tokens]]
-        directions = nmf_directions(matrix[frequent], n_components, seed)
+        directions = factorise(matrix[frequent], n_components, seed).directions
         return cls(torch.from_numpy(matrix[task.classes]).float(), values, right, directions)
 
     def relate(self, probe: Probe, draws: int, seed: int) -> xr.Dataset:

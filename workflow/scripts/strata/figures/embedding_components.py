@@ -1,0 +1,257 @@
+"""Figures of the leading components: what they tell of a token (`strata.embedding.components`)."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from scipy.stats import beta, norm
+
+from strata.embedding.bimodality import ASHMANS_D, LEVEL
+from strata.embedding.components import HIGH, LOW, NMF, SVD
+from strata.embedding.frequency import SEEN
+from strata.embedding.orthogonality import CENTRED, RAW
+from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
+from strata.names import (
+    ALL,
+    BASIS,
+    BIN,
+    CHANNEL,
+    CLASSES,
+    COMPONENT,
+    END,
+    GROUP,
+    OTHER,
+    PROPERTY,
+    THRESHOLD,
+    TOKEN_SET,
+    VECTORS,
+)
+
+BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
+INK = "#222222"
+SETS = {SEEN: "tokens that were seen", ALL: "all tokens"}
+BASES = {SVD: "SVD", NMF: "NMF"}
+LEADING_SPACE = "leading space"
+
+
+def draw_properties(components: xr.Dataset) -> Figure:
+    """How well each component tells each property; framed is what is beyond random directions.
+
+    What is too rare among tokens that were seen is told of all tokens.
+
+    Parameters
+    ----------
+    components : Dataset
+        As `strata.embedding.components.analyse` returns it; so for every figure of this module.
+    """
+    rows = _asked(components)
+    n_classes = components.sizes[CLASSES]
+    n_components = components.sizes[COMPONENT]
+    figure = new_figure(4 + 0.9 * n_components, 2.6 + 0.36 * (len(rows) + n_classes + 1))
+    above, below = figure.subplots(2, 2, height_ratios=(len(rows), n_classes + 1.2), sharex=True)
+    for column, (basis, told) in enumerate(BASES.items()):
+        part = components.sel({BASIS: basis})
+        cells = [part.sel({PROPERTY: name, TOKEN_SET: chosen}) for name, chosen in rows]
+        auc = np.array([cell["auc"].values for cell in cells])
+        random = np.array([float(cell["auc_random"]) for cell in cells])
+        p = np.array([cell["auc_p"].values for cell in cells])
+        framed = (abs(auc - 0.5) > random[:, None]) & (p < 1 - components.attrs["interval"])
+        first = _draw_table(above[column], auc, framed, "RdBu_r", (0, 1))
+        above[column].set_title(told)
+        seen = part.sel({TOKEN_SET: SEEN})
+        strength = np.vstack([seen["eta2"].transpose(CLASSES, COMPONENT), seen["rho_length"] ** 2])
+        random = np.append(seen["eta2_random"], seen["rho_length_random"] ** 2)
+        p = np.vstack([seen["eta2_p"].transpose(CLASSES, COMPONENT), seen["rho_length_p"]])
+        framed = (strength > random[:, None]) & (p < 1 - components.attrs["interval"])
+        second = _draw_table(below[column], strength, framed, "Blues", (0, 1))
+        below[column].set_xticks(range(n_components), components[COMPONENT].values)
+        below[column].set_xlabel("component")
+    labels = [_row_label(components, name, chosen) for name, chosen in rows]
+    above[0].set_yticks(range(len(rows)), labels, fontsize="small")
+    above[1].set_yticks([])
+    names = [str(name).replace("_", " ") for name in components[CLASSES].values]
+    below[0].set_yticks(
+        range(n_classes + 1), [*(f"{name}: η²" for name in names), "length: ρ²"], fontsize="small"
+    )
+    below[1].set_yticks([])
+    figure.colorbar(first, ax=list(above), label="AUC", aspect=20)
+    figure.colorbar(second, ax=list(below), label="share of\nvariance", aspect=8)
+    told = components.attrs
+    figure.supxlabel(
+        f"AUC 0.5: no separation. Framed: beyond the best of {n_components} random directions in "
+        f"{told['interval']:.0%} of {told['draws']} draws, and p < {1 - told['interval']:.2g} "
+        "after correction for all of them.\nIn brackets: tokens with the property, of those asked. "
+        f"Part of speech: {told['part_of_speech']}.",
+        fontsize="small",
+    )
+    return figure
+
+
+def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
+    """The tokens at the ends of every component, among those that were seen."""
+    part = components.sel({TOKEN_SET: SEEN})
+    ends = {(SVD, HIGH): "SVD, high end", (SVD, LOW): "SVD, low end", (NMF, HIGH): "NMF, most of it"}
+    n_components, width = components.sizes[COMPONENT], 0.95  # of a token, in inches
+    figure = new_figure(0.8 + n_peaks * width, 1 + len(ends) * (0.4 + 0.24 * n_components))
+    for axes, ((basis, end), title) in zip(figure.subplots(len(ends), 1), ends.items(), strict=True):
+        tokens = part["peak_str"].sel({BASIS: basis, END: end}).transpose(COMPONENT, ...).values
+        for row, line in enumerate(tokens):
+            for place, token in enumerate(line[:n_peaks]):
+                text = fitted(str(token), 66 * width, 9) if token else ""
+                axes.text(place, row, text, fontsize=9, va="center", parse_math=False)
+        axes.set(xlim=(-0.1, n_peaks), ylim=(n_components - 0.5, -0.5), title=title, xticks=[])
+        axes.set_yticks(range(n_components), components[COMPONENT].values)
+        axes.set_ylabel("component")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+    shares = {basis: float(components["explained"].sel({BASIS: basis})) for basis in BASES}
+    figure.supxlabel(
+        f"The outermost token on the left. {n_components} components account for {shares[SVD]:.0%} (SVD) and "
+        f"{shares[NMF]:.0%} (NMF) of the squares of the {components.attrs['nmf_tokens']:,} most frequent "
+        "embeddings.\nNMF of positive and negative parts side by side, fitted to those.",
+        fontsize="small",
+    )
+    return figure
+
+
+def draw_separation(components: xr.Dataset, shown: tuple[int, ...] = (0, 1, 2)) -> Figure:
+    """Components 0 to 2 by leading space, with two normal distributions fitted to all of the tokens."""
+    figure = new_figure(4.3 * len(shown), 7)
+    panels = figure.subplots(len(SETS), len(shown), squeeze=False)
+    known = components["known"].values.astype(bool)
+    seen = components["seen"].values.astype(bool)
+    space = components["leading_space"].values.astype(bool)
+    for row, (chosen, told) in zip(panels, SETS.items(), strict=True):
+        tokens = seen if chosen == SEEN else known
+        for axes, component in zip(row, shown, strict=True):
+            at = components.sel({TOKEN_SET: chosen, COMPONENT: component})
+            score = at["score"].sel({BASIS: SVD}).values
+            edges = np.linspace(*np.quantile(score[tokens], [0.001, 0.999]), 61)
+            parts = [score[tokens & space], score[tokens & ~space]]
+            look = {"stacked": True, "color": [BLUE, ORANGE], "lw": 0, "rasterized": True}
+            axes.hist(parts, edges, label=[LEADING_SPACE, "none"], **look)
+            scale = tokens.sum() * np.diff(edges)[0]
+            for group in at[GROUP].values:
+                weight, mean, deviation = (
+                    float(at[f"groups_{name}"].sel({GROUP: group}))
+                    for name in ("weight", "mean", "deviation")
+                )
+                x = np.linspace(edges[0], edges[-1], 400)
+                axes.plot(x, scale * weight * norm.pdf(x, mean, deviation), color=INK, lw=1.2)
+            highest = np.histogram(score[tokens], edges)[0].max()
+            axes.set(ylim=(0, 1.15 * highest), xlabel=f"component {component} (left vector, no unit)")
+            axes.axvline(0, color=INK, lw=0.8, ls=":")
+            axes.set_title(_separation_told(at), fontsize="small")
+        row[0].set_ylabel(f"{told} ({int(tokens.sum()):,})")
+    panels[0, 0].legend(fontsize="small")
+    figure.supxlabel(
+        f"AUC of leading space, with its {components.attrs['interval']:.0%} interval. Lines: two normal "
+        "distributions fitted; D: Ashman's distance between them.\np: of one mode, by the dip. Two groups: "
+        f"two fit better than one (BIC), D > {ASHMANS_D:g} and p < {LEVEL:g}. Dotted: the origin.",
+        fontsize="small",
+    )
+    return figure
+
+
+def draw_orthogonality(components: xr.Dataset) -> Figure:
+    """Cosines between token embeddings against random vectors, and between the NMF's directions."""
+    figure = new_figure(14, 4.8)
+    first, second, third = figure.subplots(1, 3)
+    seen = components.sel({TOKEN_SET: SEEN})
+    d = components.sizes[CHANNEL]
+    centres, looks = seen[BIN].values, {RAW: (BLUE, "as they are"), CENTRED: (ORANGE, "about their mean")}
+    for kind, (colour, told) in looks.items():
+        at = seen.sel({VECTORS: kind})
+        dimension = float(at["effective_dimension"])
+        first.plot(centres, at["density"], color=colour, label=f"{told}: as in {dimension:.0f} dimensions")
+        second.plot(seen[THRESHOLD], at["share_above"], color=colour, marker="o", label=told)
+        second.fill_between(
+            seen[THRESHOLD], at["share_above_low"], at["share_above_high"], color=colour, alpha=0.2, lw=0
+        )
+    density = beta.pdf((centres + 1) / 2, (d - 1) / 2, (d - 1) / 2) / 2
+    first.plot(centres, density, color=INK, ls="--", label=f"random: {d} dimensions")
+    first.set(xlabel="cosine of a pair of tokens", ylabel="density", xlim=(-1, 1))
+    first.set(xticks=np.linspace(-1, 1, 5), ylim=(0, 1.3 * first.dataLim.y1))
+    first.legend(fontsize="small", loc="upper left")
+    expected = seen["expected_share"]
+    second.plot(seen[THRESHOLD], expected, color=INK, ls="--", marker="o", label="random, exact")
+    second.set(xlabel="threshold", ylabel="share of pairs with |cosine| above it", yscale="log")
+    second.set_ylim(1e-6, 1.5)
+    second.legend(fontsize="small", loc="lower left")
+    cosine = components["direction_cosine"].sel({BASIS: NMF}).transpose(COMPONENT, OTHER).values
+    image = third.imshow(
+        np.where(np.eye(len(cosine), dtype=bool), np.nan, cosine), cmap="RdBu_r", vmin=-1, vmax=1
+    )
+    third.grid(False)
+    largest = float(components["direction_largest"].sel({BASIS: NMF}))
+    third.set(
+        xlabel="NMF component",
+        ylabel="NMF component",
+        title=f"largest |cosine| {largest:.2f}; of {len(cosine)} random\n"
+        f"directions {float(components['expected_direction_largest']):.2f} (median)",
+    )
+    figure.colorbar(image, ax=third, label="cosine", shrink=0.8)
+    interval, at = components.attrs["interval"], seen.sel({VECTORS: CENTRED})
+    figure.supxlabel(
+        f"{int(seen['n_vectors']):,} tokens that were seen; pairs of a sample of {int(seen['n_sampled']):,}, "
+        f"{interval:.0%} intervals. Cosines of random vectors in d dimensions have variance 1/d: so the "
+        "embeddings' cosines (all pairs, exact) give a dimension.\n"
+        f"Largest |cosine| in the sample: {float(at['largest']):.2f} about the mean; of as many random ones "
+        f"{float(seen['expected_largest']):.2f} (median). SVD directions are orthogonal by construction.",
+        fontsize="small",
+    )
+    return figure
+
+
+def _asked(components: xr.Dataset) -> list[tuple[str, str]]:
+    """Every property with the tokens that it is told of: those that were seen, if enough of them have it."""
+    found = np.isfinite(components["auc"].sel({TOKEN_SET: SEEN})).any((BASIS, COMPONENT)).values
+    return [
+        (str(name), SEEN if among_seen else ALL)
+        for name, among_seen in zip(components[PROPERTY].values, found, strict=True)
+    ]
+
+
+def _row_label(components: xr.Dataset, name: str, chosen: str) -> str:
+    at = components.sel({TOKEN_SET: chosen, PROPERTY: name})
+    n_with, n_without = int(at["n_with"]), int(at["n_without"])
+    return f"{name}{', of all tokens' if chosen == ALL else ''} ({n_with:,} of {n_with + n_without:,})"
+
+
+def _draw_table(axes: Axes, values: np.ndarray, framed: np.ndarray, cmap: str, limits: tuple[float, float]):
+    image = axes.imshow(values, cmap=cmap, vmin=limits[0], vmax=limits[1], aspect="auto")
+    for row, column in np.argwhere(np.isfinite(values)):
+        value = values[row, column]
+        ink = ink_on(image.cmap(image.norm(value)))
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7)
+    for row, column in np.argwhere(framed):
+        axes.add_patch(Rectangle((column - 0.46, row - 0.42), 0.92, 0.84, fill=False, ec=INK, lw=1.4))
+    axes.grid(False)
+    return image
+
+
+def _separation_told(at: xr.Dataset) -> str:
+    told = "no leading spaces are marked"
+    if LEADING_SPACE in at[PROPERTY].values:
+        cell = at.sel({PROPERTY: LEADING_SPACE, BASIS: SVD})
+        auc, low, high = (float(cell[name]) for name in ("auc", "auc_low", "auc_high"))
+        told = f"AUC {auc:.2f} ({low:.2f} … {high:.2f})"
+    p = float(at["groups_one_mode_p"])
+    groups = f"D = {float(at['groups_distance']):.1f}, p {'<' if p < 0.001 else '='} {max(p, 0.001):.2g}"
+    if not bool(at["two_groups"]):
+        return f"{told}\none group: {groups}"
+    agreement = abs(at["groups_agreement"] - 0.5).dropna(PROPERTY)
+    if agreement.size == 0:
+        return f"{told}\ntwo groups: {groups}"
+    closest = str(agreement.idxmax(PROPERTY).values)
+    accuracy = 0.5 + float(agreement.max())
+    return f"{told}\ntwo groups: {groups}\nclosest property: {closest} (balanced accuracy {accuracy:.2f})"
+
+
+FIGURES = {
+    "components_properties": draw_properties,
+    "components_peaks": draw_peaks,
+    "components_separation": draw_separation,
+    "components_orthogonality": draw_orthogonality,
+}
