@@ -109,8 +109,8 @@ def test_groups_of_known_distance():
     rng = np.random.default_rng(0)
     size = np.concatenate([rng.normal(0, 1, 6000), rng.normal(4, 1, 2000)])
     found = channels.split(10**size)
-    assert found.two_groups
-    assert found.ashmans_d == pytest.approx(4, abs=0.15)
+    assert found.groups.two
+    assert found.groups.distance == pytest.approx(4, abs=0.15)
     # where 3 φ(x) + φ(x - 4) is lowest
     grid = np.linspace(1, 3, 100_001)
     density = 3 * stats.norm.pdf(grid) + stats.norm.pdf(grid - 4)
@@ -128,8 +128,8 @@ def test_one_cluster_is_not_two(shape):
     wrong = 0
     for seed in range(20):
         found = channels.split(10 ** draw(np.random.default_rng(seed)))
-        wrong += found.two_groups
-        if not found.two_groups:
+        wrong += found.groups.two
+        if not found.groups.two:
             assert abs(found.upper.mean() - 0.5) <= 0.5 / 400 and "no two groups" in found.told
     assert wrong <= 1
 
@@ -144,7 +144,7 @@ def test_no_channel_is_active_where_there_are_no_groups():
 def test_silent_channels_do_no_harm():
     std = np.concatenate([np.zeros(3), np.full(2, 0.1), np.linspace(0.1, 0.2, 95)])
     found = channels.split(std)
-    assert np.isfinite(found.ashmans_d) and not found.upper[:3].any()
+    assert np.isfinite(found.groups.distance) and not found.upper[:3].any()
 
 
 # The rivalry --------------------------------------------------------------------------------

@@ -4,9 +4,8 @@ import xarray as xr
 from scipy import stats
 
 from oracles import components as slow
-from oracles.dip import dip as nearest_with_one_mode
 from strata.embedding import components, orthogonality
-from strata.embedding.bimodality import dip, one_mode_p, two_groups
+from strata.embedding.bimodality import one_mode_p, two_groups
 from strata.embedding.frequency import rank_correlations
 from strata.embedding.nmf import factorise
 from strata.embedding.svd import decompose, separation
@@ -111,18 +110,6 @@ def test_one_hump_is_not_two_groups(draw):
     for seed in range(5):
         values = getattr(np.random.default_rng(seed), draw)(size=2000)
         assert not two_groups(values).two
-
-
-@pytest.mark.parametrize("seed", range(9))
-def test_the_dip_is_the_distance_from_the_nearest_with_one_mode(seed):
-    rng = np.random.default_rng(seed)
-    values = rng.normal(size=12) + (seed % 3) * 2 * (rng.random(12) < 0.5)
-    assert dip(values) == pytest.approx(nearest_with_one_mode(values), abs=1e-6)
-
-
-def test_dips_known_on_paper():
-    assert dip(np.arange(10.0)) == pytest.approx(1 / 20)
-    assert dip(np.repeat([0.0, 1.0], 50)) == pytest.approx(1 / 4)
 
 
 def test_the_test_for_one_mode_is_rarely_wrong_and_sees_two():

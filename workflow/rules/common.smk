@@ -83,6 +83,8 @@ SVD_FIGURES = ["singular_values", "token_components", "mean_direction", "positio
 CHANNEL_FIGURES = ["matrix", "histograms", "moments", "rivalry", "pairs"]
 POSITION_FIGURES = ["positions", "position_channels", "lissajous", "sinusoids"]
 EXPERIMENT_FIGURES = ["smoothing", "silencing"]
+FREQUENCY_FIGURES = [f"frequency_{name}" for name in ["scatter", "correlations", "partial"]]
+COMPONENT_FIGURES = [f"components_{name}" for name in ["properties", "peaks", "separation", "orthogonality"]]
 GAIN_FIGURES = ["gains_norm1", "gains_norm2", "gains_summary"]
 EMBEDDING_FIGURES = [
     *SVD_FIGURES,
@@ -90,6 +92,8 @@ EMBEDDING_FIGURES = [
     *POSITION_FIGURES,
     *EXPERIMENT_FIGURES,
     *GAIN_FIGURES,
+    *FREQUENCY_FIGURES,
+    *COMPONENT_FIGURES,
 ]
 FIGURES = [
     *LENS_GRIDS,

@@ -1,4 +1,5 @@
-# weights.h5 -> results/{model}/embedding.nc -> figures
+# weights.h5, token counts -> results/{model}/embedding.nc, embedding/*.nc, tables -> figures
+# text/text.nc, model -> results/{model}/embedding/experiments.nc
 rule decompose_embeddings:
     input:
         weights="results/{model}/weights.h5",
@@ -17,22 +18,13 @@ rule decompose_embeddings:
 
 rule plot_embedding:
     input:
-        embedding="results/{model}/embedding.nc",
-        weights="results/{model}/weights.h5",
+        "results/{model}/embedding.nc",
         library=library("figures.embedding", "io"),
     output:
-        png=report(
-            "results/{model}/figures/embedding_{figure}.png",
-            category="4 Embeddings",
-            subcategory="{model}",
-            labels={"figure": "{figure}", "prompt": ""},
-            caption="../report/embedding.rst",
-        ),
-        svg="results/{model}/figures/embedding_{figure}.svg",
+        png=[embedding_report(name) for name in SVD_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in SVD_FIGURES],
     log:
-        "logs/{model}/plot_embedding_{figure}.log",
-    wildcard_constraints:
-        figure="|".join(SVD_FIGURES),
+        "logs/{model}/plot_embedding.log",
     conda:
         "../../envs/strata.yaml"
     script:
@@ -179,3 +171,78 @@ rule plot_gains:
         "../../envs/strata.yaml"
     script:
         "../scripts/plot_gains.py"
+
+
+rule correlate_frequency:
+    input:
+        weights="results/{model}/weights.h5",
+        embedding="results/{model}/embedding.nc",
+        counts=token_counts,
+        library=library("embedding.frequency", "io"),
+    output:
+        frequency="results/{model}/embedding/frequency.nc",
+        table="results/{model}/embedding/frequency.tsv",
+    log:
+        "logs/{model}/correlate_frequency.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        frequency={"outlier_channels": EMBEDDING["outlier_channels"], **EMBEDDING["statistics"]},
+    script:
+        "../scripts/correlate_frequency.py"
+
+
+rule plot_frequency:
+    input:
+        "results/{model}/embedding/frequency.nc",
+        library=library("figures.embedding_frequency", "io"),
+    output:
+        png=[embedding_report(name) for name in FREQUENCY_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in FREQUENCY_FIGURES],
+    log:
+        "logs/{model}/plot_frequency.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_frequency.py"
+
+
+rule describe_components:
+    input:
+        weights="results/{model}/weights.h5",
+        embedding="results/{model}/embedding.nc",
+        counts=token_counts,
+        grammar=lambda wildcards: "data/organism/grammar.yaml" if exact_token_counts(wildcards) else [],
+        library=library("embedding.components", "embedding.token_properties", "embedding.frequency", "io"),
+    output:
+        components="results/{model}/embedding/components.nc",
+        table="results/{model}/embedding/components.tsv",
+        peaks="results/{model}/embedding/peaks.tsv",
+    log:
+        "logs/{model}/describe_components.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        components={
+            "components": EMBEDDING["components"],
+            **EMBEDDING["properties"],
+            "interval": EMBEDDING["statistics"]["interval"],
+            "seed": EMBEDDING["statistics"]["seed"],
+        },
+    script:
+        "../scripts/describe_components.py"
+
+
+rule plot_components:
+    input:
+        "results/{model}/embedding/components.nc",
+        library=library("figures.embedding_components", "io"),
+    output:
+        png=[embedding_report(name) for name in COMPONENT_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in COMPONENT_FIGURES],
+    log:
+        "logs/{model}/plot_components.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_components.py"

@@ -1,6 +1,6 @@
-"""Draw one figure of token frequency in the embedding.
+"""Draw token frequency in the embedding.
 
-Input: embedding/frequency.nc. Output: figures/embedding_{figure}.{png,svg}.
+Input: embedding/frequency.nc. Output: figures/embedding_frequency_*.{png,svg}.
 """
 
 from strata import io
@@ -8,5 +8,6 @@ from strata.figures.embedding_frequency import FIGURES
 from strata.job import job
 
 with job(snakemake):
-    figure = FIGURES[snakemake.wildcards.figure](io.open_dataset(snakemake.input.frequency))
-    io.save_figure(figure, snakemake.output.png, snakemake.output.svg)
+    dataset = io.open_dataset(snakemake.input[0])
+    for draw, png, svg in zip(FIGURES.values(), snakemake.output.png, snakemake.output.svg, strict=True):
+        io.save_figure(draw(dataset), png, svg)

@@ -6,17 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from scipy import stats
-from sklearn.mixture import GaussianMixture
 
 from strata.bootstrap import Bootstrap, named
+from strata.embedding.bimodality import Groups, two_groups
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
-
-ASHMANS_D = 2.0
-"""Separation above which two normal distributions are two clusters (Ashman, Bird and Zepf 1994)."""
-
-VALLEY = 0.5
-"""Density between two clusters, as a share of the lesser one's peak, below which they are two. Of a plateau
-two normal distributions make halves that lie apart, but no valley."""
 
 TOKEN_STD, TOKEN_MEAN, POSITION_MEAN = RIVALS = ("token_std", "token_mean", "position_mean")
 """What the spread over positions is held against: a standard deviation, and the size |mean| of two means."""
@@ -31,51 +24,30 @@ NO_POSITIONS = "absent: the model has no such matrix"
 class Split:
     """Channels by how far the position embedding moves them.
 
-    ``upper`` (channel): those above ``boundary``, a log10 standard deviation. ``two_groups``: whether it
-    separates two clusters; if not, it is the median. ``ashmans_d``, ``bic_gain`` (BIC of one normal
-    distribution less that of two) and ``valley`` (see `VALLEY`; 1 or more: none) are of the mixture of
-    two either way; ``told`` is the outcome in words.
+    ``upper`` (channel): those above ``boundary``, a log10 standard deviation. It separates the two
+    ``groups`` if they are two; if not, it is the median. ``told`` is the outcome in words.
     """
 
     upper: np.ndarray
-    two_groups: bool
     boundary: float
-    ashmans_d: float
-    bic_gain: float
-    valley: float
+    groups: Groups
     told: str
 
 
 def split(position_std: np.ndarray) -> Split:
     """Split channels in two by their standard deviation over positions (channel).
 
-    Two normal distributions are fitted to its log10. They are two groups if they fit better than one
-    (BIC), lie apart (Ashman's D above `ASHMANS_D`), and between their centres the density sinks below
-    `VALLEY`: where it is lowest is the boundary. Else there are no two groups, and channels are parted into
-    halves at the median.
+    Its log10 falls into two groups by the rule of `strata.embedding.bimodality`: where the density between
+    them is lowest is the boundary. Else there are no two groups, and channels are parted into halves at
+    the median.
     """
-    size = _log10(position_std)[:, None]
-    one, two = (GaussianMixture(n, n_init=5, random_state=0).fit(size) for n in (1, 2))
-    distance, bic_gain = ashmans_d(two), one.bic(size) - two.bic(size)
-    between = np.linspace(two.means_.min(), two.means_.max(), 1001)
-    density = np.exp(two.score_samples(between[:, None]))
-    valley = density.min() / min(density[0], density[-1])
-    found = bic_gain > 0 and distance > ASHMANS_D and valley < VALLEY
-    boundary = float(between[density.argmin()] if found else np.median(size))
-    told = (
-        f"two groups of channels in the position embedding (Ashman's D {distance:.1f})"
-        if found
-        else "no two groups of channels in the position embedding"
-    )
-    return Split(
-        upper=size[:, 0] > boundary,
-        two_groups=bool(found),
-        boundary=boundary,
-        ashmans_d=distance,
-        bic_gain=float(bic_gain),
-        valley=float(valley),
-        told=told,
-    )
+    size = _log10(position_std)
+    groups = two_groups(size)
+    boundary = groups.boundary if groups.two else float(np.median(size))
+    told = "no two groups of channels in the position embedding"
+    if groups.two:
+        told = f"two groups of channels in the position embedding (Ashman's D {groups.distance:.1f})"
+    return Split(size > boundary, boundary, groups, told)
 
 
 def position_active(position_embedding: xr.DataArray) -> tuple[np.ndarray, str]:
@@ -92,26 +64,18 @@ def position_active(position_embedding: xr.DataArray) -> tuple[np.ndarray, str]:
     told : str
     """
     found = split(position_embedding.astype(float).std(POSITION).values)
-    return found.upper & found.two_groups, found.told
-
-
-def ashmans_d(mixture: GaussianMixture) -> float:
-    """Distance of two normal distributions' centres, in root mean squares of their widths."""
-    return float(np.ptp(mixture.means_) * np.sqrt(2 / mixture.covariances_.sum()))
+    return found.upper & found.groups.two, found.told
 
 
 def _log10(std: np.ndarray) -> np.ndarray:
     return np.log10(np.maximum(std, np.finfo(float).tiny))
 
 
-def _distance_refitted(size: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
+def _distance(size: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
     """Ashman's D of ``size`` (channel), with its interval: the mixture is fitted to every resample anew."""
-    start = GaussianMixture(2, n_init=5, random_state=0).fit(size[:, None])
-    known = {"means_init": start.means_, "weights_init": start.weights_}
-    mixture = GaussianMixture(2, **known, precisions_init=start.precisions_)
 
     def distance(drawn: np.ndarray) -> float:
-        return ashmans_d(mixture.fit(drawn[:, None]))
+        return two_groups(drawn, starts=1).distance
 
     return bootstrap.estimate("ashmans_d", lambda x, axis: np.apply_along_axis(distance, axis, x), size)
 
@@ -150,8 +114,8 @@ def describe(
         means of channels (its stripes) and of tokens; ``…_expected`` where all entries are independent.
 
         With a position embedding, exact: ``position_mean``, ``position_std``, ``upper`` (channel; see
-        `split`); ``boundary`` (a log10 standard deviation), ``bic_gain``, ``valley``, and ``ashmans_d`` with
-        its interval.
+        `split`); ``boundary`` (a log10 standard deviation), ``bic_gain``, ``one_mode_p``, and
+        ``ashmans_d`` with its interval.
         The rivalry, by (measure), see `RIVALS`: ``rho`` with interval and ``rho_p``, Spearman's, with
         ``position_std`` over channels; and, where there are two groups, ``auc`` with interval and
         ``auc_p``, the chance that an active channel's is the larger (Mann and Whitney 1947), NaN
@@ -168,26 +132,24 @@ def describe(
 
     bootstrap = Bootstrap(resamples, interval, seed)
     mean, std, _ = moments(position_embedding, POSITION)
-    groups = split(std.values)
+    parted = split(std.values)
     result = result.assign(
         position_mean=mean,
         position_std=std,
-        upper=(CHANNEL, groups.upper),
-        boundary=groups.boundary,
-        bic_gain=groups.bic_gain,
-        valley=groups.valley,
+        upper=(CHANNEL, parted.upper),
+        boundary=parted.boundary,
+        bic_gain=parted.groups.bic_gain,
+        one_mode_p=parted.groups.one_mode_p,
     )
-    rivals = [
-        _rivalry(std.values, abs(result[name]).values, groups.upper if groups.two_groups else None, bootstrap)
-        for name in RIVALS
-    ]
+    upper = parted.upper if parted.groups.two else None
+    rivals = [_rivalry(std.values, abs(result[name]).values, upper, bootstrap) for name in RIVALS]
     parts = [
         result,
-        _distance_refitted(_log10(std.values), bootstrap),
+        _distance(_log10(std.values), bootstrap),
         xr.concat(rivals, dim=named(MEASURE, RIVALS), join="exact"),
     ]
     return xr.merge(parts, join="exact").assign_attrs(
-        position_embedding="present", split=groups.told, two_groups=int(groups.two_groups), **made
+        position_embedding="present", split=parted.told, two_groups=int(parted.groups.two), **made
     )
 
 

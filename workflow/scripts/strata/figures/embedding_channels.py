@@ -124,7 +124,7 @@ def draw_moments(channels: xr.Dataset) -> Figure:
         outcome = "two groups" if channels.attrs["two_groups"] else "no two groups"
         interval = f"[{low:.1f}, {high:.1f}]"
         told = f"{outcome}: Ashman's D {d:.1f} {interval}, BIC gain {float(channels['bic_gain']):.0f}"
-        axes.set_title(f"{told}, valley {float(channels['valley']):.2f}", fontsize="small")
+        axes.set_title(f"{told}, p of one mode {float(channels['one_mode_p']):.2g}", fontsize="small")
         axes.legend(frameon=False, fontsize="small")
     else:
         figure.suptitle(f"position embedding {channels.attrs['position_embedding']}", fontsize="medium")
