@@ -128,6 +128,11 @@ def make_project(folder: Path) -> Project:
     config["attention"] |= {"first": 4, "skip": 2}
     config["syntax"] |= {"documents": 60, "keys": {"per_layer": 8, "triggers": 3}}
     config["syntax"]["statistics"] |= {"resamples": 20}
+    config["embedding"] |= {"shuffles": 20, "outlier_channels": 3}
+    config["embedding"]["statistics"] |= {"resamples": 20}
+    config["embedding"]["properties"] |= {"nmf_tokens": 200, "peaks": 5, "sample": 100, "draws": 4}
+    config["embedding"]["sinusoids"] |= {"draws": 20}
+    config["embedding"]["experiments"] |= {"widths": [0, 2], "draws": 2, "min_documents": 2}
     config["organism"]["recipe"] = TINY
     config["organism"]["corpus"] |= {"tokenizer_documents": 300, "ramp": 100}
     project.write("config.yaml", config)

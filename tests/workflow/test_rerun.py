@@ -18,7 +18,6 @@ TUNED = ["fit_tuned", "read_lens", *ONE_DECODER]
 JACOBIAN = ["fit_jacobian", "read_lens", *ONE_DECODER]
 OVER_TEXT = ["attend_over_text", "plot_attention", "plot_attention_text"]
 ORDER = ["compare_order", "plot_order"]
-TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *PROBES, *OVER_TEXT, *ORDER]
 STATES = ["read_attention", "plot_attention", "measure_motion", "plot_hidden"]
 BY_STATE = ["average_traces", "plot_restoration", *ORDER, *STATES]
 STATE = ["trace_prompts", "share_severed", "plot_trace", *BY_STATE]
@@ -27,7 +26,14 @@ CONTROL = ["trace_control", "average_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
 AVERAGE = sorted({"average_windows", "average_control", "share_severed", *BY_STATE})
 SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "plot_syntax"]
-EMBEDDING = ["decompose_embeddings", "plot_embedding"]
+FREQUENCY = ["correlate_frequency", "plot_frequency"]
+COMPONENTS = ["describe_components", "plot_components"]
+SVD = ["decompose_embeddings", "plot_embedding", *FREQUENCY, *COMPONENTS]
+POSITIONS = ["describe_positions", "plot_positions"]
+GAINS = ["describe_gains", "plot_gains"]
+EXPERIMENTS = ["disturb_positions", "plot_experiments"]
+CHANNELS = ["describe_channels", "plot_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
+EMBEDDING = [*SVD, *CHANNELS]
 PROMPTS = ["curate_prompts", "extract_activations", *LENS, *REPURPOSING, *TRACE]
 ALL = sorted(
     {
@@ -45,6 +51,19 @@ ALL = sorted(
 TRAINING = ["train_organism", "plot_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
+TEXT = [
+    "gather_text",
+    "extract_text",
+    "fit_jacobian",
+    *TUNED,
+    *PROBES,
+    *OVER_TEXT,
+    *ORDER,
+    *EXPERIMENTS,
+    *FREQUENCY,
+    *COMPONENTS,
+]
+
 # Every key of config.yaml: another value, and the rules that then run again.
 TABLE = {
     "run": (["organism", "gpt2"], ALL),
@@ -53,7 +72,7 @@ TABLE = {
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
     "models.organism.device": (
         "auto",
-        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *SYNTAX} - {"tag_text"}),
+        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *SYNTAX, *EXPERIMENTS} - {"tag_text"}),
     ),
     "extract.dtype": ("float16", ["extract_activations", *LENS, *REPURPOSING, *STATES]),
     "text.source": ("data/text.txt", TEXT),
@@ -128,7 +147,23 @@ TABLE = {
     "syntax.statistics.resamples": (21, ["probe_syntax", "trigger_keys", "plot_syntax"]),
     "syntax.statistics.interval": (0.9, ["probe_syntax", "trigger_keys", "plot_syntax"]),
     "syntax.statistics.seed": (1, SYNTAX),
-    "embedding.components": (4, EMBEDDING),
+    "embedding.components": (4, SVD),
+    "embedding.properties.nmf_tokens": (100, COMPONENTS),
+    "embedding.properties.peaks": (3, COMPONENTS),
+    "embedding.properties.least": (3, COMPONENTS),
+    "embedding.properties.sample": (50, COMPONENTS),
+    "embedding.properties.draws": (5, COMPONENTS),
+    "embedding.outlier_channels": (2, FREQUENCY),
+    "embedding.sinusoids.components": (2, POSITIONS),
+    "embedding.sinusoids.draws": (5, POSITIONS),
+    "embedding.shuffles": (5, GAINS),
+    "embedding.experiments.documents": (2, EXPERIMENTS),
+    "embedding.experiments.widths": ([3], EXPERIMENTS),
+    "embedding.experiments.draws": (3, EXPERIMENTS),
+    "embedding.experiments.min_documents": (1, EXPERIMENTS),
+    "embedding.statistics.resamples": (21, [*CHANNELS, *FREQUENCY]),
+    "embedding.statistics.interval": (0.9, [*CHANNELS, *FREQUENCY, *COMPONENTS]),
+    "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS]),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
@@ -227,7 +262,9 @@ MODULES = {
     "hidden": ["measure_motion", "plot_hidden"],
     "order": ORDER,
     "lens/questions": QUESTIONS,
-    "embedding/svd": [*EMBEDDING, *PROBES],
+    "embedding/svd": [*SVD, *PROBES],
+    "embedding/experiments": EXPERIMENTS,
+    "embedding/frequency": [*FREQUENCY, *COMPONENTS],
     "figures/lens_page": ["write_lens_pages"],
     "figures/lens_questions": ["plot_lens_questions"],
     "figures/trace": ["plot_trace", "plot_restoration", "plot_order"],
