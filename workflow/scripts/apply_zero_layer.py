@@ -4,6 +4,8 @@ Input: weights.h5; optionally a table of counts. Output: embedding/zero_layer.nc
 zero_layer_attractors.tsv, clump.nc, clump.tsv.
 """
 
+import torch
+
 from strata import io
 from strata.embedding import clump, zero_layer
 from strata.job import job
@@ -19,7 +21,9 @@ with job(snakemake):
     io.write_dataset(crowded, snakemake.output.clump, model=model, config=made)
     io.write_table(clump.clump_table(crowded), snakemake.output.clump_table)
 
-    called = zero_layer.analyse(weights, counts, **made["calls"], **statistics, device=model["device"])
+    on_gpu = model["device"] != "cpu" and torch.cuda.is_available()
+    device = "cuda" if on_gpu else "cpu"
+    called = zero_layer.analyse(weights, counts, **made["calls"], **statistics, device=device)
     io.write_dataset(called, snakemake.output.called, model=model, config=made)
     io.write_table(zero_layer.exception_table(called), snakemake.output.exceptions)
     io.write_table(zero_layer.attractor_table(called), snakemake.output.attractors)

@@ -177,12 +177,14 @@ def _random_plane(
 ) -> np.ndarray:
     """The plane of a matrix of independent normal entries, without the matrix.
 
-    The other channels' sum of squares is drawn from the normal distribution of its mean and variance.
+    The other channels' sum of squares is drawn from the gamma distribution of its mean and variance
+    (Satterthwaite 1946).
     """
     value = rng.normal(mean[channel], std[channel], n)
     m, v = np.delete(mean, channel) ** 2, np.delete(std, channel) ** 2
-    others = rng.normal((m + v).sum(), np.sqrt((2 * v**2 + 4 * m * v).sum()), n)
-    return _scaled(value, np.sqrt(value**2 + np.maximum(others, 0)))
+    expected, variance = (m + v).sum(), (2 * v**2 + 4 * m * v).sum()
+    others = rng.gamma(expected**2 / variance, variance / expected, n)
+    return _scaled(value, np.sqrt(value**2 + others))
 
 
 def _reach(plane: np.ndarray, at: np.ndarray, tokens: int) -> np.ndarray:

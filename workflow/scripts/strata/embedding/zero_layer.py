@@ -30,7 +30,7 @@ EMBEDDING, UNEMBEDDING, FINAL_NORM = "embedding", "unembedding", "final norm"
 RAW, CENTRED = "raw", "centred"
 
 SPARE = 4
-"""More candidates than asked for are scored again: as many near ties as rounding may put out of order."""
+"""More candidates than asked for are scored again. Of more ties than these, which ones are kept is open."""
 
 CHANCE_QUANTILE = 0.99
 
@@ -303,9 +303,11 @@ def share_by_frequency(on_diagonal: xr.DataArray, count: xr.DataArray, interval:
 
 
 def _proportion(name: str, k: xr.DataArray, n: int, interval: float) -> xr.Dataset:
+    if not n:
+        nothing = k * np.nan
+        return xr.Dataset({name: nothing, f"{name}_low": nothing, f"{name}_high": nothing, f"{name}_n": 0})
     low, high = proportion_confint(k.values, n, alpha=1 - interval, method="wilson")
-    share = k / n if n else k * np.nan
-    ends = {name: share, f"{name}_low": k.copy(data=low), f"{name}_high": k.copy(data=high)}
+    ends = {name: k / n, f"{name}_low": k.copy(data=low), f"{name}_high": k.copy(data=high)}
     return xr.Dataset(ends).assign({f"{name}_n": n})
 
 
