@@ -468,7 +468,7 @@ def nearest_neighbours(
         part = xr.Dataset(
             {
                 "neighbour_row": ((VOCAB, K), others.astype("int32")),
-                "neighbour_cosine": ((VOCAB, K), cosine.astype("float32")),
+                "neighbour_cosine": ((VOCAB, K), cosine.clip(-1, 1).astype("float32")),
             }
         )
         near = (part["neighbour_cosine"].isel({K: 0}) > chance).sum()
