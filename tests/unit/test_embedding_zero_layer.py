@@ -6,8 +6,9 @@ import xarray as xr
 from statsmodels.stats.proportion import proportion_confint
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from oracles import tiny_models
 from oracles import zero_layer as slow
-from strata import io
+from strata import architecture, io
 from strata.embedding import zero_layer
 from strata.embedding.spelling import KINDS, is_printable, relation
 from strata.embedding.zero_layer import Scores
@@ -263,6 +264,33 @@ def test_chance_cosine_equals_a_simulation():
     nearest = (rows[:, :, 0] / np.linalg.norm(rows, axis=2)).max(1)
     found = zero_layer.chance_cosine(51, 6, 0.9)
     assert (nearest < found).mean() == pytest.approx(0.9, abs=0.01)
+
+
+def test_share_by_length_equals_a_simulation():
+    rng = np.random.default_rng(0)
+    norm = np.exp(0.3 * rng.normal(size=300))
+    shares = []
+    for _ in range(30):
+        rows = rng.normal(size=(300, 12))
+        rows *= (norm / np.linalg.norm(rows, axis=1))[:, None]
+        score = rows @ rows.T
+        shares.append((score.argmax(1) == np.arange(300)).mean())
+    assert 0.3 < np.mean(shares) < 0.8
+    assert zero_layer.share_by_length(norm, 12) == pytest.approx(np.mean(shares), abs=0.01)
+    assert zero_layer.share_by_length(np.ones(300), 12) == 1
+    assert zero_layer.share_by_length(norm, 4096) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_every_architecture_has_its_variants(name):
+    weights = architecture.weights(tiny_models.build(name), lambda ids: [f"t{i}" for i in ids])
+    result = zero_layer.analyse(weights, **FEW)
+    tied = weights["token_embedding"].equals(weights["unembedding"])
+    assert result.attrs["tied"] == tied
+    assert result.sizes["variant"] == (2 if tied else 3)
+    decoder = zero_layer.decoder_from(weights)
+    logits = decoder.logits(torch.from_numpy(weights["token_embedding"].values))
+    assert called(result, "final norm") == logits.argmax(1).tolist()
 
 
 # Frequency ----------------------------------------------------------------------------------

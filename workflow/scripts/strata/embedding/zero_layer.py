@@ -76,8 +76,9 @@ def analyse(
         By (variant, vocab): ``on_diagonal``; ``own_score``; ``other_row``, ``other_score``, the best of the
         other tokens, so that an exception calls for ``other_row``; ``attracted``, how many others call for
         the token; ``key_norm``, length of the vector a token is called by. ``embedding_norm`` (vocab).
-        `diagonal_share`, `attraction` and `kinds_of_exceptions` by variant; ``neighbour_row``,
-        ``neighbour_cosine`` (centring, vocab, k) and `above_chance`. With counts, ``count`` (vocab).
+        What `diagonal_share`, `attraction` and `kinds_of_exceptions` return, by variant, and
+        `nearest_neighbours`, by centring; ``share_by_length``, see there. With counts ``count`` (vocab) and
+        what `share_by_frequency` returns.
         Attribute ``tied`` says (1 or 0) whether the unembedding is the embedding; if so, variant
         "unembedding" is absent.
 
@@ -110,6 +111,7 @@ def analyse(
     parts = [
         result,
         diagonal_share(result["on_diagonal"], interval),
+        xr.Dataset({"share_by_length": share_by_length(norm, embedding.shape[1])}),
         attraction(result, Bootstrap(resamples, interval, seed)),
         kinds_of_exceptions(result, shuffles, interval, seed),
         nearest_neighbours(embedding, mean, neighbours, interval, **tile),
@@ -286,6 +288,19 @@ def diagonal_share(on_diagonal: xr.DataArray, interval: float) -> xr.Dataset:
     return _proportion("share", on_diagonal.sum(VOCAB), on_diagonal.sizes[VOCAB], interval)
 
 
+def share_by_length(norm: np.ndarray, n_channels: int, bins: int = 1000) -> float:
+    """The share expected on the diagonal of W Wᵀ if directions were random and lengths as they are.
+
+    A vector x is called away by a longer one, y, if their cosine exceeds |x| / |y|. From the distribution of
+    the cosine of random directions (see `chance_cosine`), lengths standing for ``bins`` quantiles of theirs.
+    """
+    length = np.quantile(norm, (np.arange(bins) + 0.5) / bins)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least = np.nan_to_num(np.minimum(length[:, None] / length, 1), nan=1.0)
+        stays = np.log1p(-stats.beta.sf(least**2, 0.5, (n_channels - 1) / 2) / 2)
+    return float(np.exp(len(norm) * stays.mean(1)).mean())
+
+
 def share_by_frequency(on_diagonal: xr.DataArray, count: xr.DataArray, interval: float) -> xr.Dataset:
     """The same among tokens of similar counts: ``share_by_band`` with interval and n (variant, band).
 
@@ -401,9 +416,10 @@ def attraction(called: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
     Dataset
         ``norm_rank`` (variant, vocab): of ``key_norm``, 1 the longest, the mean of ranks where several tie;
         ``attractor_percentile`` (variant): the mean share of tokens that are shorter than one that attracts
-        any, with interval over those that do and ``attractor_percentile_n``. 0.5 is no connection, NaN that
-        none attracts. Under the raw embedding itself each exception calls for a longer vector, as
-        x·y > x·x asks for |y| > |x|; still, few or many of the long ones may attract.
+        any, with interval over those that do and ``attractor_percentile_n``. NaN if none
+        does. It would be 0.5 if length played no part; but it does even where directions are random, as
+        a longer vector scores higher. Under the raw embedding each exception calls for a longer vector
+        than its own, as x·y > x·x asks for |y| > |x|.
     """
     n = called.sizes[VOCAB]
     rank = xr.apply_ufunc(stats.rankdata, -called["key_norm"], kwargs={"axis": -1})

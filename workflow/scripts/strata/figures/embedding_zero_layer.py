@@ -53,10 +53,15 @@ def draw_diagonal(called: xr.Dataset) -> Figure:
             ha="center",
         )
     panels[0].set_yticks(range(len(variants)), [VARIANTS[v].replace(" × ", "\n× ") for v in variants])
-    panels[0].set(xlim=(-0.15, 1.15), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(called):,} tokens")
+    panels[0].set(xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(called):,} tokens")
     panels[0].set_xticks(np.linspace(0, 1, 5))
     panels[0].set_xlabel("share that call for themselves")
-    told = f"bars: {called.attrs['interval']:.0%} intervals (Wilson)"
+    by_length, place = float(called["share_by_length"]), variants.index(EMBEDDING)
+    panels[0].plot(by_length, place, marker="|", ms=20, mew=2, color=ASIDE_COLOUR, ls="")
+    told = (
+        f"bars: {called.attrs['interval']:.0%} intervals (Wilson); grey: {by_length:.1%}, "
+        "for random directions of the same lengths"
+    )
     figure.supxlabel(told if counted else f"{told}; no counts of tokens are given", fontsize="small")
     if counted:
         _draw_bands(panels[1], called)
@@ -146,7 +151,7 @@ def draw_attractors(called: xr.Dataset, n_labels: int = 8) -> Figure:
         axes.scatter(norm[drawn], attracted[drawn], s=16, color=COLOURS[variant], **dots)
         axes.set_yscale("symlog", linthresh=1, linscale=0.6)
         axes.set_ylim(-0.5, max(3.0, 2.5 * called["attracted"].values.max()))
-        order = np.argsort(-attracted, kind="stable")[: drawn.sum()]
+        order = np.argsort(-attracted, kind="stable")[: (attracted > 1).sum()]
         points = np.column_stack([norm, np.log10(np.maximum(attracted, 0.3))])
         _label_beside(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
         percentile, low, high, n = (
@@ -162,7 +167,7 @@ def draw_attractors(called: xr.Dataset, n_labels: int = 8) -> Figure:
     panels[0].set_ylabel("other tokens that call for it")
     figure.supxlabel(
         f"grey: called for by none (moved up or down at random); interval: {called.attrs['interval']:.0%} "
-        "bootstrap over those that attract; 50% is no connection",
+        "bootstrap over those that attract; 50% if length played no part",
         fontsize="small",
     )
     return figure
