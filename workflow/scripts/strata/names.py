@@ -63,6 +63,8 @@ BIN = "bin"
 CLASSES = "classes"
 GROUP = "group"
 THRESHOLD = "threshold"
+VARIANT = "variant"
+CENTRING = "centring"
 
 ALL = "all"
 """In the place of a category: the prompts of every category together."""

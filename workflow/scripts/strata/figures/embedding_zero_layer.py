@@ -1,0 +1,359 @@
+"""Figures of the model without its layers (`strata.embedding.zero_layer`) and of clumps (`…clump`)."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from strata.embedding.zero_layer import CENTRED, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, exception_table
+from strata.figures.points import label_points
+from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, NO_VALUE_COLOUR, new_figure, readable
+from strata.names import BAND, CENTRING, KIND, TOKEN_STR, VARIANT, VOCAB, K
+from strata.tokens import plain_text
+
+INK = "#222222"
+CLUMP_COLOUR = LINE_COLOURS[1]
+VARIANTS = {
+    EMBEDDING: "embedding × embedding",
+    UNEMBEDDING: "embedding × unembedding",
+    FINAL_NORM: "final norm of embedding × unembedding",
+}
+COLOURS = dict(zip(VARIANTS, LINE_COLOURS, strict=False))
+MARKERS = dict(zip(VARIANTS, "o^s", strict=True))
+CENTRING_COLOURS = {RAW: LINE_COLOURS[4], CENTRED: LINE_COLOURS[2]}
+CENTRINGS = {RAW: "raw", CENTRED: "about the mean embedding"}
+MARGIN = 0.35  # of the plane's range about a clump, in the panel that shows it alone
+
+
+def draw_diagonal(called: xr.Dataset) -> Figure:
+    """The share of tokens that call for themselves: by variant and, with counts, by how often they occur.
+
+    Parameters
+    ----------
+    called : Dataset
+        As `strata.embedding.zero_layer.analyse` returns it; so for every figure here but `draw_clump`.
+    """
+    counted = "share_by_band" in called
+    figure = new_figure(12 if counted else 7.5, 4.4)
+    panels = figure.subplots(1, 1 + counted, squeeze=False, width_ratios=(1, 1.5)[: 1 + counted])[0]
+    variants = called[VARIANT].values.tolist()
+    for place, variant in enumerate(variants):
+        at = called.sel({VARIANT: variant})
+        look = {"color": COLOURS[variant], "marker": MARKERS[variant]}
+        share, low, high = (float(at[f"share{end}"]) for end in ("", "_low", "_high"))
+        panels[0].errorbar(share, place, xerr=[[share - low], [high - share]], capsize=3, ms=7, **look)
+        panels[0].annotate(
+            f"{share:.1%} [{low:.1%}, {high:.1%}]",
+            (share, place),
+            xytext=(0, 11),
+            textcoords="offset points",
+            ha="center",
+        )
+    panels[0].set_yticks(range(len(variants)), [VARIANTS[v].replace(" × ", "\n× ") for v in variants])
+    panels[0].set(xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(called):,} tokens")
+    panels[0].set_xticks(np.linspace(0, 1, 5))
+    panels[0].set_xlabel("share that call for themselves")
+    by_length, place = float(called["share_by_length"]), variants.index(EMBEDDING)
+    panels[0].plot(by_length, place, marker="|", ms=20, mew=2, color=ASIDE_COLOUR, ls="")
+    told = (
+        f"bars: {called.attrs['interval']:.0%} intervals (Wilson); grey: {by_length:.1%}, "
+        "for random directions of the same lengths"
+    )
+    figure.supxlabel(told if counted else f"{told}; no counts of tokens are given", fontsize="small")
+    if counted:
+        _draw_bands(panels[1], called)
+    return figure
+
+
+def _draw_bands(axes: Axes, called: xr.Dataset) -> None:
+    bands, n = called[BAND].values, called["share_by_band_n"].values
+    spread = np.linspace(-0.12, 0.12, called.sizes[VARIANT]) if called.sizes[VARIANT] > 1 else [0]
+    for shift, variant in zip(spread, called[VARIANT].values, strict=True):
+        at = called.sel({VARIANT: variant})
+        share, low, high = (at[f"share_by_band{end}"].values for end in ("", "_low", "_high"))
+        error = np.maximum([share - low, high - share], 0)
+        look = {"color": COLOURS[variant], "marker": MARKERS[variant], "capsize": 3, "lw": 1.4}
+        axes.errorbar(np.arange(len(bands)) + shift, share, yerr=error, **look, label=VARIANTS[variant])
+    labels = [
+        f"{band.replace(' to ', ' to' + chr(10))}\n(n = {k:,})" for band, k in zip(bands, n, strict=True)
+    ]
+    axes.set_xticks(range(len(bands)), labels, fontsize="x-small")
+    axes.set(ylim=(-0.05, 1.08), title="by how often a token occurs in training")
+    axes.set(xlabel="occurrences (tokens)", ylabel="share that call for themselves")
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+
+
+def draw_exceptions(called: xr.Dataset, n_examples: int = 4) -> Figure:
+    """The exceptions by kind, each with examples, and how many there would be by chance.
+
+    Examples are those of the widest margin, each calling for another token where there are as many.
+    """
+    variants = called[VARIANT].values.tolist()
+    kinds = called[KIND].values.tolist()
+    exceptions = dict(list(exception_table(called).groupby(["variant", "kind"])))
+    figure = new_figure(11.5, 0.9 + 3.4 * len(variants))
+    panels = figure.subplots(len(variants), 2, squeeze=False, width_ratios=(1, 1.15), sharey=True)
+    for (axes, beside), variant in zip(panels, variants, strict=True):
+        at = called.sel({VARIANT: variant})
+        n = int(at["kind_share_n"])
+        axes.set_title(f"{VARIANTS[variant]}:\n{n:,} exceptions of {_n(called):,} tokens", loc="left")
+        axes.set(xlim=(0, 1), xlabel="share of the exceptions", ylim=(len(kinds) - 0.5, -0.5))
+        axes.set_yticks(range(len(kinds)), kinds)
+        beside.set_title("with the widest margins" if n else "", loc="left")
+        beside.set_axis_off()
+        if not n:
+            axes.text(0.5, 3, "no exceptions", ha="center", va="center")
+            continue
+        share, low, high = (at[f"kind_share{end}"].values for end in ("", "_low", "_high"))
+        error = np.maximum([share - low, high - share], 0)
+        axes.barh(range(len(kinds)), share, 0.62, color=COLOURS[variant], xerr=error, ecolor=INK, capsize=2)
+        chance_low, chance_high = at["chance_low"].values, at["chance_high"].values
+        for place in range(len(kinds)):
+            ends = chance_low[place], chance_high[place]
+            axes.plot(ends, [place] * 2, color="white", lw=7, solid_capstyle="butt", zorder=4)
+            label = "by chance: what they call for, dealt anew" if place == 0 else None
+            axes.plot(ends, [place] * 2, color=INK, marker="|", ms=11, mew=1.6, lw=2.5, zorder=5, label=label)
+            table = exceptions.get((variant, kinds[place]))
+            told = f"{len(table):,}   {_examples(table, n_examples)}" if table is not None else "0"
+            beside.text(0, place, told, va="center", fontsize="small", parse_math=False)
+    handles = next((h for h in (axes.get_legend_handles_labels() for axes in panels[:, 0]) if h[0]), None)
+    if handles:
+        figure.legend(*handles, frameon=False, fontsize="small", loc="outside upper right")
+    told = f"whiskers and black bars: {called.attrs['interval']:.0%} intervals (Wilson; shuffles)"
+    figure.supxlabel(told, fontsize="small")
+    return figure
+
+
+def _examples(table: pd.DataFrame, n: int) -> str:
+    """Of exceptions, the widest margins first, the first to call for each token; then the others."""
+    again = table["calls_for_id"].duplicated()
+    chosen = pd.concat([table[~again], table[again]])[:n]
+    pairs = zip(chosen["token"], chosen["calls_for"], strict=True)
+    return "   ".join(f"{readable(token)} ⇒ {readable(other)}" for token, other in pairs)
+
+
+def draw_attractors(called: xr.Dataset, n_labels: int = 8) -> Figure:
+    """How many others call for each token, against the length of the vector it is called by."""
+    variants = called[VARIANT].values.tolist()
+    figure = new_figure(1 + 5.4 * len(variants), 5)
+    panels = figure.subplots(1, len(variants), squeeze=False, sharey=True)[0]
+    names = called[TOKEN_STR].values
+    for axes, variant in zip(panels, variants, strict=True):
+        at = called.sel({VARIANT: variant})
+        norm, attracted = at["key_norm"].values, at["attracted"].values
+        drawn = attracted > 0
+        dots = {"lw": 0, "rasterized": True}
+        jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(norm))
+        axes.scatter(norm[~drawn], jitter[~drawn], s=5, color=NO_VALUE_COLOUR, alpha=0.6, **dots)
+        axes.scatter(norm[drawn], attracted[drawn], s=16, color=COLOURS[variant], **dots)
+        axes.set_yscale("symlog", linthresh=1, linscale=0.6)
+        axes.set_ylim(-0.5, max(3.0, 2.5 * called["attracted"].values.max()))
+        order = np.argsort(-attracted, kind="stable")[: (attracted > 1).sum()]
+        points = np.column_stack([norm, np.log10(np.maximum(attracted, 0.3))])
+        _label_beside(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
+        percentile, low, high, n = (
+            float(at[f"attractor_percentile{end}"]) for end in ("", "_low", "_high", "_n")
+        )
+        told = "none attracts another"
+        if n:
+            interval = f" [{low:.0%}, {high:.0%}]" if np.isfinite(low) else ""
+            told = f"{n:.0f} that attract are longer than {percentile:.0%}{interval} of tokens"
+        axes.set_title(f"{VARIANTS[variant]}\n{told}", fontsize="medium")
+        axes.set_xlabel("length of the vector it is called by\n(embedding units)")
+        axes.margins(x=0.12)
+    panels[0].set_ylabel("other tokens that call for it")
+    figure.supxlabel(
+        f"grey: called for by none (moved up or down at random); interval: {called.attrs['interval']:.0%} "
+        "bootstrap over those that attract; 50% if length played no part",
+        fontsize="small",
+    )
+    return figure
+
+
+def _label_beside(
+    axes: Axes, spaced: np.ndarray, points: np.ndarray, names: np.ndarray, order: np.ndarray, most: int
+) -> None:
+    """Names at points, none upon another by ``spaced``, on the side where there is room."""
+    middle = points[:, 0].min() + 0.75 * np.ptp(points[:, 0])
+    room = np.ptp(spaced, axis=0) * (0.3, 0.05)
+    labelled = np.empty((0, 2))
+    for index in order:
+        if len(labelled) == most:
+            break
+        if (np.abs(labelled - spaced[index]) < room).all(1).any():
+            continue
+        labelled = np.vstack([labelled, spaced[index]])
+        left = points[index, 0] > middle
+        axes.annotate(
+            f"{readable(names[index])} ({int(points[index, 1]):,})",
+            points[index],
+            xytext=(-6 if left else 6, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize="small",
+            parse_math=False,
+        )
+
+
+def draw_clump(crowded: xr.Dataset, n_labels: int = 14) -> Figure:
+    """Tokens in the plane of the most outlying gain channel and the norm; the first clump by itself.
+
+    Parameters
+    ----------
+    crowded : Dataset
+        As `strata.embedding.clump.find_clumps` returns it.
+    """
+    if "norm" not in crowded:
+        figure = new_figure(7, 1.2)
+        figure.text(0.5, 0.5, f"clump {crowded.attrs['clump']}", ha="center", va="center")
+        return figure
+    value, norm, clump = (crowded[name].values for name in ("value", "norm", "clump"))
+    points = np.column_stack([value, norm])
+    first = clump == 1
+    counted = "count" in crowded and first.any()
+    n_panels = 1 + first.any() + counted
+    figure = new_figure(1 + 5.2 * n_panels, 5.4)
+    panels = figure.subplots(1, n_panels, squeeze=False)[0]
+    dots = {"lw": 0, "rasterized": True}
+    size = float(np.clip(20_000 / len(value), 2, 8))
+    axis = f"channel {int(crowded['channel'])} (embedding units)"
+    for axes in panels[: 1 + first.any()]:
+        axes.scatter(*points[clump == 0].T, s=size, color=ASIDE_COLOUR, alpha=0.5, **dots)
+        axes.scatter(*points[clump > 0].T, s=size, color=CLUMP_COLOUR, alpha=0.7, **dots)
+        axes.set(xlabel=axis, ylabel="norm of the embedding (embedding units)")
+    sizes = np.bincount(clump)[1:]
+    told = ", ".join(f"{n:,}" for n in sizes[:4]) + (", …" if len(sizes) > 4 else "")
+    panels[0].set_title(f"{len(value):,} tokens; in clumps: {told or 'none'}")
+    if first.any():
+        centre = np.median(points[first], axis=0)
+        _zoom(panels[0], panels[1], points[first])
+        distance = np.linalg.norm(
+            (points - centre) / np.maximum(np.ptp(points[first], axis=0), 1e-12), axis=1
+        )
+        order = np.flatnonzero(first)[np.argsort(-distance[first], kind="stable")]
+        label_points(
+            panels[1],
+            np.where(first[:, None], points, np.nan),
+            crowded[TOKEN_STR].values,
+            order,
+            room=(0.2, 0.05),
+            most=n_labels,
+        )
+        panels[1].set_title(
+            f"the clump: {int(first.sum()):,} tokens, {float(crowded['contrast']):,.0f} times\n"
+            "as dense as what stands around it"
+        )
+    if counted:
+        _draw_counts(panels[2], crowded)
+    rule = crowded.attrs
+    figure.supxlabel(
+        f"a clump: {rule['crowd']} tokens or more in less room than anywhere in {rule['draws']} random "
+        f"matrices of the same means and spreads,\nand at least {rule['least_contrast']:g} times as dense "
+        "as what stands around it",
+        fontsize="small",
+    )
+    return figure
+
+
+def _zoom(whole: Axes, axes: Axes, points: np.ndarray) -> None:
+    """Limits of ``axes`` about some points, and their frame in ``whole``."""
+    low, high = points.min(0), points.max(0)
+    pad = MARGIN * np.maximum(high - low, 1e-6)
+    axes.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    frame = Rectangle(low - pad, *(high - low + 2 * pad), fill=False, ec=INK, lw=1)
+    whole.add_patch(frame)
+
+
+def _draw_counts(axes: Axes, crowded: xr.Dataset) -> None:
+    """How often tokens of clumps and the others occur, as shares of each that occur at most so often."""
+    count, inside = crowded["count"].values, crowded["clump"].values > 0
+    known = np.isfinite(count)
+    for group, colour, label in ((inside, CLUMP_COLOUR, "in clumps"), (~inside, ASIDE_COLOUR, "others")):
+        values = np.sort(count[known & group])
+        median = float(np.median(values))
+        label = f"{label} ({len(values):,}): median {median:,.0f}"
+        axes.step(
+            values, np.arange(1, len(values) + 1) / len(values), where="post", color=colour, label=label
+        )
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set(xlim=(0, None), ylim=(0, 1.03))
+    axes.set(xlabel="occurrences in training (tokens)", ylabel="share of tokens that occur at most so often")
+    share, low, high = (float(crowded[f"rarer_share{end}"]) for end in ("", "_low", "_high"))
+    axes.set_title(
+        f"clump rarer than {share:.1%} of tokens\n[{low:.1%}, {high:.1%}]; 50% if counts told nothing"
+    )
+    axes.legend(frameon=False, fontsize="small", loc="center right")
+
+
+def draw_neighbours(called: xr.Dataset, n_tokens: int = 9, n_shown: int = 4) -> Figure:
+    """How near the nearest other token is, and the nearest of a few tokens.
+
+    These are words spread evenly over the vocabulary, from the most frequent on where there are counts.
+    """
+    figure = new_figure(14, 1.2 + 0.42 * (n_tokens + 2))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 2.5))
+    axes = left.subplots()
+    nearest = called["neighbour_cosine"].isel({K: 0})
+    bins = np.linspace(min(0.0, float(nearest.min())), 1, 61)
+    for centring, colour in CENTRING_COLOURS.items():
+        share, low, high = (
+            float(called[f"above_chance{end}"].sel({CENTRING: centring})) for end in ("", "_low", "_high")
+        )
+        label = f"{CENTRINGS[centring]}: {share:.1%} [{low:.1%}, {high:.1%}]\nbeyond chance"
+        values = nearest.sel({CENTRING: centring}).values
+        axes.hist(values, bins, histtype="step", lw=1.8, color=colour, label=label)
+    axes.axvline(
+        float(called["chance_cosine"]), color=INK, ls="--", lw=1.2, label="random directions: 99% are below"
+    )
+    axes.set(xlabel="cosine with the nearest other token", ylabel=f"tokens (of {_n(called):,})")
+    left.legend(frameon=False, fontsize="small", loc="outside upper left")
+    _draw_table(right.subplots(), called, _words(called, n_tokens), n_shown)
+    return figure
+
+
+def _draw_table(axes: Axes, called: xr.Dataset, rows: np.ndarray, n_shown: int) -> None:
+    names = called[TOKEN_STR].values
+    columns = {None: 0.0, **dict(zip(CENTRINGS, (0.12, 0.56), strict=True))}
+    for centring, x in columns.items():
+        heading = "token" if centring is None else f"nearest, {CENTRINGS[centring]} (cosine)"
+        axes.text(x, -1, heading, weight="bold", va="center", fontsize="small")
+    for place, row in enumerate(rows):
+        axes.axhline(place - 0.5, color=NO_VALUE_COLOUR, lw=0.6)
+        axes.text(0, place, readable(names[row]), va="center", fontsize="small", parse_math=False)
+        for centring in CENTRINGS:
+            at = called.sel({CENTRING: centring}).isel({VOCAB: row, K: slice(n_shown)})
+            pairs = zip(at["neighbour_row"].values, at["neighbour_cosine"].values, strict=True)
+            told = "   ".join(f"{readable(names[other])} {cosine:.2f}" for other, cosine in pairs)
+            axes.text(columns[centring], place, told, va="center", fontsize="small", parse_math=False)
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -1.6))
+    axes.set_axis_off()
+
+
+def _words(called: xr.Dataset, n: int) -> np.ndarray:
+    """Rows of ``n`` tokens that are a word after a space, spread evenly by rank of count, else by row."""
+    texts = [plain_text(str(token)) for token in called[TOKEN_STR].values]
+    rows = np.array(
+        [i for i, text in enumerate(texts) if text[:1] == " " and len(text) > 3 and text[1:].isalpha()]
+    )
+    rows = rows if len(rows) else np.arange(len(texts))
+    if "count" in called:
+        rows = rows[np.argsort(-called["count"].values[rows], kind="stable")]
+    return rows[np.unique(np.linspace(0, len(rows) - 1, n).astype(int))]
+
+
+def _n(called: xr.Dataset) -> int:
+    return called.sizes[VOCAB]
+
+
+FIGURES = {
+    "zero_layer_diagonal": draw_diagonal,
+    "zero_layer_exceptions": draw_exceptions,
+    "zero_layer_attractors": draw_attractors,
+    "zero_layer_neighbours": draw_neighbours,
+    "clump": draw_clump,
+}
