@@ -44,6 +44,8 @@ def test_diagonal_draws_shares_with_intervals(planted):
     np.testing.assert_allclose(points, share)
     low, high = planted["share_low"].values[0], planted["share_high"].values[0]
     assert texts(whole)[0] == f"{share[0]:.1%} [{low:.1%}, {high:.1%}]"
+    (by_length,) = (line for line in whole.lines if line.get_marker() == "|" and line.get_markersize() == 20)
+    assert by_length.get_xdata()[0] == float(planted["share_by_length"]) and by_length.get_ydata()[0] == 0
     for container, variant in zip(bands.containers, planted["variant"].values, strict=True):
         at = planted.sel(variant=variant)
         np.testing.assert_allclose(container.lines[0].get_ydata(), at["share_by_band"])

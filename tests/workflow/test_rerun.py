@@ -33,7 +33,10 @@ POSITIONS = ["describe_positions", "plot_positions"]
 GAINS = ["describe_gains", "plot_gains"]
 EXPERIMENTS = ["disturb_positions", "plot_experiments"]
 CHANNELS = ["describe_channels", "plot_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
-EMBEDDING = [*SVD, *CHANNELS]
+ZERO_LAYER = ["apply_zero_layer", "plot_zero_layer"]
+CLUMP = ["find_clumps", "plot_zero_layer"]
+EMBEDDING = [*SVD, *CHANNELS, *ZERO_LAYER, *CLUMP]
+COMPUTED = [*SYNTAX, *EXPERIMENTS, *ZERO_LAYER]
 PROMPTS = ["curate_prompts", "extract_activations", *LENS, *REPURPOSING, *TRACE]
 ALL = sorted(
     {
@@ -62,6 +65,8 @@ TEXT = [
     *EXPERIMENTS,
     *FREQUENCY,
     *COMPONENTS,
+    *ZERO_LAYER,
+    *CLUMP,
 ]
 
 # Every key of config.yaml: another value, and the rules that then run again.
@@ -72,7 +77,7 @@ TABLE = {
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
     "models.organism.device": (
         "auto",
-        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *SYNTAX, *EXPERIMENTS} - {"tag_text"}),
+        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}),
     ),
     "extract.dtype": ("float16", ["extract_activations", *LENS, *REPURPOSING, *STATES]),
     "text.source": ("data/text.txt", TEXT),
@@ -154,6 +159,13 @@ TABLE = {
     "embedding.properties.sample": (50, COMPONENTS),
     "embedding.properties.draws": (5, COMPONENTS),
     "embedding.outlier_channels": (2, FREQUENCY),
+    "embedding.zero_layer.neighbours": (2, ZERO_LAYER),
+    "embedding.zero_layer.shuffles": (5, ZERO_LAYER),
+    "embedding.zero_layer.rows": (100, ZERO_LAYER),
+    "embedding.zero_layer.columns": (100, ZERO_LAYER),
+    "embedding.clump.crowd": (5, CLUMP),
+    "embedding.clump.contrast": (2, CLUMP),
+    "embedding.clump.draws": (5, CLUMP),
     "embedding.sinusoids.components": (2, POSITIONS),
     "embedding.sinusoids.draws": (5, POSITIONS),
     "embedding.shuffles": (5, GAINS),
@@ -161,9 +173,9 @@ TABLE = {
     "embedding.experiments.widths": ([3], EXPERIMENTS),
     "embedding.experiments.draws": (3, EXPERIMENTS),
     "embedding.experiments.min_documents": (1, EXPERIMENTS),
-    "embedding.statistics.resamples": (21, [*CHANNELS, *FREQUENCY]),
-    "embedding.statistics.interval": (0.9, [*CHANNELS, *FREQUENCY, *COMPONENTS]),
-    "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS]),
+    "embedding.statistics.resamples": (21, [*CHANNELS, *FREQUENCY, *ZERO_LAYER, *CLUMP]),
+    "embedding.statistics.interval": (0.9, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
+    "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),

@@ -85,6 +85,10 @@ POSITION_FIGURES = ["positions", "position_channels", "lissajous", "sinusoids"]
 EXPERIMENT_FIGURES = ["smoothing", "silencing"]
 FREQUENCY_FIGURES = [f"frequency_{name}" for name in ["scatter", "correlations", "partial"]]
 COMPONENT_FIGURES = [f"components_{name}" for name in ["properties", "peaks", "separation", "orthogonality"]]
+ZERO_LAYER_FIGURES = [
+    *[f"zero_layer_{name}" for name in ["diagonal", "exceptions", "attractors", "neighbours"]],
+    "clump",
+]
 GAIN_FIGURES = ["gains_norm1", "gains_norm2", "gains_summary"]
 EMBEDDING_FIGURES = [
     *SVD_FIGURES,
@@ -94,6 +98,7 @@ EMBEDDING_FIGURES = [
     *GAIN_FIGURES,
     *FREQUENCY_FIGURES,
     *COMPONENT_FIGURES,
+    *ZERO_LAYER_FIGURES,
 ]
 FIGURES = [
     *LENS_GRIDS,

@@ -246,3 +246,60 @@ rule plot_components:
         "../../envs/strata.yaml"
     script:
         "../scripts/plot_components.py"
+
+
+rule apply_zero_layer:
+    input:
+        weights="results/{model}/weights.h5",
+        counts=token_counts,
+        library=library("embedding.zero_layer", "io"),
+    output:
+        called="results/{model}/embedding/zero_layer.nc",
+        exceptions="results/{model}/embedding/exceptions.tsv",
+        attractors="results/{model}/embedding/attractors.tsv",
+    log:
+        "logs/{model}/apply_zero_layer.log",
+    conda:
+        "../../envs/strata.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+    params:
+        model=model_settings,
+        zero_layer={**EMBEDDING["zero_layer"], **EMBEDDING["statistics"]},
+    script:
+        "../scripts/apply_zero_layer.py"
+
+
+rule find_clumps:
+    input:
+        weights="results/{model}/weights.h5",
+        counts=token_counts,
+        library=library("embedding.clump", "io"),
+    output:
+        clump="results/{model}/embedding/clump.nc",
+        table="results/{model}/embedding/clump.tsv",
+    log:
+        "logs/{model}/find_clumps.log",
+    conda:
+        "../../envs/strata.yaml"
+    params:
+        clump={**EMBEDDING["clump"], **EMBEDDING["statistics"]},
+    script:
+        "../scripts/find_clumps.py"
+
+
+rule plot_zero_layer:
+    input:
+        called="results/{model}/embedding/zero_layer.nc",
+        clump="results/{model}/embedding/clump.nc",
+        library=library("figures.embedding_zero_layer", "io"),
+    output:
+        png=[embedding_report(name) for name in ZERO_LAYER_FIGURES],
+        svg=[f"results/{{model}}/figures/embedding_{name}.svg" for name in ZERO_LAYER_FIGURES],
+    log:
+        "logs/{model}/plot_zero_layer.log",
+    conda:
+        "../../envs/strata.yaml"
+    script:
+        "../scripts/plot_zero_layer.py"

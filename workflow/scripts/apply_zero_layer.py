@@ -1,29 +1,19 @@
-"""The model without its layers: what every token's embedding calls for, exceptions, attractors, the clump.
+"""The model without its layers: what every token's embedding calls for, the exceptions, their attractors.
 
-Input: weights.h5; optionally a table of counts. Output: embedding/zero_layer.nc, zero_layer_exceptions.tsv,
-zero_layer_attractors.tsv, clump.nc, clump.tsv.
+Input: weights.h5, a table of token counts. Output: embedding/zero_layer.nc, exceptions.tsv, attractors.tsv.
 """
 
 import torch
 
 from strata import io
-from strata.embedding import clump, zero_layer
+from strata.embedding import zero_layer
 from strata.job import job
 
 with job(snakemake):
     model, made = snakemake.params.model, snakemake.params.zero_layer
-    weights = io.open_dataset(snakemake.input.weights)
-    table = snakemake.input.get("counts")
-    counts = io.read_table(table) if table else None
-    statistics = snakemake.params.statistics
-
-    crowded = clump.find_clumps(weights, counts, **made["clump"], **statistics)
-    io.write_dataset(crowded, snakemake.output.clump, model=model, config=made)
-    io.write_table(clump.clump_table(crowded), snakemake.output.clump_table)
-
-    on_gpu = model["device"] != "cpu" and torch.cuda.is_available()
-    device = "cuda" if on_gpu else "cpu"
-    called = zero_layer.analyse(weights, counts, **made["calls"], **statistics, device=device)
+    weights, counts = io.open_dataset(snakemake.input.weights), io.read_table(snakemake.input.counts)
+    device = "cuda" if model["device"] != "cpu" and torch.cuda.is_available() else "cpu"
+    called = zero_layer.analyse(weights, counts, **made, device=device)
     io.write_dataset(called, snakemake.output.called, model=model, config=made)
     io.write_table(zero_layer.exception_table(called), snakemake.output.exceptions)
     io.write_table(zero_layer.attractor_table(called), snakemake.output.attractors)

@@ -1,14 +1,21 @@
-"""Draw one figure of the model without its layers, or of the clump.
+"""Draw the model without its layers, and the clump.
 
-Input: embedding/zero_layer.nc, embedding/clump.nc. Output: figures/embedding_{figure}.{png,svg}.
+Input: embedding/zero_layer.nc, embedding/clump.nc.
+Output: figures/embedding_zero_layer_*.{png,svg}, embedding_clump.{png,svg}.
 """
 
 from strata import io
-from strata.figures.embedding_zero_layer import FIGURES
+from strata.figures import embedding_zero_layer as figures
 from strata.job import job
 
 with job(snakemake):
-    figure = snakemake.wildcards.figure
-    data = snakemake.input.clump if figure == "clump" else snakemake.input.called
-    drawn = FIGURES[figure](io.open_dataset(data).load())
-    io.save_figure(drawn, snakemake.output.png, snakemake.output.svg)
+    called = io.open_dataset(snakemake.input.called).load()
+    drawn = [
+        figures.draw_diagonal(called),
+        figures.draw_exceptions(called),
+        figures.draw_attractors(called),
+        figures.draw_neighbours(called),
+        figures.draw_clump(io.open_dataset(snakemake.input.clump).load()),
+    ]
+    for figure, png, svg in zip(drawn, snakemake.output.png, snakemake.output.svg, strict=True):
+        io.save_figure(figure, png, svg)
