@@ -77,6 +77,11 @@ class Project:
         jobs = dict(line.split() for line in table.group(1).splitlines())
         return {rule: int(n) for rule, n in jobs.items() if rule not in ("all", "organism")}
 
+    def copy(self, folder: Path) -> "Project":
+        """The same elsewhere, its results as up to date as here."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
     def read(self, file: str):
         return yaml.safe_load((self.folder / file).read_text())
 

@@ -1,6 +1,8 @@
 """Change one thing: exactly what it touches is made anew."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import pytest
 
@@ -224,9 +226,8 @@ def test_every_key_of_the_config_is_in_the_table(project):
     assert keys == set(TABLE)
 
 
-@pytest.mark.parametrize("key", TABLE)
-def test_a_changed_key_reruns_exactly_its_rules(project, key):
-    value, rules = TABLE[key]
+def plan_with_key(project, key: str) -> dict[str, int]:
+    value, _ = TABLE[key]
     config = project.read("config.yaml")
     changed = project.read("config.yaml")
     *path, last = key.split(".")
@@ -235,16 +236,53 @@ def test_a_changed_key_reruns_exactly_its_rules(project, key):
         section = section[part]
     assert section[last] != value
     section[last] = value
-    copy = project.folder / "data/models/copy"
-    copy.exists() or copy.symlink_to("organism")
-    sentence = "1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\t_\n\n"
-    (project.folder / "data/sentences.conllu").write_text(sentence)
-    (project.folder / "data/text.txt").write_text("one two three\n\nfour five\n\nsix seven\n")
     try:
         project.write("config.yaml", changed)
-        assert sorted(project.planned(*TARGETS)) == sorted(set(rules))
+        return project.planned(*TARGETS)
     finally:
         project.write("config.yaml", config)
+
+
+def plan_with_module(project, module: str) -> dict[str, int]:
+    path = project.folder / f"workflow/scripts/strata/{module}.py"
+    text, stat = path.read_text(), path.stat()
+    try:
+        path.write_text(text + "\n# edited\n")
+        return project.planned(*TARGETS)
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture(scope="module")
+def plans(project, tmp_path_factory):
+    """What every change would rerun, to be had with ``result()``: dry runs, at once in a copy a core."""
+    copies = SimpleQueue()
+    n_copies = os.cpu_count()
+    for n in range(n_copies):
+        copy = project.copy(tmp_path_factory.mktemp("copies") / str(n))
+        (copy.folder / "data/models/copy").symlink_to("organism")
+        copy.write("data/sentences.conllu", "1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\t_\n\n")
+        copy.write("data/text.txt", "one two three\n\nfour five\n\nsix seven\n")
+        copies.put(copy)
+
+    def plan(plan_with, change: str) -> dict[str, int]:
+        copy = copies.get()
+        try:
+            return plan_with(copy, change)
+        finally:
+            copies.put(copy)
+
+    with ThreadPoolExecutor(n_copies) as pool:
+        keys = {key: pool.submit(plan, plan_with_key, key) for key in TABLE}
+        modules = {module: pool.submit(plan, plan_with_module, module) for module in MODULES}
+    return keys | modules
+
+
+@pytest.mark.parametrize("key", TABLE)
+def test_a_changed_key_reruns_exactly_its_rules(plans, key):
+    _, rules = TABLE[key]
+    assert sorted(plans[key].result()) == sorted(set(rules))
 
 
 def test_a_declared_model_that_is_not_run_touches_nothing(project):
@@ -297,18 +335,10 @@ MODULES = {
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_an_edited_module_reruns_the_rules_that_stand_on_it(project, module):
-    path = project.folder / f"workflow/scripts/strata/{module}.py"
-    text, stat = path.read_text(), path.stat()
-    try:
-        path.write_text(text + "\n# edited\n")
-        planned = project.planned(*TARGETS)
-    finally:
-        path.write_text(text)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    if (
-        module == "lens/decoders"
-    ):  # the architecture module builds norms, so whatever loads a model stands on it
+def test_an_edited_module_reruns_the_rules_that_stand_on_it(plans, module):
+    planned = plans[module].result()
+    if module == "lens/decoders":
+        # The architecture module builds norms, so whatever loads a model stands on it.
         assert {"read_lens", "extract_weights", "trace_prompts"} <= set(planned)
     else:
         assert sorted(planned) == sorted(set(MODULES[module]))

@@ -28,6 +28,7 @@ def modules_behind(root: Path, modules: Iterable[str]) -> list[str]:
     return sorted(str(path.relative_to(root.parent.parent)) for path in found)
 
 
+@cache
 def _imported(root: Path, name: str) -> list[Path]:
     """The files that importing a name runs: its module, if it is one, and the packages around it."""
     parts = name.split(".")
