@@ -224,7 +224,7 @@ rule write_lens_pages:
     input:
         **LENSES,
         library=library("figures.lens_page", "io"),
-        template=sorted(str(path) for path in LIBRARY.glob("strata/figures/lens_page.*[!y]")),
+        template=sorted(map(str, Path("workflow/scripts/strata/figures").glob("lens_page.*[!y]"))),
     output:
         [lens_page(prompt) for prompt in PAGES],
     log:
