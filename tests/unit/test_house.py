@@ -48,6 +48,14 @@ def test_installed_versions_are_the_pinned_ones():
         assert version(name).split("+")[0] == wanted, name
 
 
+def test_the_cluster_profile_names_rules_that_there_are():
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"^rule (\w+):| as (\w+) with:", text, re.M))
+    rules = {name for pair in rules for name in pair if name}
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert {setting.split(":")[0] for setting in profile["set-resources"]} <= rules
+
+
 def test_modules_behind_follows_imports():
     root = ROOT / "workflow/scripts"
     behind = modules_behind(root, ["strata.figures.lens"])

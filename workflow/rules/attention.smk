@@ -34,7 +34,7 @@ rule attend_over_text:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         attention=config["attention"],

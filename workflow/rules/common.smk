@@ -136,6 +136,11 @@ def model_settings(wildcards, keys=("source", "revision", "dtype", "device")):
     return {"name": wildcards.model, **chosen, "source": os.path.expanduser(section["source"])}
 
 
+def gpus(wildcards):
+    """GPUs that a job which runs the model takes: none on the processor, where such jobs run side by side."""
+    return int(config["models"][wildcards.model]["device"] != "cpu")
+
+
 def weights_settings(wildcards):
     """The same without the device: weights are read, nothing is computed."""
     return model_settings(wildcards, ("source", "revision", "dtype"))

@@ -113,7 +113,7 @@ rule disturb_positions:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         experiments=EMBEDDING["experiments"],
@@ -263,7 +263,7 @@ rule apply_zero_layer:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         zero_layer={**EMBEDDING["zero_layer"], **EMBEDDING["statistics"]},

@@ -30,7 +30,7 @@ rule extract_activations:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         dtype=config["extract"]["dtype"],

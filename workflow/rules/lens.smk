@@ -33,7 +33,7 @@ rule fit_jacobian:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         jacobian=LENS["jacobian"],
@@ -96,7 +96,7 @@ rule read_extended_lens:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         extended=LENS["extended"],

@@ -12,7 +12,7 @@ rule curate_prompts:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
     script:

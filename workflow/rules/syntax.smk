@@ -71,7 +71,7 @@ rule trigger_keys:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         chosen=SYNTAX["keys"],

@@ -32,7 +32,7 @@ rule extract_text:
         "../../envs/strata.yaml"
     threads: 2
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         dtype=config["text"]["dtype"],

@@ -12,9 +12,10 @@ rule trace_prompts:
         "logs/{model}/trace_prompts.log",
     conda:
         "../../envs/strata.yaml"
-    threads: 2
+    # Small products gain nothing from a second thread; the three traces run side by side instead.
+    threads: 1
     resources:
-        gpu=1,
+        gpu=gpus,
     params:
         model=model_settings,
         corruption=corruption(),

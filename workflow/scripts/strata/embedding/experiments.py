@@ -15,6 +15,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
 from strata.bootstrap import Bootstrap
 from strata.embedding.channels import NO_POSITIONS
@@ -99,15 +100,22 @@ def treatments(
 
 @torch.inference_mode()
 def losses(
-    parts: "Parts", documents: Sequence[Sequence[int]], matrix: np.ndarray | None = None
+    parts: "Parts",
+    documents: Sequence[Sequence[int]],
+    matrix: np.ndarray | None = None,
+    batch: int = 8,
 ) -> np.ndarray:
     """Loss in nats of the next token: (document, position), NaN beyond a document's last but one token.
+
+    Documents of like length go through the model together, padded at the end, which a causal model does
+    not see from before.
 
     Parameters
     ----------
     documents : token ids, each no longer than the model's context
     matrix : array (position, channel), optional
         In the place of the position embedding. The model itself is not changed.
+    batch : documents at a time
     """
     model, changed = parts.model, {}
     device = parts.token_embedding.weight.device
@@ -116,11 +124,15 @@ def losses(
         name = next(name for name, parameter in model.named_parameters() if parameter is own)
         changed = {name: torch.from_numpy(matrix).to(own)}
     result = np.full((len(documents), max(map(len, documents)) - 1), np.nan)
-    for row, document in zip(result, documents, strict=True):
-        ids = torch.tensor([document], device=device)
+    by_length = sorted(range(len(documents)), key=lambda index: len(documents[index]))
+    for start in range(0, len(documents), batch):
+        chosen = by_length[start : start + batch]
+        ids = pad_sequence([torch.tensor(documents[index]) for index in chosen], batch_first=True).to(device)
         logits = functional_call(model, changed, (ids,), {"use_cache": False}).logits
-        loss = cross_entropy(logits[0, :-1].float(), ids[0, 1:], reduction="none")
-        row[: len(loss)] = loss.cpu().numpy()
+        each = cross_entropy(logits[:, :-1].float().transpose(1, 2), ids[:, 1:], reduction="none")
+        for index, loss in zip(chosen, each.cpu().numpy(), strict=True):
+            n = len(documents[index]) - 1
+            result[index, :n] = loss[:n]
     return result
 
 
