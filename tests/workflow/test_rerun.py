@@ -314,7 +314,7 @@ MODULES = {
     "lens/questions": QUESTIONS,
     "embedding/svd": [*SVD, *PROBES, *POSITIONS, "probe_syntax", "plot_syntax"],
     "embedding/experiments": EXPERIMENTS,
-    "embedding/frequency": [*FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP],
+    "embedding/frequency": [*FREQUENCY, *COMPONENTS, *CLUMP],
     "figures/lens_page": ["write_lens_pages"],
     "figures/lens_questions": ["plot_lens_questions"],
     "figures/trace": ["plot_trace", "plot_restoration", "plot_order"],

@@ -35,7 +35,7 @@ rule describe_channels:
     input:
         weights="results/{model}/weights.h5",
         counts=exact_token_counts,
-        library=library("embedding.channels", "io"),
+        library=library("embedding.channels", "text", "io"),
     output:
         "results/{model}/embedding/channels.nc",
     log:
@@ -213,7 +213,7 @@ rule describe_components:
         embedding="results/{model}/embedding.nc",
         counts=token_counts,
         grammar=lambda wildcards: "data/organism/grammar.yaml" if exact_token_counts(wildcards) else [],
-        library=library("embedding.components", "embedding.token_properties", "embedding.frequency", "io"),
+        library=library("embedding.components", "embedding.token_properties", "text", "io"),
     output:
         components="results/{model}/embedding/components.nc",
         table="results/{model}/embedding/components.tsv",

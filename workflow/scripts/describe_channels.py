@@ -6,13 +6,13 @@ Input: weights.h5, counts of tokens in training if known. Output: embedding/chan
 from strata import io
 from strata.embedding.channels import describe
 from strata.job import job
+from strata.text import count_by_row
 
 with job(snakemake):
     weights, statistics = io.open_dataset(snakemake.input.weights), snakemake.params.statistics
     counts = None
     if snakemake.input.counts:
-        table = io.read_table(snakemake.input.counts)
-        counts = table.set_index("token_id")["count"].reindex(weights["token_id"].values).to_numpy()
+        counts = count_by_row(weights["token_id"], io.read_table(snakemake.input.counts))
     result = describe(weights["token_embedding"], weights.get("position_embedding"), counts, **statistics)
     model = io.made_by(weights)["model"]
     io.write_dataset(result, snakemake.output[0], model=model, config=statistics)

@@ -6,9 +6,9 @@ Output: embedding/components.nc, components.tsv, peaks.tsv.
 
 from strata import io
 from strata.embedding import components
-from strata.embedding.frequency import count_by_row
 from strata.embedding.token_properties import describe_tokens, parts_of_speech
 from strata.job import job
+from strata.text import count_by_row
 
 with job(snakemake):
     settings = snakemake.params.components

@@ -3,11 +3,14 @@
 Input: embedding/frequency.nc. Output: figures/embedding_frequency_*.{png,svg}.
 """
 
+from pathlib import Path
+
 from strata import io
 from strata.figures.embedding_frequency import FIGURES
 from strata.job import job
 
 with job(snakemake):
     dataset = io.open_dataset(snakemake.input[0])
-    for draw, png, svg in zip(FIGURES.values(), snakemake.output.png, snakemake.output.svg, strict=True):
+    for png, svg in zip(snakemake.output.png, snakemake.output.svg, strict=True):
+        draw = FIGURES[Path(png).stem.removeprefix("embedding_")]
         io.save_figure(draw(dataset), png, svg)

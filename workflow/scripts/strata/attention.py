@@ -24,7 +24,7 @@ from torch import Tensor
 
 from strata.bootstrap import Bootstrap, masks_by_category
 from strata.embedding.channels import position_active
-from strata.embedding.gains import gain_outliers
+from strata.embedding.gains import NORMS, gain_outliers
 from strata.names import (
     CATEGORY,
     CHANNEL,
@@ -49,7 +49,7 @@ FIRST, SUBJECT, SUBJECT_MAX, FINAL = SITES = ("first", "subject", "subject_max",
 MEAN, BEST = HEAD_CHOICES = ("mean", "best")
 """A layer's heads taken together, or the one of them that attends the most."""
 
-NORM1, NORM2, POSITIONS = CHANNEL_SETS = ("norm1_gain", "norm2_gain", "position")
+CHANNEL_SETS = (*NORMS, "position")
 
 
 # The final token, from activations ----------------------------------------------------------
@@ -565,7 +565,7 @@ def outsized_channels(
     active, position_set = np.zeros(first.sizes[CHANNEL], bool), "no position embedding"
     if "position_embedding" in weights:
         active, position_set = position_active(weights["position_embedding"])
-    outlying = [gain_outliers(weights[name]).mean(LAYER).values for name in (NORM1, NORM2)]
+    outlying = [gain_outliers(weights[name]).mean(LAYER).values for name in NORMS]
     members = np.stack([*(layers >= share for layers in outlying), active])
     sets = xr.DataArray(members, dims=(CHANNEL_SET, CHANNEL), coords={CHANNEL_SET: list(CHANNEL_SETS)})
     layers = sets.copy(data=np.stack([*outlying, np.full(len(active), np.nan)]))

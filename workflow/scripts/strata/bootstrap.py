@@ -121,3 +121,21 @@ def masks_by_category(category: Iterable[str], names: Iterable[str] | None = Non
 def named(dim: str, names: Iterable) -> xr.DataArray:
     """Names along a dimension of their own, to concatenate along."""
     return xr.DataArray(list(names), dims=dim, name=dim)
+
+
+def rank_correlation(
+    name: str, x: np.ndarray, y: np.ndarray, bootstrap: Bootstrap, dims: tuple[str, ...] = ()
+) -> xr.Dataset:
+    """Spearman's rank correlation over units (..., unit) with its interval, p (``name_p``) and their number.
+
+    ``dims`` are those before the units. NaN where all of ``x`` or of ``y`` is the same.
+    """
+    pairs = np.stack(np.broadcast_arrays(x, y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        found = bootstrap.estimate(name, _rho, pairs, dims=dims)
+        return found.assign({f"{name}_p": (dims, stats.spearmanrho(*pairs, axis=-1).pvalue)})
+
+
+def _rho(pairs: np.ndarray, axis: int) -> np.ndarray:
+    return stats.spearmanrho(*pairs, axis=axis).statistic

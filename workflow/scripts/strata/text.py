@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import DOCUMENT, POSITION, SPLIT, TOKEN, TOKEN_ID
+from strata.names import DOCUMENT, POSITION, SPLIT, TOKEN, TOKEN_ID, VOCAB
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 """Shares of the documents: to fit on, to choose by, to report."""
@@ -124,3 +124,12 @@ def next_in_document(text: xr.Dataset) -> np.ndarray:
 def counts_table(counts: np.ndarray, strings: Sequence[str]) -> pd.DataFrame:
     """How often each token of the vocabulary occurs: ``token_id``, ``token_str``, ``count``."""
     return pd.DataFrame({"token_id": range(len(counts)), "token_str": strings, "count": counts})
+
+
+def count_by_row(token_id: xr.DataArray, counts: pd.DataFrame) -> xr.DataArray:
+    """Counts (vocab), matched by token id; NaN for rows that the table does not have (padding, mostly)."""
+    by_id = counts.set_index(TOKEN_ID)["count"]
+    count = by_id.reindex(token_id.values).to_numpy(float)
+    if not np.nansum(count):
+        raise ValueError("no token of the vocabulary is counted in the table")
+    return xr.DataArray(count, dims=VOCAB, coords=token_id.coords, name="count")

@@ -41,12 +41,12 @@ class Groups:
     @property
     def boundary(self) -> float:
         """Where between the two means the mixture's density is lowest."""
-        between = np.linspace(*self.means, 513)
-        return float(between[self.density(between).argmin()])
+        between, density = self._between()
+        return float(between[density.argmin()])
 
     @property
     def valley(self) -> float:
-        density = self.density(np.linspace(*self.means, 513))
+        _, density = self._between()
         lowest = int(density.argmin())
         return float(density[lowest] / min(density[: lowest + 1].max(), density[lowest:].max()))
 
@@ -58,6 +58,10 @@ class Groups:
     def density(self, x: np.ndarray) -> np.ndarray:
         """The mixture's density at x."""
         return (self.weights * norm.pdf(np.asarray(x)[..., None], self.means, self.deviations)).sum(-1)
+
+    def _between(self) -> tuple[np.ndarray, np.ndarray]:
+        between = np.linspace(*self.means, 513)
+        return between, self.density(between)
 
     def is_upper(self, x: np.ndarray) -> np.ndarray:
         """Which of x more likely belong to the upper distribution."""

@@ -1,20 +1,18 @@
 """Channels of the embedding and position matrices: where they lie, how far they spread, what they carry."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from scipy import stats
 
-from strata.bootstrap import Bootstrap, named
+from strata.bootstrap import Bootstrap, named, rank_correlation
+from strata.embedding import NO_POSITIONS
 from strata.embedding.bimodality import Groups, two_groups
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 
 TOKEN_STD, TOKEN_MEAN, POSITION_MEAN = RIVALS = ("token_std", "token_mean", "position_mean")
 """What the spread over positions is held against: a standard deviation, and the size |mean| of two means."""
-
-NO_POSITIONS = "absent: the model has no such matrix"
 
 
 # Two groups ---------------------------------------------------------------------------------
@@ -199,24 +197,6 @@ def _rivalry(
     sides = (rival[active], rival[~active]) if active is not None else (np.empty(0), np.empty(0))
     p = stats.mannwhitneyu(*sides).pvalue if active is not None else np.nan
     return found.merge(bootstrap.estimate("auc", _auc, *sides)).assign(auc_p=p)
-
-
-def rank_correlation(
-    name: str, x: np.ndarray, y: np.ndarray, bootstrap: Bootstrap, dims: tuple[str, ...] = ()
-) -> xr.Dataset:
-    """Spearman's rank correlation over units (..., unit) with its interval, p (``name_p``) and their number.
-
-    ``dims`` are those before the units. NaN where all of ``x`` or of ``y`` is the same.
-    """
-    pairs = np.stack(np.broadcast_arrays(x, y))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        found = bootstrap.estimate(name, _rho, pairs, dims=dims)
-        return found.assign({f"{name}_p": (dims, stats.spearmanrho(*pairs, axis=-1).pvalue)})
-
-
-def _rho(pairs: np.ndarray, axis: int) -> np.ndarray:
-    return stats.spearmanrho(*pairs, axis=axis).statistic
 
 
 def _auc(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from strata.bootstrap import Bootstrap
-from strata.embedding.channels import NO_POSITIONS
+from strata.embedding import NO_POSITIONS
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION, TREATMENT
 
 if TYPE_CHECKING:  # what needs no model starts without transformers

@@ -25,6 +25,7 @@ from strata.names import (
     TOKEN_SET,
     VOCAB,
 )
+from strata.text import count_by_row
 
 LOG_FREQUENCY, NORM, SVD_0, MEAN, INDEX = (
     "log frequency",
@@ -103,15 +104,6 @@ def analyse(
             "n_tokens": (TOKEN_SET, [int(chosen.sum()) for chosen in sets.values()]),
         }
     )
-
-
-def count_by_row(token_id: xr.DataArray, counts: pd.DataFrame) -> xr.DataArray:
-    """Counts (vocab), matched by token id; NaN for rows that the table does not have (padding, mostly)."""
-    by_id = counts.set_index(TOKEN_ID)["count"]
-    count = by_id.reindex(token_id.values).to_numpy(float)
-    if not np.nansum(count):
-        raise ValueError("no token of the vocabulary is counted in the table")
-    return xr.DataArray(count, dims=VOCAB, coords=token_id.coords, name="count")
 
 
 def gain_channels(norm1_gain: xr.DataArray, norm2_gain: xr.DataArray, n_outliers: int) -> xr.Dataset:

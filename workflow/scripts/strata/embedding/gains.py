@@ -5,8 +5,8 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from strata.bootstrap import Bootstrap
-from strata.embedding.channels import NO_POSITIONS, rank_correlation
+from strata.bootstrap import Bootstrap, rank_correlation
+from strata.embedding import NO_POSITIONS
 from strata.names import CHANNEL, LAYER, NORM
 
 OUTLIER_SCORE = 3.5

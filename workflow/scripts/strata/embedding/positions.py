@@ -5,7 +5,7 @@ import xarray as xr
 from scipy.signal import periodogram
 
 from strata.bootstrap import Bootstrap, named
-from strata.embedding.channels import NO_POSITIONS
+from strata.embedding import NO_POSITIONS
 from strata.embedding.svd import svd
 from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, FREQUENCY, POSITION
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
+from strata.embedding import NO_POSITIONS
 from strata.names import CHANNEL, COMPONENT, POSITION, TOKEN_ID, TOKEN_STR, VOCAB
 
 RANK_TOLERANCE = 1e-10  # of the largest singular value; left vectors below it are undefined
@@ -136,7 +137,7 @@ def decompose(
         result = result.assign_coords({TOKEN_ID: token_embedding[TOKEN_ID]})
 
     if position_embedding is None:
-        return result.assign_attrs(position_embedding="absent: the model has no such matrix")
+        return result.assign_attrs(position_embedding=NO_POSITIONS)
     position = _decomposed(position_embedding, POSITION, "position")
     result = xr.merge([result, position], join="outer", compat="no_conflicts")
     return result.assign_attrs(position_embedding="present")

@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from strata.bootstrap import Bootstrap, named
-from strata.embedding.frequency import count_by_row
 from strata.embedding.spelling import KINDS, relation
 from strata.lens.decoders import decoder_from
 from strata.names import BAND, CENTRING, CHANNEL, KIND, TOKEN_ID, TOKEN_STR, VARIANT, VOCAB, K
+from strata.text import count_by_row
 
 EMBEDDING, UNEMBEDDING, FINAL_NORM = "embedding", "unembedding", "final norm"
 RAW, CENTRED = "raw", "centred"
