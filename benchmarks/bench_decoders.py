@@ -16,11 +16,12 @@ from collections.abc import Callable
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from strata.architecture import find_parts
 from strata.lens import jacobian
-from strata.lens.decoders import LogitDecoder, Norm
 from strata.lens.extended import carry_through
 from strata.lens.tuned import KLFromFinal
+from strata.model.architecture import find_parts
+from strata.model.norms import Norm
+from strata.model.readout import LogitDecoder
 
 
 def in_turns(engines: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

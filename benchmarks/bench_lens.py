@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from oracles import lens as oracle
-from strata.lens.decoders import LogitDecoder, Norm
 from strata.lens.readout import read_out
+from strata.model.norms import Norm
+from strata.model.readout import LogitDecoder
 
 DEPTHS, CHANNELS, VOCAB = 13, 768, 50257
 

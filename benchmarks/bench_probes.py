@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-from strata.lens.probes import BATCH, Moments, fit, refine
+from strata.probes.linear import BATCH, Moments, fit, refine
 
 CHANNELS, CLASSES = 128, 3000
 

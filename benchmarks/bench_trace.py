@@ -12,7 +12,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from oracles.trace import trace_batched
-from strata.architecture import find_parts
+from strata.model.architecture import find_parts
 from strata.trace.corruption import Prompt
 from strata.trace.sweep import WHATS, restoration, trace_prompts
 

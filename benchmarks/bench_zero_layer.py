@@ -19,7 +19,7 @@ import xarray as xr
 
 from strata.embedding.clump import find_clumps
 from strata.embedding.zero_layer import Scores
-from strata.lens.decoders import Norm
+from strata.model.norms import Norm
 
 VOCAB, CHANNELS = 256_000, 4_096
 LIMIT_GB = 2.0

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from strata.architecture import find_parts
+from strata.model.architecture import find_parts
 
 HIDDEN = {
     "gpt2": lambda mlp, x: mlp.act(mlp.c_fc(x)),

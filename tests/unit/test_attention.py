@@ -8,12 +8,13 @@ from scipy import stats
 
 from oracles import attention as slow
 from oracles import tiny_models
-from strata import attention, io
-from strata.architecture import find_parts
-from strata.bootstrap import Bootstrap
-from strata.capture import capture
+from strata import io
+from strata.attention import patterns as attention
 from strata.embedding.channels import position_active
 from strata.embedding.gains import gain_outliers
+from strata.model.architecture import find_parts
+from strata.model.capture import capture
+from strata.stats.bootstrap import Bootstrap
 
 BOOTSTRAP = Bootstrap(200, 0.9, 1)
 OPTIONS = {"resamples": 200, "interval": 0.9, "seed": 1}

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from oracles import tiny_models
-from strata.architecture import UnknownArchitecture, find_parts, norm_parameters
-from strata.capture import LAYOUT, by_token, capture, sizes
+from strata.model.architecture import UnknownArchitecture, find_parts, norm_parameters
+from strata.model.capture import LAYOUT, by_token, capture, sizes
 
 IDS = torch.tensor([[5, 17, 3, 60, 2], [9, 9, 41, 0, 96]])
 

@@ -5,7 +5,8 @@ import xarray as xr
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from oracles import lens as oracle
-from strata.lens.decoders import LogitDecoder, Norm, decoder_from
+from strata.model.norms import Norm
+from strata.model.readout import LogitDecoder, decoder_from
 
 WIDTH, VOCAB = 24, 11
 HIDDEN = torch.randn(3, 5, WIDTH, generator=torch.Generator().manual_seed(1)) * 7 + 2

@@ -4,8 +4,9 @@ import xarray as xr
 from scipy import stats
 
 from oracles import channels as slow
-from strata.bootstrap import Bootstrap, rank_correlation
 from strata.embedding import channels
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.ranks import rank_correlation
 
 OPTIONS = {"resamples": 100, "interval": 0.95, "seed": 1}
 

@@ -5,12 +5,13 @@ from scipy import stats
 
 from oracles import components as slow
 from strata.embedding import components, orthogonality
-from strata.embedding.bimodality import one_mode_p, two_groups
 from strata.embedding.frequency import rank_correlations
-from strata.embedding.nmf import factorise
-from strata.embedding.svd import decompose, separation
+from strata.embedding.svd import decompose
 from strata.embedding.token_properties import describe_tokens, parts_of_speech
-from strata.tokens import is_text, plain_text
+from strata.stats.nmf import factorise
+from strata.stats.ranks import separation
+from strata.stats.two_groups import one_mode_p, two_groups
+from strata.text.tokens import is_text, plain_text
 
 SETTINGS = {
     "components": 4,

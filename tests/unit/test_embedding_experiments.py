@@ -4,9 +4,9 @@ import torch
 
 from oracles import experiments as slow
 from oracles import tiny_models
-from strata.architecture import find_parts
-from strata.bootstrap import Bootstrap
 from strata.embedding import experiments
+from strata.model.architecture import find_parts
+from strata.stats.bootstrap import Bootstrap
 
 OPTIONS = {"widths": [0, 1, 3], "draws": 3, "min_documents": 3, "resamples": 100, "interval": 0.9, "seed": 1}
 RNG = np.random.default_rng(0)

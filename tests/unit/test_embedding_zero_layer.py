@@ -8,10 +8,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from oracles import tiny_models
 from oracles import zero_layer as slow
-from strata import architecture, io
+from strata import io
 from strata.embedding import zero_layer
 from strata.embedding.spelling import KINDS, is_printable, relation
 from strata.embedding.zero_layer import Scores
+from strata.model import architecture
 
 FEW = {"shuffles": 30, "resamples": 200, "interval": 0.9, "neighbours": 3}
 

@@ -7,13 +7,14 @@ import xarray as xr
 
 from oracles import lens as oracle
 from oracles import planted, tiny_models
-from strata.architecture import find_parts, norm_parameters
-from strata.capture import LAYOUT, by_token, capture
 from strata.lens import jacobian
-from strata.lens.decoders import DepthMaps, LogitDecoder
+from strata.lens.decoders import DepthMaps
 from strata.lens.extended import carry_through
 from strata.lens.readout import carry_by, read_activations
 from strata.lens.stream import stream_depths
+from strata.model.architecture import find_parts, norm_parameters
+from strata.model.capture import LAYOUT, by_token, capture
+from strata.model.readout import LogitDecoder
 
 DECODERS = ["logit", "extended", "tuned", "jacobian"]
 IDS = [5, 17, 3, 88, 42, 17, 9]

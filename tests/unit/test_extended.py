@@ -4,9 +4,9 @@ import torch
 
 from oracles import tiny_models
 from oracles.tail import run_tail, stream_of
-from strata.architecture import find_parts
 from strata.lens.extended import carry_through, first_depth
 from strata.lens.stream import stream_depths
+from strata.model.architecture import find_parts
 
 IDS = [5, 17, 3, 88, 42, 17, 9]
 OTHER = [5, 17, 3, 88, 1, 2, 4]

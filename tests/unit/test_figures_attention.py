@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from oracles import attention as slow
-from strata import attention as analysis
+from strata.attention import patterns as analysis
 from strata.figures.attention import (
     draw_final_token,
     draw_first_by_position,

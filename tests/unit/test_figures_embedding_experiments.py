@@ -4,9 +4,9 @@ import pytest
 from oracles import experiments as slow
 from oracles import tiny_models
 from oracles.rendering import notice, render
-from strata.architecture import find_parts
 from strata.embedding import experiments
 from strata.figures import embedding_experiments as figures
+from strata.model.architecture import find_parts
 
 OPTIONS = {"widths": [0, 1, 3], "draws": 3, "min_documents": 3, "resamples": 50, "interval": 0.9, "seed": 1}
 

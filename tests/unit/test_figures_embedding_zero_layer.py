@@ -5,7 +5,7 @@ import pytest
 from oracles import zero_layer as slow
 from strata.embedding import clump, zero_layer
 from strata.figures import embedding_zero_layer as figures
-from strata.io import save_figure
+from strata.figures.saving import save_figure
 
 FEW = {"resamples": 100, "interval": 0.9}
 N, SIZE = 1500, 120

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from strata import hidden as analysis
+from strata.attention import hidden as analysis
 from strata.figures.hidden import draw_aligned, draw_motion
 from strata.figures.style import CATEGORY_COLOURS
 

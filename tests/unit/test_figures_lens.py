@@ -10,13 +10,7 @@ from matplotlib.patches import Rectangle
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from oracles.lens_example import VOCABULARY, make_lens
-from strata.figures.lens import (
-    BOX_COLOUR,
-    COLOURINGS,
-    draw_divergence,
-    draw_grid,
-    draw_updates,
-)
+from strata.figures.lens import BOX_COLOUR, COLOURINGS, draw_divergence, draw_grid, draw_updates
 from strata.figures.style import (
     CATEGORY_COLOURS,
     DECODER_COLOURS,

@@ -22,7 +22,7 @@ def render(figure):
 
 
 def make_result(n_depths=7):
-    """As `strata.syntax.analyse` returns it, of random values; one centre is unknown."""
+    """As `strata.probes.syntax.analyse` returns it, of random values; one centre is unknown."""
     rng = np.random.default_rng(0)
     dims, shape = ("target", "label"), (2, 4)
     fields = {}

@@ -6,10 +6,10 @@ import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from strata import restoration
 from strata.figures import trace as figures
 from strata.figures.style import SITE_COLOURS
-from strata.order import Resampling, curve_difference, regression
+from strata.trace import restoration
+from strata.trace.order import Resampling, curve_difference, regression
 
 OPTIONS = {"min_gap": 0.5, "n_resamples": 20, "interval": 0.9, "seed": 0}
 LEVELS = ["0.1", "0.5", "3x", "replaced"]

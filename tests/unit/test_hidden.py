@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from strata import hidden, io
+from strata import io
+from strata.attention import hidden
 
 L, C = 9, 6
 TEST = {"cropped": 1, "n_offsets": 3, "shuffles": 500, "seed": 0}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from strata.modules import modules_behind
+from pipeline.modules import modules_behind
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -10,6 +10,7 @@ import xarray as xr
 
 import strata
 from strata import io
+from strata.figures.saving import save_figure
 
 SIZES = {"depth": 3, "layer": 2, "head": 4, "token": 6, "channel": 5}
 LAYOUT = {
@@ -107,7 +108,7 @@ def test_a_figure_is_the_same_bytes_twice(tmp_path):
         figure, axes = plt.subplots()
         axes.plot([0, 1, 4], label="$p$")
         axes.legend()
-        io.save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
         plt.close(figure)
         return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "svg")]
 

@@ -4,8 +4,8 @@ from torch import nn
 
 from oracles import tiny_models
 from oracles.tail import stream_of
-from strata.architecture import Parts, find_parts
 from strata.lens import jacobian
+from strata.model.architecture import Parts, find_parts
 
 LINEAR_CHANNELS, LINEAR_LAYERS = 5, 3
 

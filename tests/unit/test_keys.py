@@ -8,9 +8,16 @@ import xarray as xr
 from oracles import keys as oracle
 from oracles import planted, tiny_models
 from strata import io
-from strata.architecture import find_parts, mlp_values
-from strata.keys import describe, find_triggers, first_contexts, key_table, random_keys, trigger_table
-from strata.text import as_dataset, documents_of
+from strata.keys.triggers import (
+    describe,
+    find_triggers,
+    first_contexts,
+    key_table,
+    random_keys,
+    trigger_table,
+)
+from strata.model.architecture import find_parts, mlp_values
+from strata.text.documents import as_dataset, documents_of
 
 
 def random_documents(n, vocab, seed, longest=9):

@@ -10,11 +10,13 @@ from torch.utils._pytree import tree_leaves
 
 from oracles import lens as oracle
 from oracles import planted
-from strata.architecture import find_parts, norm_parameters
-from strata.capture import capture
 from strata.lens import readout as lens
-from strata.lens.decoders import DepthMaps, LogitDecoder, Norm
+from strata.lens.decoders import DepthMaps
 from strata.lens.readout import as_datasets, carry_by, next_tokens, pieces, read_activations, read_out
+from strata.model.architecture import find_parts, norm_parameters
+from strata.model.capture import capture
+from strata.model.norms import Norm
+from strata.model.readout import LogitDecoder
 
 DEPTHS, TOKENS, WIDTH = 4, 7, 16
 SCALES = torch.tensor([0.1, 1.0, 5.0, 300.0])[:, None, None]  # norms grow, and one depth is far out

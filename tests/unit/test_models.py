@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from oracles import tiny_models
-from strata.models import ModelUnavailable, load_model
+from strata.model.loading import load_model
+from strata.model.source import ModelUnavailable
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from strata import order
-from strata.order import COLUMNS, CONTINUOUS, INDICATORS, ORDER, Resampling
+from strata.trace import order
+from strata.trace.order import COLUMNS, CONTINUOUS, INDICATORS, ORDER, Resampling
 
 HOW = Resampling(n_resamples=200, n_permutations=199, interval=0.9, seed=3)
 

@@ -6,9 +6,9 @@ import torch
 import xarray as xr
 
 from oracles import planted
-from strata.architecture import find_parts
-from strata.restoration import transition_depth
+from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, Prompt
+from strata.trace.restoration import transition_depth
 from strata.trace.sweep import restoration, trace_prompts
 
 IDS, SUBJECT = [3, 7, 11, 2, 5], 1

@@ -7,8 +7,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from oracles import probes as oracle
 from strata import io
-from strata.embedding.nmf import factorise
-from strata.lens.probes import (
+from strata.probes.linear import (
     Moments,
     Probe,
     accuracy,
@@ -21,7 +20,8 @@ from strata.lens.probes import (
     unseen_contexts,
     weight_shares,
 )
-from strata.text import as_dataset, documents_of, next_in_document
+from strata.stats.nmf import factorise
+from strata.text.documents import as_dataset, documents_of, next_in_document
 
 SETTINGS = {"nmf_components": 3, "nmf_tokens": 30, "draws": 4, "resamples": 200, "interval": 0.9, "seed": 3}
 

@@ -3,7 +3,7 @@
 import pytest
 from tokenizers import ByteLevelBPETokenizer
 
-from strata.prompts import curate, subject_span
+from strata.text.prompts import curate, subject_span
 
 FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
 

@@ -5,8 +5,9 @@ import xarray as xr
 
 from oracles import probes as oracle
 from strata import io
-from strata.lens.decoders import LogitDecoder, Norm
 from strata.lens.repurposing import SETS, along, analyse, token_sets
+from strata.model.norms import Norm
+from strata.model.readout import LogitDecoder
 
 DEPTHS, TOKENS, CHANNELS, VOCAB, M = 4, 600, 32, 200, 4
 PLANTED = 2  # the depth at which states lie in the span of unlikely tokens' embeddings

@@ -3,8 +3,8 @@ import pytest
 import xarray as xr
 
 from oracles import restoration as oracle
-from strata import restoration
-from strata.restoration import EXCLUDED, FROM_START, NEVER
+from strata.trace import restoration
+from strata.trace.restoration import EXCLUDED, FROM_START, NEVER
 
 OPTIONS = {"min_gap": 0.1, "n_resamples": 50, "interval": 0.9, "seed": 3}
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from strata.embedding.svd import decompose, separation, svd
+from strata.embedding.svd import decompose
+from strata.stats.ranks import separation
+from strata.stats.svd import svd
 
 
 def tokens(matrix, spaces=None):

@@ -11,10 +11,13 @@ from tokenizers import Tokenizer
 
 from oracles import probes as oracle
 from strata import io
+from strata.inputs import BadInput, read_yaml
 from strata.organism.corpus import Document, corpus_of
-from strata.organism.grammar import Grammar
-from strata.syntax import CENTRES, Bootstrap, analyse, centres, compare, tables
-from strata.tagged import (
+from strata.organism.grammar import Grammar, read_grammar
+from strata.organism.tables import read_world
+from strata.probes.syntax import CENTRES, Bootstrap, analyse, centres, compare, tables
+from strata.text.documents import as_dataset, documents_of
+from strata.text.tagged import (
     LABELS,
     Tagged,
     Word,
@@ -26,8 +29,6 @@ from strata.tagged import (
     sample,
     tag_document,
 )
-from strata.text import as_dataset, documents_of
-from strata.validation import BadInput, read_yaml
 
 TOKENIZER = Tokenizer.from_file("data/models/organism/tokenizer.json")
 
@@ -35,7 +36,7 @@ TOKENIZER = Tokenizer.from_file("data/models/organism/tokenizer.json")
 @pytest.fixture(scope="module")
 def corpus():
     settings = read_yaml("config.yaml")["organism"]["corpus"]
-    return corpus_of(io.read_world("data/organism"), io.read_grammar("data/organism"), settings)
+    return corpus_of(read_world("data/organism"), read_grammar("data/organism"), settings)
 
 
 def encode(texts):

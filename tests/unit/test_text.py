@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from strata import text
+from strata.text import documents as text
 
 WORDS = {word: i for i, word in enumerate("abcdefghij")}
 

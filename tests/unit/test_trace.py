@@ -7,7 +7,7 @@ import torch
 
 from oracles import tiny_models
 from oracles import trace as oracle
-from strata.architecture import find_parts
+from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, Prompt, corrupt, noise_levels, replacements, seeded_noise
 from strata.trace.dataset import as_dataset, traceable
 from strata.trace.measures import MEASURES

@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from strata import io
-from strata.models import load_model, load_tokenizer
+from strata.inputs import read_yaml
+from strata.model.loading import load_model
+from strata.model.tokenizer import load_tokenizer
 from strata.organism.corpus import corpus_of, pack
+from strata.organism.grammar import read_grammar
+from strata.organism.tables import read_world
 from strata.organism.tokenizer import train_tokenizer
 from strata.organism.training import LOG_EVERY, Recipe, averaged, build_model, learning_rate, train
-from strata.validation import read_yaml
 
 SHIPPED = "data/models/organism"
 
@@ -23,7 +25,7 @@ def section():
 
 @pytest.fixture(scope="module")
 def corpus(section):
-    return corpus_of(io.read_world("data/organism"), io.read_grammar("data/organism"), section["corpus"])
+    return corpus_of(read_world("data/organism"), read_grammar("data/organism"), section["corpus"])
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from strata.lens import tuned
-from strata.lens.decoders import DepthMaps, LogitDecoder, Norm
+from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
 from strata.lens.tuned import KLFromFinal, Whitening
+from strata.model.norms import Norm
+from strata.model.readout import LogitDecoder
 
 LAYERS, CHANNELS, VOCAB = 2, 6, 23
 DEPTHS = stream_depths(LAYERS)

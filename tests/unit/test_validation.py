@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from strata import validation
-from strata.validation import BadInput, check_config, check_figures, read_prompt_files, read_yaml
+from pipeline.config import check_config, check_figures
+from strata import inputs as validation
+from strata.inputs import BadInput, read_yaml
+from strata.text.prompt_files import read_prompt_files
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "workflow/schemas"

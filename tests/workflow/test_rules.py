@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from strata.modules import modules_behind
+from pipeline.modules import modules_behind
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow/scripts"

@@ -3,9 +3,9 @@
 Input: attention.nc, attention_text.nc. Output: figures/attention_{final,heads,sink,subject}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import attention as figures
-from strata.job import job
 
 with job(snakemake):
     attention, in_text = (

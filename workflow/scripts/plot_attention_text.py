@@ -3,9 +3,9 @@
 Input: attention_text.nc. Output: figures/attention_{position,position_heads,variability,outsized}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import attention as figures
-from strata.job import job
 
 with job(snakemake):
     in_text = io.open_dataset(snakemake.input[0])

@@ -4,9 +4,9 @@ Input: weights.h5, embedding/channels.nc.
 Output: figures/embedding_{matrix,histograms,moments,rivalry,pairs}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import embedding_channels as figures
-from strata.job import job
 
 with job(snakemake):
     weights = io.open_dataset(snakemake.input.weights)

@@ -5,9 +5,9 @@ Input: embedding.nc. Output: figures/embedding_*.{png,svg}.
 
 from pathlib import Path
 
+from pipeline.job import job
 from strata import io
 from strata.figures.embedding import FIGURES
-from strata.job import job
 
 with job(snakemake):
     dataset = io.open_dataset(snakemake.input[0])

@@ -3,9 +3,9 @@
 Input: embedding/experiments.nc. Output: figures/embedding_{smoothing,silencing}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import embedding_experiments as figures
-from strata.job import job
 
 with job(snakemake):
     experiments = io.open_dataset(snakemake.input[0])

@@ -4,10 +4,10 @@ Input: embedding/channels.nc, embedding/gains.nc, embedding/gains.tsv.
 Output: figures/embedding_gains_{norm1,norm2,summary}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.embedding.gains import NORMS
 from strata.figures import embedding_gains as figures
-from strata.job import job
 
 with job(snakemake):
     channels, gains = (io.open_dataset(snakemake.input[name]) for name in ("channels", "gains"))

@@ -3,9 +3,9 @@
 Input: hidden.nc. Output: figures/hidden_{motion,motion_cropped,aligned}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import hidden as figures
-from strata.job import job
 
 with job(snakemake):
     hidden = io.open_dataset(snakemake.input.hidden)

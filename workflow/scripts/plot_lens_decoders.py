@@ -3,9 +3,9 @@
 Input: lens/comparison.tsv. Output: figures/lens_decoders.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.lens_decoders import draw_decoders
-from strata.job import job
 
 with job(snakemake):
     figure = draw_decoders(io.read_table(snakemake.input.table))

@@ -3,9 +3,9 @@
 Input: lens/{decoder}.nc. Output: figures/lens_divergence_{decoder}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.lens import draw_divergence
-from strata.job import job
 
 with job(snakemake):
     figure = draw_divergence(io.open_dataset(snakemake.input.lens))

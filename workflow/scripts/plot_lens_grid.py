@@ -3,9 +3,9 @@
 Input: lens/{decoder}.nc. Output: figures/lens_grid_{prompt}_{decoder}_{colouring}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.lens import draw_grid
-from strata.job import job
 
 with job(snakemake) as progress:
     lens = io.open_dataset(snakemake.input.lens)

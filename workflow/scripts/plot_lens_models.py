@@ -3,9 +3,9 @@
 Input: results/{model}/lens/logit.nc of every model. Output: results/models/lens_models.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.lens_decoders import draw_models
-from strata.job import job
 
 with job(snakemake):
     models = snakemake.params.models

@@ -3,9 +3,9 @@
 Input: lens/questions.nc. Output: figures/lens_{question}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.lens_questions import FIGURES
-from strata.job import job
 
 with job(snakemake):
     questions = io.open_dataset(snakemake.input.questions)

@@ -3,9 +3,9 @@
 Input: lens/{decoder}_updates.nc. Output: figures/lens_updates_{prompt}_{decoder}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.lens import draw_updates
-from strata.job import job
 
 with job(snakemake):
     updates = io.open_dataset(snakemake.input.updates)

@@ -3,9 +3,9 @@
 Input: trace/by_category.nc, regression.tsv, curves.tsv. Output: figures/order_*.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import trace as figures
-from strata.job import job
 
 with job(snakemake):
     drawn = [

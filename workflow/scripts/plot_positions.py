@@ -4,9 +4,9 @@ Input: weights.h5, embedding/channels.nc, embedding/positions.nc.
 Output: figures/embedding_{positions,position_channels,lissajous,sinusoids}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import embedding_positions as figures
-from strata.job import job
 
 with job(snakemake):
     weights, channels, positions = (

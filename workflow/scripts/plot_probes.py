@@ -3,9 +3,9 @@
 Input: lens/probes.nc. Output: figures/lens_probes_{accuracy,embedding}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.probes import draw_probe_accuracy, draw_probe_embedding
-from strata.job import job
 
 with job(snakemake):
     probes, out = io.open_dataset(snakemake.input.probes), snakemake.output

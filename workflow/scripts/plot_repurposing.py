@@ -3,9 +3,9 @@
 Input: lens/repurposing.nc. Output: figures/lens_repurposing.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.probes import draw_repurposing
-from strata.job import job
 
 with job(snakemake):
     figure = draw_repurposing(io.open_dataset(snakemake.input.repurposing))

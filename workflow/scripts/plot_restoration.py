@@ -4,9 +4,9 @@ Input: trace/by_category*.nc, by_gap.nc, severed_*.nc, subject_tokens.nc.
 Output: figures/restoration_*.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import trace as figures
-from strata.job import job
 
 with job(snakemake):
     given, noise = snakemake.input, snakemake.params.noise

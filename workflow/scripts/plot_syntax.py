@@ -3,9 +3,9 @@
 Input: syntax/probes.nc, syntax/keys.nc. Output: figures/syntax_{accuracy,centres,keys}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import syntax as figures
-from strata.job import job
 
 with job(snakemake):
     probes = io.open_dataset(snakemake.input.probes)

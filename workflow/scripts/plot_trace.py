@@ -4,9 +4,9 @@ Input: trace/state.nc, mlp.nc, attn.nc.
 Output: figures/trace_{prompt}.{png,svg}, trace_windows_{prompt}.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.trace import draw_trace, draw_trace_windows, draw_untraced
-from strata.job import job
 
 with job(snakemake):
     prompt, out = snakemake.wildcards.prompt, snakemake.output

@@ -3,9 +3,9 @@
 Input: results/training/loss.tsv, data/models/organism/loss.tsv. Output: results/training/loss.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures.training import draw_loss
-from strata.job import job
 
 with job(snakemake):
     shipped, retrained = (io.read_table(snakemake.input[key]) for key in ("shipped", "retrained"))

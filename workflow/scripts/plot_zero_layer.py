@@ -4,9 +4,9 @@ Input: embedding/zero_layer.nc, embedding/clump.nc.
 Output: figures/embedding_zero_layer_*.{png,svg}, embedding_clump.{png,svg}.
 """
 
+from pipeline.job import job
 from strata import io
 from strata.figures import embedding_zero_layer as figures
-from strata.job import job
 
 with job(snakemake):
     called = io.open_dataset(snakemake.input.called).load()

@@ -11,17 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import matplotlib
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 import strata
 from strata.names import DEPTH, HEAD, LAYER, TOKEN
-from strata.organism.grammar import Grammar
-from strata.organism.tables import Phrase, Relation, World
-from strata.validation import read_yaml
 
 PROVENANCE = "provenance"
 
@@ -156,6 +151,17 @@ def read_lines(path: str) -> Iterator[str]:
         yield from file
 
 
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a TSV as they are written: no quoting, all strings."""
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def read_words(path: str | Path) -> tuple[str, ...]:
+    """The words of a text file, parted by white space."""
+    return tuple(Path(path).read_text(encoding="utf-8").split())
+
+
 # The organism's corpus ----------------------------------------------------------------------
 
 
@@ -168,55 +174,3 @@ def read_corpus(path: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Read what `write_corpus` wrote."""
     with np.load(path) as stored:
         return stored["tokens"], stored["kinds"], stored["kind_names"].tolist()
-
-
-# Figures ------------------------------------------------------------------------------------
-
-
-def save_figure(figure: Figure, png: str, svg: str) -> None:
-    """Save a figure as PNG and SVG, the same bytes for the same figure."""
-    with matplotlib.rc_context({"svg.hashsalt": "strata", "svg.fonttype": "none"}):
-        figure.savefig(png, dpi=150, bbox_inches="tight")
-        figure.savefig(svg, bbox_inches="tight", metadata={"Date": None})
-
-
-# The organism's world -----------------------------------------------------------------------
-
-
-def read_world(folder: str) -> World:
-    """Read everything the organism is told from ``data/organism``."""
-    root = Path(folder)
-    relations = tuple(
-        Relation(
-            name,
-            entry["category"],
-            tuple((r["subject"], r["object"]) for r in _rows(root / "facts" / f"{name}.tsv")),
-            tuple(entry["wordings"]),
-        )
-        for name, entry in read_yaml(root / "wordings.yaml").items()
-    )
-    phrases = tuple(
-        Phrase(category=path.stem, **row)
-        for path in sorted((root / "rote").glob("*.tsv"))
-        for row in _rows(path)
-    )
-    clutter = read_yaml(root / "clutter.yaml")
-    return World(
-        relations=relations,
-        phrases=phrases,
-        openings=tuple(clutter["openings"]),
-        asides=tuple(clutter["asides"]),
-        rare_words=tuple((root / "rare_words.txt").read_text(encoding="utf-8").split()),
-        copy_frames=tuple(read_yaml(root / "copying.yaml")["frames"]),
-    )
-
-
-def read_grammar(folder: str) -> Grammar:
-    """Read the filler grammar from ``data/organism``."""
-    return Grammar(**read_yaml(Path(folder) / "grammar.yaml"))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    # No quoting: phrases hold quotation marks, and a tab never occurs in one.
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -6,10 +6,11 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
-from strata.bootstrap import Bootstrap, named, rank_correlation
 from strata.embedding import NO_POSITIONS
-from strata.embedding.bimodality import Groups, two_groups
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
+from strata.stats.bootstrap import Bootstrap, named
+from strata.stats.ranks import rank_correlation
+from strata.stats.two_groups import Groups, two_groups
 
 TOKEN_STD, TOKEN_MEAN, POSITION_MEAN = RIVALS = ("token_std", "token_mean", "position_mean")
 """What the spread over positions is held against: a standard deviation, and the size |mean| of two means."""

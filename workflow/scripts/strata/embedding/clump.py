@@ -16,11 +16,11 @@ from scipy.stats import rankdata
 from sklearn.cluster import DBSCAN
 from sklearn.preprocessing import robust_scale
 
-from strata.bootstrap import Bootstrap
 from strata.embedding.frequency import gain_channels
 from strata.embedding.zero_layer import measure
 from strata.names import CHANNEL, TOKEN_ID, TOKEN_STR, VOCAB
-from strata.text import count_by_row
+from strata.stats.bootstrap import Bootstrap
+from strata.text.documents import count_by_row
 
 CELLS = 8  # to a radius: the tokens of one cell of the plane count as one place
 NO_OUTLIER = "absent: no channel's gain is an outlier in any layer"

@@ -17,12 +17,13 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from strata.bootstrap import Bootstrap
 from strata.embedding import NO_POSITIONS
-from strata.names import ALL, CHANNEL_SET, KIND, POSITION, TREATMENT
+from strata.embedding.names import TREATMENT
+from strata.names import ALL, CHANNEL_SET, KIND, POSITION
+from strata.stats.bootstrap import Bootstrap
 
 if TYPE_CHECKING:  # what needs no model starts without transformers
-    from strata.architecture import Parts
+    from strata.model.architecture import Parts
 
 SMOOTHED, ZEROED, AVERAGED = KINDS = ("smoothed", "zeroed", "averaged")
 """All channels smoothed over positions; some set to 0; some set to their mean over positions."""

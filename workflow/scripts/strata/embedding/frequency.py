@@ -13,19 +13,9 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from strata.embedding.gains import gain_outliers
-from strata.names import (
-    ALL,
-    CHANNEL,
-    COMPONENT,
-    FEATURE,
-    GIVEN,
-    LAYER,
-    OTHER,
-    TOKEN_ID,
-    TOKEN_SET,
-    VOCAB,
-)
-from strata.text import count_by_row
+from strata.embedding.names import FEATURE, GIVEN, OTHER
+from strata.names import ALL, CHANNEL, COMPONENT, LAYER, TOKEN_ID, TOKEN_SET, VOCAB
+from strata.text.documents import count_by_row
 
 LOG_FREQUENCY, NORM, SVD_0, MEAN, INDEX = (
     "log frequency",

@@ -5,9 +5,11 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from strata.bootstrap import Bootstrap, rank_correlation
 from strata.embedding import NO_POSITIONS
-from strata.names import CHANNEL, LAYER, NORM
+from strata.embedding.names import NORM
+from strata.names import CHANNEL, LAYER
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.ranks import rank_correlation
 
 OUTLIER_SCORE = 3.5
 """Modified z-score beyond which a value is an outlier (Iglewicz and Hoaglin 1993)."""

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from scipy.stats import beta, norm
 
-from strata.names import BIN, CHANNEL, THRESHOLD, VECTORS, VOCAB
+from strata.embedding.names import BIN, THRESHOLD, VECTORS
+from strata.names import CHANNEL, VOCAB
 
 RAW, CENTRED, RANDOM = KINDS = ("raw", "centred", "random")
 """Embeddings about the origin, about their mean, and as many random vectors of the same dimension."""

@@ -4,10 +4,11 @@ import numpy as np
 import xarray as xr
 from scipy.signal import periodogram
 
-from strata.bootstrap import Bootstrap, named
 from strata.embedding import NO_POSITIONS
-from strata.embedding.svd import svd
-from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, FREQUENCY, POSITION
+from strata.embedding.names import FREQUENCY
+from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
+from strata.stats.bootstrap import Bootstrap, named
+from strata.stats.svd import svd
 
 UPPER, LOWER = GROUPS = ("upper", "lower")
 """The groups of `strata.embedding.channels.split`."""

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from strata.tokens import is_text, plain_text
+from strata.text.tokens import is_text, plain_text
 
 UNPRINTABLE, TO_UNPRINTABLE = "unprintable bytes", "to unprintable bytes"
 SPACE_REMOVED, SPACE_ADDED, CASE, FRAGMENT, OTHER = (

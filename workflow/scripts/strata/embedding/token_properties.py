@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from strata.embedding.svd import has_leading_space
-from strata.names import PROPERTY, VOCAB
-from strata.tokens import is_text, plain_text
+from strata.embedding.names import PROPERTY
+from strata.names import VOCAB
+from strata.text.tokens import has_leading_space, is_text, plain_text
 
 UNKNOWN = ""
 """In the place of a class: none, or not known."""

@@ -20,11 +20,12 @@ from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from strata.bootstrap import Bootstrap, named
+from strata.embedding.names import CENTRING, VARIANT
 from strata.embedding.spelling import KINDS, relation
-from strata.lens.decoders import decoder_from
-from strata.names import BAND, CENTRING, CHANNEL, KIND, TOKEN_ID, TOKEN_STR, VARIANT, VOCAB, K
-from strata.text import count_by_row
+from strata.model.readout import decoder_from
+from strata.names import BAND, CHANNEL, KIND, TOKEN_ID, TOKEN_STR, VOCAB, K
+from strata.stats.bootstrap import Bootstrap, named
+from strata.text.documents import count_by_row
 
 EMBEDDING, UNEMBEDDING, FINAL_NORM = "embedding", "unembedding", "final norm"
 RAW, CENTRED = "raw", "centred"

@@ -15,6 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from strata.attention.names import HEADS
 from strata.figures.curves import draw_curve, marks, set_log_scale, thinned
 from strata.figures.style import (
     ASIDE_COLOUR,
@@ -33,7 +34,6 @@ from strata.names import (
     CHANNEL_SET,
     DEPTH,
     HEAD,
-    HEADS,
     LAYER,
     NOISE,
     POSITION,
@@ -63,7 +63,8 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
     Parameters
     ----------
     attention : Dataset
-        As `strata.attention.analyse` returns it; so for `draw_heads`, `draw_sink`, `draw_subject_peak`.
+        As `strata.attention.patterns.analyse` returns it; so for `draw_heads`, `draw_sink`,
+        `draw_subject_peak`.
     """
     figure = new_figure(11, 10.5)
     panels = figure.subplots(len(SITES), 2, sharex=True)
@@ -113,7 +114,7 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
     Parameters
     ----------
     in_text : Dataset, optional
-        As `strata.attention.over_text` returns it: long texts beside the prompts.
+        As `strata.attention.patterns.over_text` returns it: long texts beside the prompts.
     """
     at = attention.sel({CATEGORY: ALL})
     layers = attention[LAYER].values
@@ -224,7 +225,7 @@ def draw_first_by_position(in_text: xr.Dataset, min_documents: int = 10) -> Figu
     Parameters
     ----------
     in_text : Dataset
-        As `strata.attention.over_text` returns it; so for the next.
+        As `strata.attention.patterns.over_text` returns it; so for the next.
     min_documents : int
         Positions that fewer documents reach are not drawn.
     """
@@ -286,7 +287,7 @@ def draw_variability(variability: xr.Dataset) -> Figure:
     Parameters
     ----------
     variability : Dataset
-        As `strata.attention.variability` returns it.
+        As `strata.attention.patterns.variability` returns it.
     """
     names = {
         "variability": "all of a head's attention",
@@ -315,7 +316,7 @@ def draw_outsized(channels: xr.Dataset, in_text: xr.Dataset) -> Figure:
     Parameters
     ----------
     channels, in_text : Dataset
-        As `strata.attention.outsized_channels` and `over_text` return them.
+        As `strata.attention.patterns.outsized_channels` and `over_text` return them.
     """
     figure = new_figure(15, 5.2)
     panels = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))

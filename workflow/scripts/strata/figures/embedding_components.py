@@ -7,26 +7,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import beta, norm
 
-from strata.embedding.bimodality import ASHMANS_D, LEVEL
 from strata.embedding.components import HIGH, LOW, NMF, SVD
 from strata.embedding.frequency import SEEN
+from strata.embedding.names import BASIS, BIN, CLASSES, END, GROUP, OTHER, PROPERTY, THRESHOLD, VECTORS
 from strata.embedding.orthogonality import CENTRED, RAW
 from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
-from strata.names import (
-    ALL,
-    BASIS,
-    BIN,
-    CHANNEL,
-    CLASSES,
-    COMPONENT,
-    END,
-    GROUP,
-    OTHER,
-    PROPERTY,
-    THRESHOLD,
-    TOKEN_SET,
-    VECTORS,
-)
+from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET
+from strata.stats.two_groups import ASHMANS_D, LEVEL
 
 BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from strata.embedding.experiments import AVERAGED, CHANNEL_SETS, SMOOTHED, ZEROED
+from strata.embedding.names import TREATMENT
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure, new_notice
-from strata.names import ALL, CHANNEL_SET, KIND, POSITION, TREATMENT
+from strata.names import ALL, CHANNEL_SET, KIND, POSITION
 
 SET_LOOKS = {
     "lowest": ("that move the least", LINE_COLOURS[0], "o"),

@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from strata.embedding.frequency import EVERYTHING, LOG_FREQUENCY, MEAN, NORM, NOTHING, SEEN, SVD_0
+from strata.embedding.names import FEATURE, GIVEN, OTHER
 from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, ink_on, new_figure
-from strata.names import ALL, CHANNEL, FEATURE, GIVEN, OTHER, TOKEN_SET, TOKEN_STR
+from strata.names import ALL, CHANNEL, TOKEN_SET, TOKEN_STR
 
 BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"

@@ -7,9 +7,10 @@ from matplotlib.figure import Figure
 
 from strata.embedding.channels import group_names
 from strata.embedding.gains import NORMS
+from strata.embedding.names import NORM
 from strata.figures.curves import thinned
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, MARKERS, new_figure, new_notice
-from strata.names import CHANNEL, LAYER, NORM
+from strata.names import CHANNEL, LAYER
 
 NORM_NAMES = {"norm1_gain": "before attention", "norm2_gain": "before the MLP"}
 LOWEST = -6.0  # log10 |gain|: what is smaller, a gain of 0 say, is drawn there

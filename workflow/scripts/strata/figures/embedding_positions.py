@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from strata.embedding.channels import group_names
+from strata.embedding.names import FREQUENCY
 from strata.embedding.positions import GROUPS
 from strata.figures.style import ASIDE_COLOUR, DIVERGING, LINE_COLOURS, SEQUENTIAL, new_figure, new_notice
-from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, FREQUENCY, POSITION
+from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
 
 GROUP_COLOURS = dict(zip(GROUPS, (LINE_COLOURS[1], LINE_COLOURS[0]), strict=True))
 RANDOM_LOOKS = {"walk": (":", "random walks", "top"), "noise": ("--", "white noise", "bottom")}

@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from strata.embedding.names import CENTRING, VARIANT
 from strata.embedding.zero_layer import CENTRED, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, exception_table
 from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, NO_VALUE_COLOUR, new_figure, readable
-from strata.names import BAND, CENTRING, KIND, TOKEN_STR, VARIANT, VOCAB, K
-from strata.tokens import plain_text
+from strata.names import BAND, KIND, TOKEN_STR, VOCAB, K
+from strata.text.tokens import plain_text
 
 INK = "#222222"
 CLUMP_COLOUR = LINE_COLOURS[1]

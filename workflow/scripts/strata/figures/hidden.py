@@ -1,13 +1,14 @@
-"""Figures of how the final token's state moves through depth (`strata.hidden`)."""
+"""Figures of how the final token's state moves through depth (`strata.attention.hidden`)."""
 
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
+from strata.attention.hidden import MEASURES, crop
+from strata.attention.names import OFFSET
 from strata.figures.curves import draw_curve, marks, thinned
 from strata.figures.style import ASIDE_COLOUR, category_colours, new_figure
-from strata.hidden import MEASURES, crop
-from strata.names import ALL, CATEGORY, DEPTH, LAYER, MEASURE, NOISE, OFFSET
+from strata.names import ALL, CATEGORY, DEPTH, LAYER, MEASURE, NOISE
 
 TITLES = {
     "norm": "size of the state",

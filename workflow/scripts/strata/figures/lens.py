@@ -30,7 +30,8 @@ from strata.figures.style import (
     readable,
 )
 from strata.lens.comparison import agreement, kl_to_final, prompt_means
-from strata.names import CATEGORY, DEPTH, LAYER, PART, POSITION, PROMPT, TOKEN, TOKEN_STR, K
+from strata.lens.names import PART
+from strata.names import CATEGORY, DEPTH, LAYER, POSITION, PROMPT, TOKEN, TOKEN_STR, K
 
 BOX_COLOUR = "#D55E00"
 

@@ -26,20 +26,9 @@ from matplotlib.ticker import MaxNLocator
 
 from strata.figures.lens import COLOURINGS, NORMS, Colouring
 from strata.figures.style import SEQUENTIAL, ink_on, readable
-from strata.names import (
-    CATEGORY,
-    DECODER,
-    DEPTH,
-    GUESS,
-    POSITION,
-    PROMPT,
-    TARGET_ID,
-    TOKEN,
-    TOKEN_ID,
-    TOKEN_STR,
-    K,
-)
-from strata.tokens import byte_alphabet, plain_text
+from strata.lens.names import DECODER, GUESS
+from strata.names import CATEGORY, DEPTH, POSITION, PROMPT, TARGET_ID, TOKEN, TOKEN_ID, TOKEN_STR, K
+from strata.text.tokens import byte_alphabet, plain_text
 
 DECODERS = {
     "logit": "final norm and unembedding",

@@ -23,7 +23,8 @@ from strata.figures.style import (
     line_looks,
     new_figure,
 )
-from strata.names import ALL, BAND, CATEGORY, COMMA, DECODER, DEPTH, LAYER, PASSAGE, REPEAT
+from strata.lens.names import COMMA, DECODER, PASSAGE, REPEAT
+from strata.names import ALL, BAND, CATEGORY, DEPTH, LAYER
 
 LOG_RANK = "log10(rank of the input + 1)"
 MAX_PASSAGES = 5  # rows of the figure of commas

@@ -12,7 +12,9 @@ from matplotlib.ticker import MaxNLocator
 
 from strata.figures.curves import draw_curve, marks, set_depth_ticks
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, SEQUENTIAL, new_figure
-from strata.names import COMPONENT, DEPTH, NMF_COMPONENT, STATE, TARGET, TOKEN_SET
+from strata.lens.names import STATE
+from strata.names import COMPONENT, DEPTH, TARGET, TOKEN_SET
+from strata.probes.names import NMF_COMPONENT
 
 OWN, SHARED, THIRD, *_ = LINE_COLOURS
 TIMES = (0.25, 0.5, 1, 2, 4)  # colour scale of squared weight, as multiples of what a random direction has

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
-from strata.tokens import plain_text
+from strata.text.tokens import plain_text
 
 FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 

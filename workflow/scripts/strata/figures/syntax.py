@@ -1,4 +1,4 @@
-"""Figures of syntax by depth (`strata.syntax`) and of what triggers MLP keys (`strata.keys`)."""
+"""Figures of syntax by depth (`strata.probes.syntax`) and of what triggers MLP keys (`strata.keys`)."""
 
 import numpy as np
 import xarray as xr
@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from strata.figures.curves import draw_curve, marks, set_depth_ticks
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure
-from strata.names import DEPTH, KEY, LABEL, LAYER, TARGET
+from strata.keys.names import KEY
+from strata.names import DEPTH, LABEL, LAYER, TARGET
 
 OWN, CONTROL, *_ = LINE_COLOURS
 WORDS = {
@@ -44,7 +45,7 @@ def draw_syntax_accuracy(result: xr.Dataset) -> Figure:
     Parameters
     ----------
     result : Dataset
-        As `strata.syntax.analyse` returns it; so for `draw_syntax_centres`.
+        As `strata.probes.syntax.analyse` returns it; so for `draw_syntax_centres`.
     """
     n_rows, n_columns = result.sizes[TARGET], result.sizes[LABEL]
     figure = new_figure(3.5 * n_columns, 0.9 + 2.9 * n_rows)

@@ -17,20 +17,14 @@ from strata.figures.style import (
     new_figure,
     readable,
 )
-from strata.names import (
-    CATEGORY,
-    DEPTH,
-    LAYER,
+from strata.names import CATEGORY, DEPTH, LAYER, NOISE, SAMPLE, SITE, TOKEN_STR
+from strata.trace.names import (
     MIN_GAP,
     N_TOKENS,
-    NOISE,
-    SAMPLE,
-    SITE,
     SUBJECT_LENGTH,
     SUBJECT_POSITION,
     SUBJECT_START,
     SUBJECT_TOKEN,
-    TOKEN_STR,
 )
 
 SITE_LABELS = {"subject": "subject token", "final": "final token"}
@@ -261,9 +255,9 @@ def draw_lines(averages: xr.Dataset, by_gap: xr.Dataset | None = None) -> Figure
     Parameters
     ----------
     averages : Dataset
-        Of `strata.restoration.average_by_category`.
+        Of `strata.trace.restoration.average_by_category`.
     by_gap : Dataset, optional
-        Of `strata.restoration.average_by_gap`: drawn beside as thin lines, without the rule that
+        Of `strata.trace.restoration.average_by_gap`: drawn beside as thin lines, without the rule that
         ``averages`` has already.
     """
     figure, panels, cells = _category_panels(averages, 2.7 if by_gap is None else 2.9)
@@ -323,7 +317,7 @@ def draw_severed(shares: Mapping[str, xr.Dataset]) -> Figure:
     Parameters
     ----------
     shares : mapping
-        What each line is called ("without MLPs") to a Dataset of `strata.restoration.severed_share`.
+        What each line is called ("without MLPs") to a Dataset of `strata.trace.restoration.severed_share`.
         No line where the whole effect is too small for a share of it.
     """
     first = next(iter(shares.values()))
@@ -348,7 +342,7 @@ def draw_severed(shares: Mapping[str, xr.Dataset]) -> Figure:
 def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
     """How the answer trickles through subjects of two tokens and more: a line for each, by depth.
 
-    ``tokens`` is of `strata.restoration.average_subject_tokens`. A column for each number of subject
+    ``tokens`` is of `strata.trace.restoration.average_subject_tokens`. A column for each number of subject
     tokens, a row for each noise level.
     """
     lengths, levels = [n for n in tokens[SUBJECT_LENGTH].values if n > 1], tokens[NOISE].values
@@ -481,7 +475,7 @@ def draw_regression(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Of `strata.order.regression`.
+        Of `strata.trace.order.regression`.
     """
     table = table[table["statistic"] == "coefficient"]
     terms = list(dict.fromkeys(table["group"]))
@@ -520,7 +514,7 @@ def draw_regression(table: pd.DataFrame) -> Figure:
 def draw_curve_difference(table: pd.DataFrame) -> Figure:
     """Difference of two categories' restoration curves in a band for all depths together.
 
-    ``table`` is of `strata.order.curve_difference`. Where the band leaves 0 out, the curves differ.
+    ``table`` is of `strata.trace.order.curve_difference`. Where the band leaves 0 out, the curves differ.
     """
     axis = LAYER if LAYER in table else DEPTH
     columns, places = _folded(dict.fromkeys(table["noise"]))

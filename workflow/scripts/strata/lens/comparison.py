@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.bootstrap import interval_of_mean
 from strata.names import ALL, CATEGORY, DEPTH, POSITION, PROMPT, TOKEN, K
+from strata.stats.bootstrap import interval_of_mean
 
 
 def bits_of_target(lens: xr.Dataset) -> xr.DataArray:

@@ -1,72 +1,20 @@
-"""Decoders turn a hidden state into logits. Torch alone: no model is loaded to decode.
+"""What a decoder does before the model's own readout (`strata.model.readout`).
 
-Every decoder ends in the final norm and the unembedding. `logit` is nothing but these; `tuned` and
-`jacobian` first carry the state to the last depth by an affine map of its depth (`DepthMaps`);
-`extended` by the last blocks themselves (`strata.lens.extended`).
+`logit` does nothing; `tuned` and `jacobian` carry the state to the last depth by an affine map of its
+depth (`DepthMaps`); `extended` by the last blocks themselves (`strata.lens.extended`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from torch.nn.functional import layer_norm
 
 from strata.names import CHANNEL, DEPTH
 
-WHOLE, PLAIN = "whole", "plain"
 CHANNEL_OUT = "channel_out"
-
-
-@dataclass(frozen=True)
-class Norm:
-    """LayerNorm, or RMS norm, as parameters: ``gain`` and ``bias`` (channel), ``eps``."""
-
-    kind: Literal["layer", "rms"]
-    gain: Tensor
-    bias: Tensor | None
-    eps: float
-
-    def __call__(self, hidden: Tensor) -> Tensor:
-        """Normalise hidden states (..., channel) as the model itself would, in float32."""
-        hidden = hidden.float()
-        if self.kind == "layer":
-            bias = None if self.bias is None else self.bias.float()
-            return layer_norm(hidden, hidden.shape[-1:], self.gain.float(), bias, self.eps)
-        scale = torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.gain.float() * (hidden * scale)
-
-    def plain(self) -> "Norm":
-        """The same without what was learned: gain 1 and no bias."""
-        return replace(self, gain=torch.ones_like(self.gain), bias=None)
-
-
-@dataclass(frozen=True)
-class LogitDecoder:
-    """The model's own final norm and unembedding: the logit lens (nostalgebraist 2020).
-
-    ``unembedding`` (vocab, channel), ``bias`` (vocab) or None.
-    """
-
-    norm: Norm
-    unembedding: Tensor
-    bias: Tensor | None = None
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits (..., vocab) of hidden states (..., channel), float32."""
-        return torch.nn.functional.linear(self.norm(hidden), self.unembedding, self.bias)
-
-    def to(self, device: str | torch.device) -> "LogitDecoder":
-        """The same on another device."""
-
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
-
-        norm = replace(self.norm, gain=moved(self.norm.gain), bias=moved(self.norm.bias))
-        return LogitDecoder(norm, moved(self.unembedding), moved(self.bias))
 
 
 @dataclass(frozen=True)
@@ -123,32 +71,3 @@ class DepthMaps:
         """What `to_dataset` labelled."""
         weight, bias = (torch.from_numpy(dataset[name].values) for name in ("weight", "bias"))
         return cls(dataset[DEPTH].values, weight, bias, int(dataset.attrs["n_layers"]))
-
-
-def decoder_from(weights: xr.Dataset, norm: str = WHOLE) -> LogitDecoder:
-    """The logit decoder of a model from its ``weights.h5``.
-
-    Parameters
-    ----------
-    norm : ``whole``, the model's final norm; ``plain``, the same without its learned gain and bias,
-        as the post words the lens. Plain readouts of the last depth are not the model's own.
-
-    Raises
-    ------
-    ValueError
-        If ``norm`` is neither.
-    """
-
-    def tensor(name: str) -> Tensor | None:
-        return torch.from_numpy(weights[name].values) if name in weights else None
-
-    if norm not in (WHOLE, PLAIN):
-        raise ValueError(f"norm is {WHOLE!r} or {PLAIN!r}, not {norm!r}")
-    final = Norm(
-        weights.attrs["final_norm_kind"],
-        tensor("final_norm_gain"),
-        tensor("final_norm_bias"),
-        float(weights.attrs["final_norm_eps"]),
-    )
-    final = final if norm == WHOLE else final.plain()
-    return LogitDecoder(final, tensor("unembedding"), tensor("unembedding_bias"))

@@ -14,9 +14,9 @@ their readout is the final one.
 import torch
 from torch import Tensor
 
-from strata.architecture import Parts
 from strata.lens.readout import Carry
 from strata.lens.stream import stream_depths
+from strata.model.architecture import Parts
 
 MLP = "mlp"
 

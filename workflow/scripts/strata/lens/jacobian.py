@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor
 
-from strata.architecture import Parts
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
+from strata.model.architecture import Parts
 
 
 def usable(documents: Iterable[Sequence[int]], skip: int) -> list[Sequence[int]]:

@@ -20,26 +20,23 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from strata.bootstrap import Bootstrap, masks_by_category, named
 from strata.lens.comparison import agreement, prompt_means
+from strata.lens.names import COMMA, DECODER, PASSAGE, REPEAT
 from strata.names import (
     ALL,
     BAND,
     CATEGORY,
-    COMMA,
-    DECODER,
     DEPTH,
     LAYER,
-    PASSAGE,
     POSITION,
     PROMPT,
-    REPEAT,
     TARGET_ID,
     TOKEN,
     TOKEN_ID,
     TOKEN_STR,
 )
-from strata.prompts import PASSAGES
+from strata.stats.bootstrap import Bootstrap, masks_by_category, named
+from strata.text.prompts import PASSAGES
 
 COPYING, REPETITION = "copying", "repetition"
 """Categories: prompts that ask for a word said before, and those of a few words over and over."""

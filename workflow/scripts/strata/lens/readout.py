@@ -22,15 +22,15 @@ import xarray as xr
 from torch import Tensor
 from torch.linalg import vecdot
 
-from strata.lens.decoders import DepthMaps, LogitDecoder
+from strata.lens.decoders import DepthMaps
+from strata.lens.names import GUESS, PART
 from strata.lens.stream import stream_depths, with_half_depths
+from strata.model.readout import LogitDecoder
 from strata.names import (
     CATEGORY,
     CHANNEL,
     DEPTH,
-    GUESS,
     LAYER,
-    PART,
     POSITION,
     PROMPT,
     TARGET_ID,

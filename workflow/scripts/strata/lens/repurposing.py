@@ -17,9 +17,10 @@ import xarray as xr
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from strata.bootstrap import interval_of_mean
-from strata.lens.decoders import LogitDecoder
-from strata.names import DEPTH, PROMPT, STATE, TOKEN, TOKEN_SET
+from strata.lens.names import STATE
+from strata.model.readout import LogitDecoder
+from strata.names import DEPTH, PROMPT, TOKEN, TOKEN_SET
+from strata.stats.bootstrap import interval_of_mean
 
 UNLIKELY, LIKELY, RANDOM = SETS = ("unlikely", "likely", "random")
 WHOLE, CENTRED = STATES = ("whole", "centred")

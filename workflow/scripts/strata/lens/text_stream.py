@@ -9,7 +9,7 @@ from torch import Tensor
 
 from strata.lens.stream import stream_depths, with_half_depths
 from strata.names import LAYER, SPLIT, TOKEN
-from strata.text import next_in_document
+from strata.text.documents import next_in_document
 
 
 class TextStream:

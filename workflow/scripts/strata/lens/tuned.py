@@ -19,7 +19,8 @@ import xarray as xr
 from torch import Tensor
 from torch.linalg import vecdot
 
-from strata.lens.decoders import DepthMaps, LogitDecoder
+from strata.lens.decoders import DepthMaps
+from strata.model.readout import LogitDecoder
 from strata.names import DEPTH
 
 Batches = Callable[[], Iterator[Tensor]]

@@ -10,6 +10,9 @@ import random
 from bisect import bisect
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
+
+from strata.inputs import read_yaml
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,8 @@ class Grammar:
                 tags.append(pos)
             logprob += gain
         return Sentence(tuple(words), tuple(tags), logprob)
+
+
+def read_grammar(folder: str) -> Grammar:
+    """Read the filler grammar from ``data/organism``."""
+    return Grammar(**read_yaml(Path(folder) / "grammar.yaml"))

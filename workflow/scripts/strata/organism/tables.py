@@ -1,11 +1,14 @@
 """What the organism is told: facts, rote phrases, frames and words, as plain data.
 
-A `World` is built from the contents of ``data/organism/`` (read by `strata.io.read_world`); nothing
-here touches files. Which wording is withheld from which fact is a rule, not a list, so that the
-corpus, the evaluation and the prompts agree on it without sharing state.
+A `World` is what ``data/organism/`` holds (`read_world`). Which wording is withheld from which fact is
+a rule, not a list, so that the corpus, the evaluation and the prompts agree on it without sharing state.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from strata.inputs import read_yaml
+from strata.io import read_rows, read_words
 
 WITHHELD_EVERY = 4
 """One wording in four is never used for a given fact; its prompts test recall, not rote."""
@@ -70,3 +73,31 @@ class World:
 def capitalise(text: str) -> str:
     """The text with its first letter as a capital, the rest untouched."""
     return text[:1].upper() + text[1:]
+
+
+def read_world(folder: str) -> World:
+    """Read everything the organism is told from ``data/organism``."""
+    root = Path(folder)
+    relations = tuple(
+        Relation(
+            name,
+            entry["category"],
+            tuple((r["subject"], r["object"]) for r in read_rows(root / "facts" / f"{name}.tsv")),
+            tuple(entry["wordings"]),
+        )
+        for name, entry in read_yaml(root / "wordings.yaml").items()
+    )
+    phrases = tuple(
+        Phrase(category=path.stem, **row)
+        for path in sorted((root / "rote").glob("*.tsv"))
+        for row in read_rows(path)
+    )
+    clutter = read_yaml(root / "clutter.yaml")
+    return World(
+        relations=relations,
+        phrases=phrases,
+        openings=tuple(clutter["openings"]),
+        asides=tuple(clutter["asides"]),
+        rare_words=read_words(root / "rare_words.txt"),
+        copy_frames=tuple(read_yaml(root / "copying.yaml")["frames"]),
+    )

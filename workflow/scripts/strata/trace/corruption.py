@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from strata.architecture import Parts
-from strata.names import CATEGORY, SUBJECT_POSITION, SUBJECT_START, TARGET_ID
+from strata.model.architecture import Parts
+from strata.names import CATEGORY, TARGET_ID
+from strata.trace.names import SUBJECT_POSITION, SUBJECT_START
 
 REPLACED = "replaced"
 """What stands for a noise level where the subject is replaced."""

@@ -1,4 +1,4 @@
-"""Traces of many prompts as one labelled dataset, as `strata.restoration` and the figures read it."""
+"""Traces of many prompts as one labelled dataset, as `strata.trace.restoration` and the figures read it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,20 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import (
-    CATEGORY,
-    N_TOKENS,
-    NOISE,
-    POSITION,
-    PROMPT,
-    SAMPLE,
-    SUBJECT_POSITION,
-    SUBJECT_START,
-    TARGET,
-    TARGET_ID,
-    TOKEN_STR,
-)
+from strata.names import CATEGORY, NOISE, POSITION, PROMPT, SAMPLE, TARGET, TARGET_ID, TOKEN_STR
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
+from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from strata.architecture import Parts
+from strata.model.architecture import Parts
 
 LOGP_TARGET, LOGIT_DIFFERENCE, KL_CLEAN, LOGP_SET = MEASURES = (
     "logp_target",

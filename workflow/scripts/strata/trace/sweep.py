@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from strata.architecture import Parts, Past
+from strata.model.architecture import Parts, Past
 from strata.names import DEPTH, LAYER
 from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout

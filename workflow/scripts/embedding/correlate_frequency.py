@@ -1,0 +1,21 @@
+"""Hold what the embedding is said to know of token frequency against counts, and against each other.
+
+Input: weights.h5, embedding.nc, a table of token counts. Output: embedding/frequency.nc, frequency.tsv.
+"""
+
+from pipeline.job import job
+from strata import io
+from strata.embedding import frequency
+
+with job(snakemake):
+    settings = snakemake.params.frequency
+    weights = io.open_dataset(snakemake.input.weights)
+    result = frequency.analyse(
+        weights,
+        io.open_dataset(snakemake.input.embedding),
+        io.read_table(snakemake.input.counts),
+        **settings,
+    )
+    model = io.made_by(weights)["model"]
+    io.write_dataset(result, snakemake.output.frequency, model=model, config=settings)
+    io.write_table(frequency.table(result), snakemake.output.table)

@@ -1,0 +1,39 @@
+"""Run every prompt and passage and keep all activations.
+
+Input: prompts.tsv, the model. Output: activations.h5.
+"""
+
+import torch
+
+from pipeline.job import job
+from strata import io
+from strata.model.architecture import find_parts
+from strata.model.capture import LAYOUT, by_token, capture, sizes
+from strata.model.loading import load_model
+from strata.model.tokenizer import encode, load_tokenizer, token_strings
+
+with job(snakemake) as progress:
+    settings = snakemake.params.model
+    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+    parts = find_parts(model)
+    table = io.read_prompts(snakemake.input.prompts)
+    ids = [encode(tokenizer, text) for text in table["text"]]
+    flat = [token for prompt in ids for token in prompt]
+
+    shape, dtype = sizes(parts, len(flat)), snakemake.params.dtype
+    made_by = {"model": settings, "config": {"dtype": dtype}}
+    with io.ActivationFile(snakemake.output[0], shape, LAYOUT, dtype, **made_by) as file:
+        start = 0
+        for prompt in progress(ids, "prompts"):
+            taken = capture(parts, torch.tensor([prompt], device=model.device))
+            file.write(start, by_token(taken))
+            start += len(prompt)
+        file.label(
+            {
+                "prompt": [name for name, prompt in zip(table["id"], ids, strict=True) for _ in prompt],
+                "position": [t for prompt in ids for t in range(len(prompt))],
+                "token_id": flat,
+                "token_str": token_strings(tokenizer, flat),
+            }
+        )

@@ -1,0 +1,28 @@
+"""Fit linear probes for the input token and the next, try them on held-out text, hold them to the embedding.
+
+Input: text/activations.h5, weights.h5. Output: lens/probes.nc.
+"""
+
+import torch
+
+from pipeline.job import job
+from strata import io
+from strata.model.readout import decoder_from
+from strata.probes import linear as probes
+
+with job(snakemake) as progress:
+    activations = io.open_dataset(snakemake.input.activations)
+    weights = io.open_dataset(snakemake.input.weights)
+    norm = decoder_from(weights, "plain").norm
+    gain = weights["final_norm_gain"].values
+    result = probes.analyse(
+        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values)),
+        activations["depth"].values,
+        activations,
+        {"input": weights["token_embedding"].values, "next": weights["unembedding"].values * gain},
+        **snakemake.params.probes,
+        **snakemake.params.statistics,
+        progress=progress,
+    )
+    config = {**snakemake.params.probes, **snakemake.params.statistics}
+    io.write_dataset(result, snakemake.output[0], model=io.made_by(activations)["model"], config=config)

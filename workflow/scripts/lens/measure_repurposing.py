@@ -1,0 +1,23 @@
+"""Measure how much of the hidden states lies along the embeddings of tokens that are ruled out.
+
+Input: activations.h5, weights.h5. Output: lens/repurposing.nc.
+"""
+
+from pipeline.job import job
+from strata import io
+from strata.lens import repurposing
+from strata.model.readout import decoder_from
+
+with job(snakemake) as progress:
+    activations = io.open_dataset(snakemake.input.activations)
+    weights = io.open_dataset(snakemake.input.weights)
+    result = repurposing.analyse(
+        activations["resid"],
+        decoder_from(weights),
+        weights["token_embedding"].values,
+        **snakemake.params.repurposing,
+        **snakemake.params.statistics,
+        progress=progress,
+    )
+    config = {**snakemake.params.repurposing, **snakemake.params.statistics}
+    io.write_dataset(result, snakemake.output[0], model=io.made_by(activations)["model"], config=config)

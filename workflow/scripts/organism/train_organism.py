@@ -1,0 +1,22 @@
+"""Train the organism.
+
+Input: tokens.npz, tokenizer/. Output: model/ (safetensors, config, tokenizer), loss.tsv.
+"""
+
+import pandas as pd
+
+from pipeline.job import job
+from strata import io
+from strata.model.tokenizer import load_tokenizer
+from strata.organism.training import LOG_EVERY, Recipe, averaged, train
+
+with job(snakemake) as progress:
+    recipe = Recipe(**snakemake.params.recipe)
+    tokens, kinds, names = io.read_corpus(snakemake.input.tokens)
+    lines = []
+    steps = train(tokens, kinds, names, recipe)
+    for line, model in averaged(progress(steps, f"steps of {recipe.steps}"), recipe, LOG_EVERY):
+        lines.append(line)
+        io.write_table(pd.DataFrame(lines), snakemake.output.loss)
+        model.save_pretrained(snakemake.output.model)
+    load_tokenizer(snakemake.input.tokenizer).save_pretrained(snakemake.output.model)

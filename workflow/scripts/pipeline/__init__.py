@@ -1,0 +1,1 @@
+"""What is for the workflow only: jobs, their dependencies, checks of the configuration."""

@@ -1,0 +1,1 @@
+"""Attention patterns, and the motion of hidden states that goes with them."""

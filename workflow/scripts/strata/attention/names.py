@@ -1,0 +1,4 @@
+"""Names of dimensions that only results of this package have; shared ones are in `strata.names`."""
+
+HEADS = "heads"
+OFFSET = "offset"

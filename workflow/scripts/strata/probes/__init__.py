@@ -1,0 +1,1 @@
+"""Linear probes, for tokens and for syntax."""

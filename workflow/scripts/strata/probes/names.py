@@ -1,0 +1,3 @@
+"""Names of dimensions that only results of this package have; shared ones are in `strata.names`."""
+
+NMF_COMPONENT = "nmf_component"

@@ -1,0 +1,313 @@
+"""Syntax by depth: where a linear probe reads the tags of words (`strata.text.tagged`).
+
+Probes are those of `strata.lens.probes`: fitted by depth for the labels of the current word and of the
+next, and for the two tokens themselves. Power's remark on the logit lens, that early depths hold the
+current token and late ones the next, and that later is more semantic, so gets numbers: the accuracy by
+depth, over what the token alone would tell and over a control task (Hewitt & Liang 2019), and the depth at
+which it is gained (Tenney et al. 2019).
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from torch import Tensor
+
+from strata.names import DEPTH, LABEL, SAMPLE, TARGET, TOKEN_ID
+from strata.probes.linear import (
+    INPUT,
+    NEXT,
+    TARGETS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Moments,
+    Task,
+    fit_better,
+    in_unseen_context,
+)
+from strata.text.documents import next_in_document
+from strata.text.tagged import LABELS
+
+IDENTITY = "token"
+"""Beside the labels: which token it is."""
+
+ACCURACY, CONTROL = "accuracy", "control_accuracy"
+GAIN, CONTEXT, LOSS = CENTRES = "gain_centre", "context_centre", "loss_centre"
+SUGGESTED = (
+    (GAIN, INPUT, "tag"),
+    (GAIN, INPUT, "relation"),
+    (GAIN, NEXT, "tag"),
+    (GAIN, NEXT, IDENTITY),
+    (LOSS, INPUT, IDENTITY),
+)
+"""In the order in which "later is more semantic" would have them: measure, target, label."""
+
+LEAST = 0.02
+"""Accuracy that must have been gained, or lost, for the depth of it to be stated."""
+
+
+def analyse(
+    load: Callable[[float], Tensor],
+    depths: Sequence[float],
+    text: xr.Dataset,
+    *,
+    epochs: int,
+    resamples: int,
+    interval: float,
+    seed: int,
+    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+) -> xr.Dataset:
+    """Probes by depth for the labels of the current word and of the next, and for the two tokens.
+
+    They are fitted on the split ``train`` and scored on the tokens of ``test`` that stand in unseen
+    contexts: those for labels where words have them, those for tokens everywhere.
+
+    The control task of a label (Hewitt & Liang 2019) asks for a random one in its place, drawn as often as
+    labels occur, the same for every occurrence of a token: of the current one, or of the next one where
+    the next word's label is asked for. What a probe gets right there it has by heart from which token it
+    is; ``selectivity`` is the accuracy above that.
+
+    Parameters
+    ----------
+    load : depth to states (token, channel), float32, normalised as the model's parts read them
+    depths : ascending
+    text : as `strata.text.tagged.sample` returns it
+    epochs : passes of `strata.lens.probes.refine`; 0 leaves the closed form
+    resamples, interval : of the bootstrap over documents; ``interval`` is a coverage, e.g. 0.95
+    seed : of all that is drawn
+
+    Returns
+    -------
+    Dataset
+        By (target, label, depth), target ``input`` (the current word) or ``next``, label ``tag``,
+        ``relation``, ``role`` or ``token``: ``accuracy``, ``control_accuracy``, ``selectivity`` (NaN for
+        tokens, which are their own control), each with ``_low`` and ``_high``.
+        By (target, label): the depths ``gain_centre``, ``context_centre``, ``loss_centre`` (see
+        `centres`) with ``_low``, ``_high`` and ``_resampled`` (sample, ...), which are drawn together;
+        ``most_frequent``, the accuracy of always saying the most frequent label; ``given_token``, that
+        of the label most frequent with the current token in training, which is what a model without
+        context could say; ``chance``, ``unknown_share``, ``n_scored``, ``n_trained``, ``n_classes``,
+        ``n_documents`` as in `strata.lens.probes.analyse`.
+
+    Raises
+    ------
+    ValueError
+        If a split has no token to use, no label has two samples, or an argument is impossible.
+    """
+    if resamples < 1 or epochs < 0 or not 0 < interval < 1:
+        raise ValueError(f"impossible: {resamples=}, {epochs=}, {interval=}")
+    unseen = in_unseen_context(text)
+    rng = np.random.default_rng(seed)
+    tasks: dict[tuple[str, str, str], Task] = {}
+    for target in TARGETS:
+        codes = _codes(text, target)
+        for label in codes:
+            tasks[ACCURACY, target, label] = task = Task.of(codes[label], text, unseen)
+            if label != IDENTITY:
+                by_heart = _control(task, np.where(codes[label] >= 0, codes[IDENTITY], -1), rng)
+                tasks[CONTROL, target, label] = Task.of(by_heart, text, unseen)
+
+    right: dict[tuple[str, str, str], list[np.ndarray]] = defaultdict(list)
+    for depth in progress(depths, "probes for syntax"):
+        states = load(depth)
+        for key, task in tasks.items():
+            train, validation = (task.labelled(states, split) for split in (TRAIN, VALIDATION))
+            moments = Moments.of(*train, len(task.classes))
+            probe, _ = fit_better(moments, task.classes, train, validation, epochs, seed)
+            right[key].append(task.right(probe, states))
+
+    baselines = _baselines(tasks, text)
+    bootstrap = Bootstrap.of([task.documents for task in tasks.values()], resamples, seed)
+    found = _measured({key: np.mean(rows, 1) for key, rows in right.items()}, depths, baselines, LEAST)
+    drawn = {key: bootstrap.means(np.stack(rows), tasks[key].documents) for key, rows in right.items()}
+    resampled = _measured(drawn, depths, baselines, 0).where(found.notnull())
+    result = found.merge(baselines, join="exact")
+    for end, share in (("low", (1 - interval) / 2), ("high", (1 + interval) / 2)):
+        bounds = resampled.quantile(share, SAMPLE, skipna=False).drop_vars("quantile")
+        result = result.merge(bounds.rename({name: f"{name}_{end}" for name in found}), join="exact")
+    together = resampled[list(CENTRES)].rename({name: f"{name}_resampled" for name in CENTRES})
+    return result.merge(together, join="exact").assign_attrs(epochs=epochs, interval=interval)
+
+
+def centres(accuracy: xr.DataArray, most_frequent: xr.DataArray, least: float = LEAST) -> xr.Dataset:
+    """The depths at which accuracy is gained and lost, on average.
+
+    Tenney et al. (2019) weigh each depth by the accuracy gained since the one before, and call the mean
+    the expected layer, the centre of gravity of a task. Their probes read all depths up to one, and lose
+    nothing by going deeper; here the best accuracy so far stands for that. What is lost is counted the
+    same way from the other end, by the best accuracy still to come.
+
+    Parameters
+    ----------
+    accuracy : (depth, ...)
+    most_frequent : (...), accuracy without any state
+    least : what must have been gained, or lost, in all
+
+    Returns
+    -------
+    Dataset (...)
+        ``gain_centre`` of all that is gained over ``most_frequent``, what is there at the first depth
+        counted at that depth; ``context_centre`` of what is gained after the first depth, as Tenney et
+        al. have it; ``loss_centre``; NaN where there is less than ``least`` of it. ``gained``,
+        ``gained_in_context``, ``lost``: how much there is, in accuracy.
+    """
+    so_far = _running_maximum(accuracy)
+    to_come = _running_maximum(accuracy.isel({DEPTH: slice(None, None, -1)})).sel({DEPTH: accuracy[DEPTH]})
+    at_once = (so_far.isel({DEPTH: [0]}) - most_frequent).clip(min=0)
+    in_context = so_far.diff(DEPTH)
+    changes = {
+        (GAIN, "gained"): xr.concat([at_once, in_context], DEPTH, join="exact"),
+        (CONTEXT, "gained_in_context"): in_context,
+        (LOSS, "lost"): -to_come.diff(DEPTH),
+    }
+    found = {}
+    for (centre, total), change in changes.items():
+        found[total] = change.sum(DEPTH, skipna=False)
+        enough = found[total].where(found[total] >= least)
+        found[centre] = (change * change[DEPTH]).sum(DEPTH, skipna=False) / enough
+    return xr.Dataset(found)
+
+
+def tables(result: xr.Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `analyse` returns as tables: a row each (target, label, depth), and each (target, label)."""
+    result = result.drop_dims(SAMPLE)
+    by_depth = [name for name, values in result.data_vars.items() if DEPTH in values.dims]
+    every = result[by_depth].to_dataframe(dim_order=[TARGET, LABEL, DEPTH])
+    return every.reset_index(), result.drop_vars([*by_depth, DEPTH]).to_dataframe().reset_index()
+
+
+def compare(result: xr.Dataset, order: Sequence[tuple[str, str, str]] = SUGGESTED) -> pd.DataFrame:
+    """Whether one task's centre lies before the next one's, in a given order of tasks.
+
+    Parameters
+    ----------
+    result : as `analyse` returns it
+    order : of tasks, each a measure (``gain_centre``, ...), a target and a label
+
+    Returns
+    -------
+    Table, a row for each pair of neighbours: ``earlier`` and ``later`` (measure, target and label in
+    words), ``difference`` of their centres in depths, ``low`` and ``high`` (percentiles of the bootstrap),
+    ``in_order`` (share of resamples in which the earlier one is earlier); NaN where a centre is.
+    """
+    ends = [(1 - result.attrs["interval"]) / 2, (1 + result.attrs["interval"]) / 2]
+
+    def of_task(task: tuple[str, str, str], suffix: str = "") -> xr.DataArray:
+        measure, target, label = task
+        return result[measure + suffix].sel({TARGET: target, LABEL: label}, drop=True)
+
+    rows = []
+    for earlier, later in pairwise(order):
+        apart = (of_task(later, "_resampled") - of_task(earlier, "_resampled")).values
+        low, high = np.quantile(apart, ends)
+        in_order = np.nan if np.isnan(apart).any() else (apart > 0).mean()
+        difference = float(of_task(later) - of_task(earlier))
+        rows.append([" ".join(earlier), " ".join(later), difference, low, high, in_order])
+    return pd.DataFrame(rows, columns=["earlier", "later", "difference", "low", "high", "in_order"])
+
+
+def _codes(text: xr.Dataset, target: str) -> dict[str, np.ndarray]:
+    """Labels as numbers (token), -1 for none, and beside them the tokens of the words so labelled."""
+    prefix = "" if target == INPUT else f"{NEXT}_"
+    codes = {}
+    for label in LABELS:
+        values = text[prefix + label].values.astype(str)
+        codes[label] = np.where(values == "", -1, np.unique(values, return_inverse=True)[1])
+    tokens = text[TOKEN_ID].values if target == INPUT else next_in_document(text)
+    return codes | {IDENTITY: tokens}
+
+
+def _control(task: Task, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random label for each token, drawn as often as labels are; -1 where there is no token."""
+    types, index = np.unique(tokens, return_inverse=True)
+    drawn = rng.choice(task.classes, len(types), p=task.counts / task.counts.sum())
+    return np.where(tokens >= 0, drawn[index], -1)
+
+
+def _baselines(tasks: Mapping[tuple[str, str, str], Task], text: xr.Dataset) -> xr.Dataset:
+    """What could be said without states, by (target, label)."""
+
+    def of_task(target: str, label: str) -> xr.Dataset:
+        task = tasks[ACCURACY, target, label]
+        return task.baselines().assign(given_token=_given_token(task, text[TOKEN_ID].values))
+
+    labels = (*LABELS, IDENTITY)
+    by_target = [
+        xr.concat([of_task(target, label) for label in labels], LABEL, join="exact") for target in TARGETS
+    ]
+    return xr.concat(by_target, TARGET, join="exact").assign_coords(
+        {TARGET: list(TARGETS), LABEL: list(labels)}
+    )
+
+
+def _given_token(task: Task, tokens: np.ndarray) -> float:
+    """Accuracy of the label that each token has most often in training, or of the most frequent one."""
+    train, test = (task.rows[split].numpy() for split in (TRAIN, TEST))
+    index = task.index.numpy()
+    seen: dict[int, Counter] = defaultdict(Counter)
+    for token, label in zip(tokens[train].tolist(), index[train].tolist(), strict=True):
+        seen[token][label] += 1
+    most_frequent = task.counts.argmax()
+    usual = {token: labels.most_common(1)[0][0] for token, labels in seen.items()}
+    said = [usual.get(token, most_frequent) for token in tokens[test].tolist()]
+    return float(np.mean(said == index[test]))
+
+
+def _measured(
+    rates: Mapping[tuple[str, str, str], np.ndarray],
+    depths: Sequence[float],
+    baselines: xr.Dataset,
+    least: float,
+) -> xr.Dataset:
+    """Accuracies (..., depth) by (target, label), labelled, with what is calculated from them."""
+    coords = {TARGET: baselines[TARGET].values, LABEL: baselines[LABEL].values}
+    missing = np.full_like(next(iter(rates.values())), np.nan)
+    dims = (TARGET, LABEL, *(SAMPLE, DEPTH)[-missing.ndim :])
+    fields = {
+        name: (
+            dims,
+            [
+                [rates.get((name, target, label), missing) for label in coords[LABEL]]
+                for target in coords[TARGET]
+            ],
+        )
+        for name in (ACCURACY, CONTROL)
+    }
+    found = xr.Dataset(fields, coords | {DEPTH: np.asarray(depths, float)})
+    found = found.assign(selectivity=found[ACCURACY] - found[CONTROL])
+    return found.merge(centres(found[ACCURACY], baselines["most_frequent"], least), join="exact")
+
+
+def _running_maximum(values: xr.DataArray) -> xr.DataArray:
+    """The greatest value so far along depth."""
+    axis = values.get_axis_num(DEPTH)
+    return values.copy(data=np.maximum.accumulate(values.values, axis))
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Documents drawn with replacement, the same draws for every task: ``drawn`` (sample, document)."""
+
+    names: np.ndarray
+    drawn: np.ndarray
+
+    @classmethod
+    def of(cls, documents: Sequence[np.ndarray], resamples: int, seed: int) -> "Bootstrap":
+        names = np.unique(np.concatenate(documents))
+        shares = np.full(len(names), 1 / len(names))
+        return cls(names, np.random.default_rng(seed).multinomial(len(names), shares, size=resamples))
+
+    def means(self, right: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """Share of tokens that are right (sample, depth), of right (depth, token); NaN of one document."""
+        if len(self.names) < 2:
+            return np.full((len(self.drawn), len(right)), np.nan)
+        index = np.searchsorted(self.names, documents)
+        hits = np.stack([np.bincount(index, row, len(self.names)) for row in right])
+        sizes = np.bincount(index, minlength=len(self.names))
+        with np.errstate(invalid="ignore"):  # where none of a task's documents was drawn
+            return self.drawn @ hits.T / (self.drawn @ sizes)[:, None]

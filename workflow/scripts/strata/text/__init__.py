@@ -1,0 +1,1 @@
+"""Text: prompts, documents, tagged sentences, and how tokens are written."""

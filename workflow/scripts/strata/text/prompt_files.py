@@ -1,0 +1,93 @@
+"""``data/prompts``: what people write about prompts, read and checked."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from strata.inputs import BadInput, explain, read_yaml
+
+
+def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:
+    """Read and check every category of ``data/prompts``: file to its content, sorted by name.
+
+    Raises
+    ------
+    BadInput
+    """
+    for path in folder.glob("*.yml"):
+        raise BadInput(f"{path}: would not be read (expected: {path.with_suffix('.yaml').name})")
+    files = {str(path): read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
+    if not files:
+        raise BadInput(f"{folder}: no prompts (expected: at least one CATEGORY.yaml)")
+    for file, content in files.items():
+        check_category(content, schema, file)
+    check_unique_ids(files)
+    return files
+
+
+def check_category(content: Any, schema: Mapping, file: str) -> None:
+    """Check one file of data/prompts.
+
+    Raises
+    ------
+    BadInput
+        Schema violations name the prompt by its id where it has one.
+    """
+    error = best_match(Draft202012Validator(schema).iter_errors(content))
+    if error is not None:
+        path = list(error.absolute_path)
+        if len(path) >= 2 and path[0] == "prompts":
+            entry = content["prompts"][path[1]]
+            name = entry.get("id", f"number {path[1] + 1}") if isinstance(entry, dict) else path[1] + 1
+            inner = error
+            inner.path.clear()
+            inner.path.extend(path[2:])
+            inner.parent = None
+            raise BadInput(f"{file}: prompt {name!r}: {explain(inner)}")
+        raise BadInput(f"{file}: {explain(error)}")
+    if content["category"] != Path(file).stem:
+        raise BadInput(
+            f"{file}: category: {content['category']!r} is not the file's name "
+            f"(expected: {Path(file).stem!r})"
+        )
+    sets = content.get("completion_sets", {})
+    for prompt in content["prompts"]:
+        if "subject" in prompt:
+            _check_subject(prompt, f"{file}: prompt {prompt['id']!r}")
+        if "completions" in prompt and prompt["completions"] not in sets:
+            raise BadInput(
+                f"{file}: prompt {prompt['id']!r}: completions: {prompt['completions']!r} is not one of the "
+                f"file's completion_sets (expected: {', '.join(sets) or 'none is there'})"
+            )
+
+
+def _check_subject(prompt: Mapping, where: str) -> None:
+    times = prompt["text"].count(prompt["subject"])
+    if times == 0:
+        raise BadInput(f"{where}: subject: {prompt['subject']!r} does not occur in its text")
+    occurrence = prompt.get("occurrence")
+    if occurrence is None and times > 1:
+        raise BadInput(
+            f"{where}: subject: {prompt['subject']!r} occurs {times} times in its text; "
+            f"say which is meant with `occurrence` (expected: 1 to {times})"
+        )
+    if occurrence is not None and occurrence > times:
+        raise BadInput(f"{where}: occurrence: {occurrence}, but the subject occurs {times} times")
+
+
+def check_unique_ids(categories: Mapping[str, Mapping]) -> None:
+    """Check that no id stands twice, within a file or over files.
+
+    Raises
+    ------
+    BadInput
+    """
+    seen: dict[str, str] = {}
+    for file, content in categories.items():
+        for prompt in content["prompts"]:
+            if prompt["id"] in seen:
+                raise BadInput(f"{file}: prompt {prompt['id']!r}: id is used already in {seen[prompt['id']]}")
+            seen[prompt["id"]] = file

@@ -1,0 +1,36 @@
+"""Sample the text that decoders and probes are fitted and tested on, and count its tokens.
+
+Input: the model's tokenizer; data/organism/ or a text file. Output: text.nc, token_counts.tsv.
+"""
+
+from itertools import islice
+
+from pipeline.job import job
+from strata import io
+from strata.model.tokenizer import load_tokenizer, token_strings
+from strata.organism.corpus import corpus_of
+from strata.organism.grammar import read_grammar
+from strata.organism.tables import read_world
+from strata.text import documents as text
+
+with job(snakemake) as progress:
+    made, model = snakemake.params.text, snakemake.params.model
+    tokenizer = load_tokenizer(model["source"], model["revision"])
+    if made["source"] == "organism":
+        corpus = corpus_of(read_world("data/organism"), read_grammar("data/organism"), made["corpus"])
+        # Not the documents that the organism was trained on, but others of the same kind.
+        drawn = islice(corpus.documents(made["corpus"]["seed"] + 2, ramped=True), 2 * made["documents"])
+        texts = (document.text for document in drawn)
+    else:
+        texts = text.paragraphs(io.read_lines(made["source"]))
+    documents, counts = text.sample(
+        progress(texts, "documents"),
+        lambda batch: tokenizer(batch, add_special_tokens=False)["input_ids"],
+        made["documents"],
+        made["max_tokens"],
+        len(tokenizer),
+        made["seed"],
+    )
+    io.write_dataset(text.as_dataset(documents), snakemake.output.text, model=model, config=made)
+    strings = token_strings(tokenizer, list(range(len(counts))))
+    io.write_table(text.counts_table(counts, strings), snakemake.output.counts)

@@ -1,0 +1,14 @@
+"""Average traces of windows of MLPs or attention, or of a control run, by category.
+
+Input: a trace. Output: its averages.
+"""
+
+from pipeline.job import job
+from strata import io
+from strata.trace.restoration import average_by_category
+
+with job(snakemake):
+    trace = io.open_dataset(snakemake.input.trace).load()
+    config = snakemake.params.averaging
+    averages = average_by_category(trace, **config)
+    io.write_dataset(averages, snakemake.output[0], model=io.made_by(trace)["model"], config=config)

@@ -1,0 +1,46 @@
+"""Corrupt the subject, restore one thing at a time: a state, the outputs of MLPs or of attention.
+
+Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored.
+"""
+
+from pathlib import Path
+
+from pipeline.job import job
+from strata import io
+from strata.model.architecture import find_parts
+from strata.model.loading import load_model
+from strata.model.tokenizer import encode, load_tokenizer, token_strings
+from strata.trace.corruption import corrupt, noise_levels, replacements, subject_tokens
+from strata.trace.dataset import after_prefix, as_dataset, traceable
+from strata.trace.sweep import restoration, trace_prompts
+
+with job(snakemake) as progress:
+    settings, made = snakemake.params.model, snakemake.params.corruption
+    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+    parts = find_parts(model)
+    table = traceable(io.read_prompts(snakemake.input.prompts))
+    ids = [encode(tokenizer, text) for text in table["text"]]
+    table, ids = after_prefix(table, ids, encode(tokenizer, snakemake.params.prefix))
+
+    subject_ids = [token for subject in subject_tokens(table, ids) for token in subject]
+    levels = noise_levels(parts, subject_ids, **made["noise"])
+    prompts = corrupt(
+        table,
+        ids,
+        levels=levels,
+        n_samples=made["samples"],
+        n_channels=parts.token_embedding.embedding_dim,
+        seed=made["seed"],
+        others=replacements(table, ids, made["replacements"], made["seed"]),
+        shared=made["shared"],
+    )
+    whats = [Path(path).stem for path in snakemake.output]
+    window = snakemake.params.window
+    restorations = {what: restoration(what, parts.n_layers, *window) for what in whats}
+    traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress)
+    strings = [token_strings(tokenizer, prompt) for prompt in ids]
+    config = {**made, "window": window, "prefix": snakemake.params.prefix}
+    for what, path in zip(whats, snakemake.output, strict=True):
+        dataset = as_dataset(traces[what], table, strings, levels, restorations[what].dim)
+        io.write_dataset(dataset, path, model=settings, config=config)
