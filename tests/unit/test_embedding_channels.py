@@ -5,6 +5,7 @@ from scipy import stats
 
 from oracles import channels as slow
 from strata.embedding import channels
+from strata.embedding.channel_groups import channel_pairs
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.ranks import rank_correlation
 
@@ -204,7 +205,7 @@ def test_without_positions_only_tokens_are_described(weights, found):
 
 def test_pairs_of_channels_are_the_extremes(found):
     order = found["position_std"].argsort().values
-    pairs = channels.channel_pairs(found)
+    pairs = channel_pairs(found)
     assert pairs == {
         "upper": (order[-1], order[-2]),
         "mixed": (order[-1], order[0]),

@@ -12,6 +12,7 @@ from strata import io
 from strata.embedding import zero_layer
 from strata.embedding.spelling import KINDS, is_printable, relation
 from strata.embedding.zero_layer import Scores
+from strata.embedding.zero_layer_tables import attractor_table, exception_table
 from strata.model import architecture
 
 FEW = {"shuffles": 30, "resamples": 200, "interval": 0.9, "neighbours": 3}
@@ -163,7 +164,7 @@ def test_no_tile_is_larger_than_asked(rows, columns):
 
 def test_planted_exceptions_are_found_and_typed(planted):
     weights, result = planted
-    table = zero_layer.exception_table(result).query("variant == 'embedding'")
+    table = exception_table(result).query("variant == 'embedding'")
     found = {row.token: (row.calls_for, row.kind) for row in table.itertuples()}
     assert found == slow.expected_calls()
     assert len(table) == len(found)
@@ -195,7 +196,7 @@ def test_kinds_beyond_chance_are_told_from_what_is_attracted_anyway(planted):
 
 def test_the_planted_long_vector_attracts(planted):
     _, result = planted
-    table = zero_layer.attractor_table(result).query("variant == 'embedding'")
+    table = attractor_table(result).query("variant == 'embedding'")
     first = table.iloc[0]
     assert (first["token"], first["attracted"], first["norm_rank"]) == (slow.ATTRACTOR, slow.N_ATTRACTED, 1)
     assert first["share"] == pytest.approx(slow.N_ATTRACTED / len(slow.expected_calls()))
@@ -244,9 +245,9 @@ def test_a_random_matrix_is_all_diagonal():
     assert not at["attracted"].any()
     for name in ("attractor_percentile", "kind_share", "chance_share", "kind_share_low"):
         assert at[name].isnull().all(), name
-    table = zero_layer.exception_table(result)
+    table = exception_table(result)
     assert not (table["variant"] == "embedding").any()
-    assert not (zero_layer.attractor_table(result)["variant"] == "embedding").any()
+    assert not (attractor_table(result)["variant"] == "embedding").any()
 
 
 def test_random_directions_are_as_near_as_chance_has_it():
@@ -317,7 +318,7 @@ def test_counts_are_matched_by_id_and_kept(planted, tmp_path):
     assert result["count"].values.tolist() == (ids * 3).tolist()
     assert int(result["share_by_band_n"].sum()) == len(ids)
     xr.testing.assert_identical(result[list(without)].drop_attrs(), without.drop_attrs())
-    table = zero_layer.exception_table(result)
+    table = exception_table(result)
     assert (table["count"] == 3 * table["token_id"]).all()
     io.write_dataset(result, tmp_path / "zero_layer.nc")
     xr.testing.assert_equal(io.open_dataset(tmp_path / "zero_layer.nc").load(), result)

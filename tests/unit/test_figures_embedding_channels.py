@@ -4,6 +4,7 @@ import pytest
 from oracles import channels as slow
 from oracles.rendering import notice, render
 from strata.embedding import channels
+from strata.embedding.channel_groups import channel_pairs, group_names
 from strata.figures import embedding_channels as figures
 
 OPTIONS = {"resamples": 30, "interval": 0.9, "seed": 0}
@@ -89,7 +90,7 @@ def test_pairs_hold_all_tokens_and_positions(case):
     used = np.arange(slow.VOCAB) % 3 > 0
     figure = figures.draw_pairs(tokens, positions, described.assign(used=("vocab", used)))
     render(figure)
-    for axes, pair in zip(figure.axes, channels.channel_pairs(described).values(), strict=False):
+    for axes, pair in zip(figure.axes, channel_pairs(described).values(), strict=False):
         seen, unseen, dots = (c.get_offsets() for c in axes.collections)
         columns = list(pair)
         np.testing.assert_allclose(seen, tokens.values[used][:, columns])
@@ -97,7 +98,7 @@ def test_pairs_hold_all_tokens_and_positions(case):
         np.testing.assert_allclose(dots, positions.values[:, columns])
         assert axes.get_xlabel() == f"channel {pair[0]}"
     assert "167 of them that never occur" in figure.get_supxlabel()
-    name = channels.group_names(described)[0]
+    name = group_names(described)[0]
     assert figure.axes[0].get_title() == f"both: {name}"
     assert (name == "position-active") == bool(described.attrs["two_groups"])
 

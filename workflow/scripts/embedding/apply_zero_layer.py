@@ -8,6 +8,7 @@ import torch
 from pipeline.job import job
 from strata import io
 from strata.embedding import zero_layer
+from strata.embedding.zero_layer_tables import attractor_table, exception_table
 
 with job(snakemake):
     model, made = snakemake.params.model, snakemake.params.zero_layer
@@ -15,5 +16,5 @@ with job(snakemake):
     device = "cuda" if model["device"] != "cpu" and torch.cuda.is_available() else "cpu"
     called = zero_layer.analyse(weights, counts, **made, device=device)
     io.write_dataset(called, snakemake.output.called, model=model, config=made)
-    io.write_table(zero_layer.exception_table(called), snakemake.output.exceptions)
-    io.write_table(zero_layer.attractor_table(called), snakemake.output.attractors)
+    io.write_table(exception_table(called), snakemake.output.exceptions)
+    io.write_table(attractor_table(called), snakemake.output.attractors)

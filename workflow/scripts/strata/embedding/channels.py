@@ -7,13 +7,11 @@ import xarray as xr
 from scipy import stats
 
 from strata.embedding import NO_POSITIONS
+from strata.embedding.names import RIVALS
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 from strata.stats.bootstrap import Bootstrap, named
 from strata.stats.ranks import rank_correlation
 from strata.stats.two_groups import Groups, two_groups
-
-TOKEN_STD, TOKEN_MEAN, POSITION_MEAN = RIVALS = ("token_std", "token_mean", "position_mean")
-"""What the spread over positions is held against: a standard deviation, and the size |mean| of two means."""
 
 
 # Two groups ---------------------------------------------------------------------------------
@@ -203,25 +201,3 @@ def _rivalry(
 def _auc(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
     found = stats.mannwhitneyu(one, other, axis=axis, method="asymptotic").statistic
     return found / (one.shape[axis] * other.shape[axis])
-
-
-def group_names(channels: xr.Dataset) -> tuple[str, str]:
-    """What the upper and the lower group are called: active and quiet only where there are two groups."""
-    if channels.attrs["two_groups"]:
-        return "position-active", "quiet"
-    return "the half that moves more", "the half that moves less"
-
-
-def channel_pairs(channels: xr.Dataset) -> dict[str, tuple[int, int]]:
-    """Three pairs of channels: both of the upper group, one of each, both of the lower.
-
-    The upper group's are those with the largest standard deviations over positions, the lower group's
-    those with the smallest.
-    """
-    order = np.argsort(channels["position_std"].values, kind="stable")
-    high, low = order[::-1], order
-    return {
-        "upper": (int(high[0]), int(high[1])),
-        "mixed": (int(high[0]), int(low[0])),
-        "lower": (int(low[0]), int(low[1])),
-    }

@@ -15,16 +15,28 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from strata.embedding import orthogonality
-from strata.embedding.frequency import SEEN
-from strata.embedding.names import BASIS, CLASSES, END, GROUP, OTHER, PLACE, PROPERTY
+from strata.embedding.names import (
+    BASES,
+    BASIS,
+    CLASSES,
+    END,
+    ENDS,
+    GROUP,
+    HIGH,
+    LOW,
+    NMF,
+    OTHER,
+    PLACE,
+    PROPERTY,
+    SEEN,
+    SVD,
+)
 from strata.embedding.token_properties import UNKNOWN
 from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_ID, TOKEN_SET, TOKEN_STR, VOCAB
 from strata.stats.nmf import Factors, factorise
 from strata.stats.ranks import separation
 from strata.stats.two_groups import two_groups
 
-SVD, NMF = BASES = ("svd", "nmf")
-HIGH, LOW = ENDS = ("high", "low")
 CLASS_PROPERTIES = ("script", "part_of_speech")
 
 

@@ -18,18 +18,12 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from strata.embedding import NO_POSITIONS
-from strata.embedding.names import TREATMENT
+from strata.embedding.names import AVERAGED, HIGHEST, LOWEST, RANDOM, SMOOTHED, TREATMENT, ZEROED
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION
 from strata.stats.bootstrap import Bootstrap
 
 if TYPE_CHECKING:  # what needs no model starts without transformers
     from strata.model.architecture import Parts
-
-SMOOTHED, ZEROED, AVERAGED = KINDS = ("smoothed", "zeroed", "averaged")
-"""All channels smoothed over positions; some set to 0; some set to their mean over positions."""
-
-LOWEST, RANDOM, HIGHEST = CHANNEL_SETS = ("lowest", "random", "highest")
-"""Channels by their standard deviation over positions, and as many at random."""
 
 
 @dataclass(frozen=True)

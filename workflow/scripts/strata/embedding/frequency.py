@@ -13,20 +13,22 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from strata.embedding.gains import gain_outliers
-from strata.embedding.names import FEATURE, GIVEN, OTHER
+from strata.embedding.names import (
+    EVERYTHING,
+    FEATURE,
+    GIVEN,
+    INDEX,
+    LENGTH,
+    LOG_FREQUENCY,
+    MEAN,
+    NOTHING,
+    OTHER,
+    SEEN,
+    SVD_0,
+)
 from strata.names import ALL, CHANNEL, COMPONENT, LAYER, TOKEN_ID, TOKEN_SET, VOCAB
 from strata.text.documents import count_by_row
 
-LOG_FREQUENCY, NORM, SVD_0, MEAN, INDEX = (
-    "log frequency",
-    "norm",
-    "SVD 0",
-    "mean direction",
-    "token index",
-)
-NOTHING, EVERYTHING = "nothing", "all others"
-
-SEEN = "seen"
 TOKEN_SETS = (SEEN, ALL)
 """Tokens that were counted at least once, and all. What was never seen was never an input: its embedding
 is what training does to outputs that are never right. A rank correlation over all sees two populations."""
@@ -142,7 +144,7 @@ def features(
     rows = {
         LOG_FREQUENCY: log_count,
         # einsum casts in small buffers: no second matrix in double precision.
-        NORM: np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=float)),
+        LENGTH: np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=float)),
         SVD_0: sign * decomposition["token_left"].sel(component).values,
         MEAN: np.einsum("ij,j->i", matrix, mean / np.linalg.norm(mean), dtype=float),
         INDEX: count[TOKEN_ID].values if TOKEN_ID in count.coords else np.arange(len(matrix)),

@@ -6,16 +6,13 @@ import xarray as xr
 from scipy import stats
 
 from strata.embedding import NO_POSITIONS
-from strata.embedding.names import NORM
+from strata.embedding.names import NORM, NORMS
 from strata.names import CHANNEL, LAYER
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.ranks import rank_correlation
 
 OUTLIER_SCORE = 3.5
 """Modified z-score beyond which a value is an outlier (Iglewicz and Hoaglin 1993)."""
-
-NORMS = ("norm1_gain", "norm2_gain")
-"""Before attention, and before the MLP."""
 
 NO_GAINS = "absent: the norms have no gains"
 

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 from scipy.stats import beta, norm
 
-from strata.embedding.names import BIN, THRESHOLD, VECTORS
+from strata.embedding.names import BIN, CENTRED, RAW, THRESHOLD, VECTORS
 from strata.names import CHANNEL, VOCAB
 
-RAW, CENTRED, RANDOM = KINDS = ("raw", "centred", "random")
+KINDS = (RAW, CENTRED, "random")
 """Embeddings about the origin, about their mean, and as many random vectors of the same dimension."""
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.5)

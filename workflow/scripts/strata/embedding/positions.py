@@ -5,13 +5,10 @@ import xarray as xr
 from scipy.signal import periodogram
 
 from strata.embedding import NO_POSITIONS
-from strata.embedding.names import FREQUENCY
+from strata.embedding.names import FREQUENCY, GROUPS
 from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
 from strata.stats.bootstrap import Bootstrap, named
 from strata.stats.svd import svd
-
-UPPER, LOWER = GROUPS = ("upper", "lower")
-"""The groups of `strata.embedding.channels.split`."""
 
 
 def describe(

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from strata.embedding.channels import RIVALS, channel_pairs, group_names
+from strata.embedding.channel_groups import channel_pairs, group_names
+from strata.embedding.names import RIVALS
 from strata.figures.style import (
     ASIDE_COLOUR,
     DIVERGING,
@@ -29,7 +30,7 @@ N_BINS = 40
 
 
 def draw_matrix(
-    token_embedding: xr.DataArray,
+    weights: xr.Dataset,
     channels: xr.Dataset,
     first: int = 256,
     n_tokens: int = 80,
@@ -39,11 +40,14 @@ def draw_matrix(
 
     Parameters
     ----------
-    token_embedding : DataArray (vocab, channel) with ``token_str``
+    weights : Dataset
+        ``weights.h5``: ``token_embedding`` (vocab, channel) with ``token_str``; so for every figure of
+        this module.
     channels : Dataset
         As `strata.embedding.channels.describe` returns it; so for every figure of this module.
     first, n_tokens, n_channels : the chunk; a small vocabulary's begins earlier
     """
+    token_embedding = weights["token_embedding"]
     first = max(0, min(first, token_embedding.sizes[VOCAB] - n_tokens))
     rows = token_embedding.isel({VOCAB: slice(first, first + n_tokens)}).transpose(VOCAB, CHANNEL).load()
     chunk = rows.values[:, :n_channels].astype(float)
@@ -81,8 +85,9 @@ def draw_matrix(
     return figure
 
 
-def draw_histograms(token_embedding: xr.DataArray, n: int = 7) -> Figure:
+def draw_histograms(weights: xr.Dataset, n: int = 7) -> Figure:
     """Distributions of the first tokens' entries over channels and of the first channels' over tokens."""
+    token_embedding = weights["token_embedding"]
     figure = new_figure(11, 4.4)
     over_channels, over_tokens = figure.subplots(1, 2)
     rows = token_embedding.isel({VOCAB: slice(n)}).transpose(VOCAB, CHANNEL)
@@ -165,12 +170,11 @@ def draw_rivalry(channels: xr.Dataset) -> Figure:
     return figure
 
 
-def draw_pairs(
-    token_embedding: xr.DataArray, position_embedding: xr.DataArray | None, channels: xr.Dataset
-) -> Figure:
+def draw_pairs(weights: xr.Dataset, channels: xr.Dataset) -> Figure:
     """Tokens and positions in the plane of two channels: both of the upper group, one of each, both lower."""
-    if position_embedding is None:
+    if "position_embedding" not in weights:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
+    token_embedding, position_embedding = weights["token_embedding"], weights["position_embedding"]
     figure = new_figure(12, 4.8)
     panels = figure.subplots(1, 3)
     used = channels["used"].values.astype(bool)

@@ -7,13 +7,27 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import beta, norm
 
-from strata.embedding.components import HIGH, LOW, NMF, SVD
-from strata.embedding.frequency import SEEN
-from strata.embedding.names import BASIS, BIN, CLASSES, END, GROUP, OTHER, PROPERTY, THRESHOLD, VECTORS
-from strata.embedding.orthogonality import CENTRED, RAW
+from strata.embedding.names import (
+    BASIS,
+    BIN,
+    CENTRED,
+    CLASSES,
+    END,
+    GROUP,
+    HIGH,
+    LOW,
+    NMF,
+    OTHER,
+    PROPERTY,
+    RAW,
+    SEEN,
+    SVD,
+    THRESHOLD,
+    VECTORS,
+)
 from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
 from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET
-from strata.stats.two_groups import ASHMANS_D, LEVEL
+from strata.stats.thresholds import ASHMANS_D, LEVEL
 
 BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"
@@ -234,11 +248,3 @@ def _separation_told(at: xr.Dataset) -> str:
     closest = str(agreement.idxmax(PROPERTY).values)
     accuracy = 0.5 + float(agreement.max())
     return f"{told}\ntwo groups: {groups}\nclosest property: {closest} (balanced accuracy {accuracy:.2f})"
-
-
-FIGURES = {
-    "components_properties": draw_properties,
-    "components_peaks": draw_peaks,
-    "components_separation": draw_separation,
-    "components_orthogonality": draw_orthogonality,
-}

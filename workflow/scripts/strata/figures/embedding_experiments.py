@@ -5,8 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from strata.embedding.experiments import AVERAGED, CHANNEL_SETS, SMOOTHED, ZEROED
-from strata.embedding.names import TREATMENT
+from strata.embedding.names import AVERAGED, CHANNEL_SETS, SMOOTHED, TREATMENT, ZEROED
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure, new_notice
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION
 

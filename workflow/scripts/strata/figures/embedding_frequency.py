@@ -5,8 +5,18 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from strata.embedding.frequency import EVERYTHING, LOG_FREQUENCY, MEAN, NORM, NOTHING, SEEN, SVD_0
-from strata.embedding.names import FEATURE, GIVEN, OTHER
+from strata.embedding.names import (
+    EVERYTHING,
+    FEATURE,
+    GIVEN,
+    LENGTH,
+    LOG_FREQUENCY,
+    MEAN,
+    NOTHING,
+    OTHER,
+    SEEN,
+    SVD_0,
+)
 from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, ink_on, new_figure
 from strata.names import ALL, CHANNEL, TOKEN_SET, TOKEN_STR
@@ -109,7 +119,7 @@ def draw_correlations(frequency: xr.Dataset) -> Figure:
 def draw_partial(frequency: xr.Dataset) -> Figure:
     """Correlations with frequency plainly and with others held fixed, and those of every single channel."""
     names = _candidates(frequency)
-    pairs = [(LOG_FREQUENCY, name) for name in names] + [(NORM, SVD_0)]
+    pairs = [(LOG_FREQUENCY, name) for name in names] + [(LENGTH, SVD_0)]
     labels = [_title(frequency, name, short=True) for name in names] + ["norm with SVD 0"]
     figure = new_figure(13.5, 1.9 + 0.42 * len(pairs))
     first, second, third = figure.subplots(1, 3, width_ratios=(1.25, 1.25, 1))
@@ -131,7 +141,7 @@ def draw_partial(frequency: xr.Dataset) -> Figure:
     figure.legend(handles, shown, ncols=3, frameon=False, loc="outside upper center")
     _draw_channels(third, frequency)
     own = frequency["unique_share"].sel({TOKEN_SET: SEEN})
-    shares = ", ".join(f"{name} {float(own.sel({FEATURE: name})):.1%}" for name in (NORM, SVD_0, MEAN))
+    shares = ", ".join(f"{name} {float(own.sel({FEATURE: name})):.1%}" for name in (LENGTH, SVD_0, MEAN))
     figure.supxlabel(
         f"Bars: {_interval(frequency)}. The last row is norm with SVD 0, not with frequency.\n"
         f"Share of the variance of ranks that no mixture of the other features has, seen tokens: {shares}.",
@@ -206,10 +216,3 @@ def _interval(frequency: xr.Dataset) -> str:
 def _sizes(frequency: xr.Dataset) -> str:
     seen, every = (int(frequency["n_tokens"].sel({TOKEN_SET: chosen})) for chosen in (SEEN, ALL))
     return f"{seen:,} tokens were seen, of {every:,}."
-
-
-FIGURES = {
-    "frequency_scatter": draw_scatter,
-    "frequency_correlations": draw_correlations,
-    "frequency_partial": draw_partial,
-}

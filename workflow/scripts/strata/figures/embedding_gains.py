@@ -5,9 +5,8 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from strata.embedding.channels import group_names
-from strata.embedding.gains import NORMS
-from strata.embedding.names import NORM
+from strata.embedding.channel_groups import group_names
+from strata.embedding.names import NORM, NORMS
 from strata.figures.curves import thinned
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, MARKERS, new_figure, new_notice
 from strata.names import CHANNEL, LAYER
@@ -30,7 +29,7 @@ def draw_layers(gains: xr.Dataset, channels: xr.Dataset, table: pd.DataFrame, no
         As `strata.embedding.gains.outlier_table` returns it; its first channels are coloured, alike in
         every layer and both norms.
     norm : str
-        One of `strata.embedding.gains.NORMS`.
+        One of `strata.embedding.names.NORMS`.
     """
     if "log_gain" not in gains:
         return new_notice(f"gains {gains.attrs['gains']}")

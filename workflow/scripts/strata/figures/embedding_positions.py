@@ -5,31 +5,32 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from strata.embedding.channels import group_names
-from strata.embedding.names import FREQUENCY
-from strata.embedding.positions import GROUPS
+from strata.embedding.channel_groups import group_names
+from strata.embedding.names import FREQUENCY, GROUPS
 from strata.figures.style import ASIDE_COLOUR, DIVERGING, LINE_COLOURS, SEQUENTIAL, new_figure, new_notice
 from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
 
 GROUP_COLOURS = dict(zip(GROUPS, (LINE_COLOURS[1], LINE_COLOURS[0]), strict=True))
 RANDOM_LOOKS = {"walk": (":", "random walks", "top"), "noise": ("--", "white noise", "bottom")}
+POSITION_EMBEDDING = "position_embedding"
 MAX_PANELS = 240  # channels of one group on a sheet
 MIN_FREQUENCY_SHARE = 1e-4
 
 
-def draw_matrix(position_embedding: xr.DataArray | None, channels: xr.Dataset) -> Figure:
+def draw_matrix(weights: xr.Dataset, channels: xr.Dataset) -> Figure:
     """The whole position matrix, channels in the order of their standard deviation over positions.
 
     Parameters
     ----------
-    position_embedding : DataArray (position, channel) or None
-        None where the model has none: a line says so; so for every figure of this module.
+    weights : Dataset
+        ``weights.h5``: ``position_embedding`` (position, channel). Where the model has none, a line says
+        so; so for every figure of this module.
     channels : Dataset
         As `strata.embedding.channels.describe` returns it.
     """
-    if position_embedding is None:
+    if POSITION_EMBEDDING not in weights:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
-    matrix = position_embedding.transpose(CHANNEL, POSITION).values.astype(float)
+    matrix = weights[POSITION_EMBEDDING].transpose(CHANNEL, POSITION).values.astype(float)
     std = channels["position_std"].values
     order = np.argsort(-std, kind="stable")
     centred = (matrix - matrix.mean(1, keepdims=True))[order]
@@ -55,7 +56,7 @@ def draw_matrix(position_embedding: xr.DataArray | None, channels: xr.Dataset) -
 
 
 def draw_channels(
-    position_embedding: xr.DataArray | None, channels: xr.Dataset, positions: xr.Dataset, n_quiet: int = 24
+    weights: xr.Dataset, channels: xr.Dataset, positions: xr.Dataset, n_quiet: int = 24
 ) -> Figure:
     """Every active channel against position, and below on a finer axis those that move the least.
 
@@ -66,9 +67,9 @@ def draw_channels(
     n_quiet : int
         Channels of the lower group that are shown, those with the smallest spread.
     """
-    if position_embedding is None:
+    if POSITION_EMBEDDING not in weights:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
-    matrix = position_embedding.transpose(POSITION, CHANNEL).values.astype(float)
+    matrix = weights[POSITION_EMBEDDING].transpose(POSITION, CHANNEL).values.astype(float)
     order = np.argsort(-channels["position_std"].values, kind="stable")
     n_upper = int(channels["upper"].sum())
     high, low = order[: min(n_upper, MAX_PANELS)], order[n_upper:][-n_quiet:]
@@ -93,14 +94,12 @@ def draw_channels(
     return figure
 
 
-def draw_lissajous(
-    position_embedding: xr.DataArray | None, channels: xr.Dataset, n_channels: int = 5
-) -> Figure:
+def draw_lissajous(weights: xr.Dataset, channels: xr.Dataset, n_channels: int = 5) -> Figure:
     """The channels that move the most, each pair of them in its plane."""
-    if position_embedding is None:
+    if POSITION_EMBEDDING not in weights:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
     chosen = np.argsort(-channels["position_std"].values, kind="stable")[:n_channels]
-    curves = position_embedding.transpose(CHANNEL, POSITION).values[chosen]
+    curves = weights[POSITION_EMBEDDING].transpose(CHANNEL, POSITION).values[chosen]
     n = len(chosen) - 1
     figure = new_figure(9.5, 9)
     panels = figure.subplots(n, n, sharex="col", sharey="row", squeeze=False)
@@ -124,7 +123,7 @@ def draw_lissajous(
     return figure
 
 
-def draw_sinusoids(positions: xr.Dataset, channels: xr.Dataset) -> Figure:
+def draw_sinusoids(channels: xr.Dataset, positions: xr.Dataset) -> Figure:
     """How sinusoidal each channel is, at what frequency, with what spectrum; the same of the components."""
     if "explained" not in positions:
         return new_notice(f"position embedding {positions.attrs['position_embedding']}")

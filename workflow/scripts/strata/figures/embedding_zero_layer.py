@@ -5,12 +5,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 
-from strata.embedding.names import CENTRING, VARIANT
-from strata.embedding.zero_layer import CENTRED, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, exception_table
-from strata.figures.points import label_points
+from strata.embedding.names import CENTRED, CENTRING, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, VARIANT
+from strata.embedding.zero_layer_tables import exception_table
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, NO_VALUE_COLOUR, new_figure, readable
 from strata.names import BAND, KIND, TOKEN_STR, VOCAB, K
 from strata.text.tokens import plain_text
@@ -29,20 +26,20 @@ CENTRINGS = {RAW: "raw", CENTRED: "about the mean embedding"}
 MARGIN = 0.35  # of the plane's range about a clump, in the panel that shows it alone
 
 
-def draw_diagonal(called: xr.Dataset) -> Figure:
+def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
     """The share of tokens that call for themselves: by variant and, with counts, by how often they occur.
 
     Parameters
     ----------
-    called : Dataset
+    zero_layer : Dataset
         As `strata.embedding.zero_layer.analyse` returns it; so for every figure here but `draw_clump`.
     """
-    counted = "share_by_band" in called
+    counted = "share_by_band" in zero_layer
     figure = new_figure(12 if counted else 7.5, 4.4)
     panels = figure.subplots(1, 1 + counted, squeeze=False, width_ratios=(1, 1.5)[: 1 + counted])[0]
-    variants = called[VARIANT].values.tolist()
+    variants = zero_layer[VARIANT].values.tolist()
     for place, variant in enumerate(variants):
-        at = called.sel({VARIANT: variant})
+        at = zero_layer.sel({VARIANT: variant})
         look = {"color": COLOURS[variant], "marker": MARKERS[variant]}
         share, low, high = (float(at[f"share{end}"]) for end in ("", "_low", "_high"))
         panels[0].errorbar(share, place, xerr=[[share - low], [high - share]], capsize=3, ms=7, **look)
@@ -54,26 +51,26 @@ def draw_diagonal(called: xr.Dataset) -> Figure:
             ha="center",
         )
     panels[0].set_yticks(range(len(variants)), [VARIANTS[v].replace(" × ", "\n× ") for v in variants])
-    panels[0].set(xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(called):,} tokens")
+    panels[0].set(xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(zero_layer):,} tokens")
     panels[0].set_xticks(np.linspace(0, 1, 5))
     panels[0].set_xlabel("share that call for themselves")
-    by_length, place = float(called["share_by_length"]), variants.index(EMBEDDING)
+    by_length, place = float(zero_layer["share_by_length"]), variants.index(EMBEDDING)
     panels[0].plot(by_length, place, marker="|", ms=20, mew=2, color=ASIDE_COLOUR, ls="")
     told = (
-        f"bars: {called.attrs['interval']:.0%} intervals (Wilson); grey: {by_length:.1%}, "
+        f"bars: {zero_layer.attrs['interval']:.0%} intervals (Wilson); grey: {by_length:.1%}, "
         "for random directions of the same lengths"
     )
     figure.supxlabel(told if counted else f"{told}; no counts of tokens are given", fontsize="small")
     if counted:
-        _draw_bands(panels[1], called)
+        _draw_bands(panels[1], zero_layer)
     return figure
 
 
-def _draw_bands(axes: Axes, called: xr.Dataset) -> None:
-    bands, n = called[BAND].values, called["share_by_band_n"].values
-    spread = np.linspace(-0.12, 0.12, called.sizes[VARIANT]) if called.sizes[VARIANT] > 1 else [0]
-    for shift, variant in zip(spread, called[VARIANT].values, strict=True):
-        at = called.sel({VARIANT: variant})
+def _draw_bands(axes: Axes, zero_layer: xr.Dataset) -> None:
+    bands, n = zero_layer[BAND].values, zero_layer["share_by_band_n"].values
+    spread = np.linspace(-0.12, 0.12, zero_layer.sizes[VARIANT]) if zero_layer.sizes[VARIANT] > 1 else [0]
+    for shift, variant in zip(spread, zero_layer[VARIANT].values, strict=True):
+        at = zero_layer.sel({VARIANT: variant})
         share, low, high = (at[f"share_by_band{end}"].values for end in ("", "_low", "_high"))
         error = np.maximum([share - low, high - share], 0)
         look = {"color": COLOURS[variant], "marker": MARKERS[variant], "capsize": 3, "lw": 1.4}
@@ -87,20 +84,20 @@ def _draw_bands(axes: Axes, called: xr.Dataset) -> None:
     axes.legend(frameon=False, fontsize="small", loc="lower right")
 
 
-def draw_exceptions(called: xr.Dataset, n_examples: int = 4) -> Figure:
+def draw_exceptions(zero_layer: xr.Dataset, n_examples: int = 4) -> Figure:
     """The exceptions by kind, each with examples, and how many there would be by chance.
 
     Examples are those of the widest margin, each calling for another token where there are as many.
     """
-    variants = called[VARIANT].values.tolist()
-    kinds = called[KIND].values.tolist()
-    exceptions = dict(list(exception_table(called).groupby(["variant", "kind"])))
+    variants = zero_layer[VARIANT].values.tolist()
+    kinds = zero_layer[KIND].values.tolist()
+    exceptions = dict(list(exception_table(zero_layer).groupby(["variant", "kind"])))
     figure = new_figure(11.5, 0.9 + 3.4 * len(variants))
     panels = figure.subplots(len(variants), 2, squeeze=False, width_ratios=(1, 1.15), sharey=True)
     for (axes, beside), variant in zip(panels, variants, strict=True):
-        at = called.sel({VARIANT: variant})
+        at = zero_layer.sel({VARIANT: variant})
         n = int(at["kind_share_n"])
-        axes.set_title(f"{VARIANTS[variant]}:\n{n:,} exceptions of {_n(called):,} tokens", loc="left")
+        axes.set_title(f"{VARIANTS[variant]}:\n{n:,} exceptions of {_n(zero_layer):,} tokens", loc="left")
         axes.set(xlim=(0, 1), xlabel="share of the exceptions", ylim=(len(kinds) - 0.5, -0.5))
         axes.set_yticks(range(len(kinds)), kinds)
         beside.set_title("with the widest margins" if n else "", loc="left")
@@ -123,7 +120,7 @@ def draw_exceptions(called: xr.Dataset, n_examples: int = 4) -> Figure:
     handles = next((h for h in (axes.get_legend_handles_labels() for axes in panels[:, 0]) if h[0]), None)
     if handles:
         figure.legend(*handles, frameon=False, fontsize="small", loc="outside upper right")
-    told = f"whiskers and black bars: {called.attrs['interval']:.0%} intervals (Wilson; shuffles)"
+    told = f"whiskers and black bars: {zero_layer.attrs['interval']:.0%} intervals (Wilson; shuffles)"
     figure.supxlabel(told, fontsize="small")
     return figure
 
@@ -136,14 +133,14 @@ def _examples(table: pd.DataFrame, n: int) -> str:
     return "   ".join(f"{readable(token)} ⇒ {readable(other)}" for token, other in pairs)
 
 
-def draw_attractors(called: xr.Dataset, n_labels: int = 8) -> Figure:
+def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
     """How many others call for each token, against the length of the vector it is called by."""
-    variants = called[VARIANT].values.tolist()
+    variants = zero_layer[VARIANT].values.tolist()
     figure = new_figure(1 + 5.4 * len(variants), 5)
     panels = figure.subplots(1, len(variants), squeeze=False, sharey=True)[0]
-    names = called[TOKEN_STR].values
+    names = zero_layer[TOKEN_STR].values
     for axes, variant in zip(panels, variants, strict=True):
-        at = called.sel({VARIANT: variant})
+        at = zero_layer.sel({VARIANT: variant})
         norm, attracted = at["key_norm"].values, at["attracted"].values
         drawn = attracted > 0
         dots = {"lw": 0, "rasterized": True}
@@ -151,7 +148,7 @@ def draw_attractors(called: xr.Dataset, n_labels: int = 8) -> Figure:
         axes.scatter(norm[~drawn], jitter[~drawn], s=5, color=NO_VALUE_COLOUR, alpha=0.6, **dots)
         axes.scatter(norm[drawn], attracted[drawn], s=16, color=COLOURS[variant], **dots)
         axes.set_yscale("symlog", linthresh=1, linscale=0.6)
-        axes.set_ylim(-0.5, max(3.0, 2.5 * called["attracted"].values.max()))
+        axes.set_ylim(-0.5, max(3.0, 2.5 * zero_layer["attracted"].values.max()))
         order = np.argsort(-attracted, kind="stable")[: (attracted > 1).sum()]
         points = np.column_stack([norm, np.log10(np.maximum(attracted, 0.3))])
         _label_beside(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
@@ -167,7 +164,7 @@ def draw_attractors(called: xr.Dataset, n_labels: int = 8) -> Figure:
         axes.margins(x=0.12)
     panels[0].set_ylabel("other tokens that call for it")
     figure.supxlabel(
-        f"grey: called for by none (moved up or down at random); interval: {called.attrs['interval']:.0%} "
+        f"grey: called for by none (moved up or down at random); interval: {zero_layer.attrs['interval']:.0%} "
         "bootstrap over those that attract; 50% if length played no part",
         fontsize="small",
     )
@@ -200,98 +197,7 @@ def _label_beside(
         )
 
 
-def draw_clump(crowded: xr.Dataset, n_labels: int = 14) -> Figure:
-    """Tokens in the plane of the most outlying gain channel and the norm; the first clump by itself.
-
-    Parameters
-    ----------
-    crowded : Dataset
-        As `strata.embedding.clump.find_clumps` returns it.
-    """
-    if "norm" not in crowded:
-        figure = new_figure(7, 1.2)
-        figure.text(0.5, 0.5, f"clump {crowded.attrs['clump']}", ha="center", va="center")
-        return figure
-    value, norm, clump = (crowded[name].values for name in ("value", "norm", "clump"))
-    points = np.column_stack([value, norm])
-    first = clump == 1
-    counted = "count" in crowded and first.any()
-    n_panels = 1 + first.any() + counted
-    figure = new_figure(1 + 5.2 * n_panels, 5.4)
-    panels = figure.subplots(1, n_panels, squeeze=False)[0]
-    dots = {"lw": 0, "rasterized": True}
-    size = float(np.clip(20_000 / len(value), 2, 8))
-    axis = f"channel {int(crowded['channel'])} (embedding units)"
-    for axes in panels[: 1 + first.any()]:
-        axes.scatter(*points[clump == 0].T, s=size, color=ASIDE_COLOUR, alpha=0.5, **dots)
-        axes.scatter(*points[clump > 0].T, s=size, color=CLUMP_COLOUR, alpha=0.7, **dots)
-        axes.set(xlabel=axis, ylabel="norm of the embedding (embedding units)")
-    sizes = np.bincount(clump)[1:]
-    told = ", ".join(f"{n:,}" for n in sizes[:4]) + (", …" if len(sizes) > 4 else "")
-    panels[0].set_title(f"{len(value):,} tokens; in clumps: {told or 'none'}")
-    if first.any():
-        centre = np.median(points[first], axis=0)
-        _zoom(panels[0], panels[1], points[first])
-        distance = np.linalg.norm(
-            (points - centre) / np.maximum(np.ptp(points[first], axis=0), 1e-12), axis=1
-        )
-        order = np.flatnonzero(first)[np.argsort(-distance[first], kind="stable")]
-        label_points(
-            panels[1],
-            np.where(first[:, None], points, np.nan),
-            crowded[TOKEN_STR].values,
-            order,
-            room=(0.2, 0.05),
-            most=n_labels,
-        )
-        panels[1].set_title(
-            f"the clump: {int(first.sum()):,} tokens, {float(crowded['contrast']):,.0f} times\n"
-            "as dense as what stands around it"
-        )
-    if counted:
-        _draw_counts(panels[2], crowded)
-    rule = crowded.attrs
-    figure.supxlabel(
-        f"a clump: {rule['crowd']} tokens or more in less room than anywhere in {rule['draws']} random "
-        f"matrices of the same means and spreads,\nand at least {rule['least_contrast']:g} times as dense "
-        "as what stands around it",
-        fontsize="small",
-    )
-    return figure
-
-
-def _zoom(whole: Axes, axes: Axes, points: np.ndarray) -> None:
-    """Limits of ``axes`` about some points, and their frame in ``whole``."""
-    low, high = points.min(0), points.max(0)
-    pad = MARGIN * np.maximum(high - low, 1e-6)
-    axes.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    frame = Rectangle(low - pad, *(high - low + 2 * pad), fill=False, ec=INK, lw=1)
-    whole.add_patch(frame)
-
-
-def _draw_counts(axes: Axes, crowded: xr.Dataset) -> None:
-    """How often tokens of clumps and the others occur, as shares of each that occur at most so often."""
-    count, inside = crowded["count"].values, crowded["clump"].values > 0
-    known = np.isfinite(count)
-    for group, colour, label in ((inside, CLUMP_COLOUR, "in clumps"), (~inside, ASIDE_COLOUR, "others")):
-        values = np.sort(count[known & group])
-        median = float(np.median(values))
-        label = f"{label} ({len(values):,}): median {median:,.0f}"
-        axes.step(
-            values, np.arange(1, len(values) + 1) / len(values), where="post", color=colour, label=label
-        )
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set(xlim=(0, None), ylim=(0, 1.03))
-    axes.set(xlabel="occurrences in training (tokens)", ylabel="share of tokens that occur at most so often")
-    share, low, high = (float(crowded[f"rarer_share{end}"]) for end in ("", "_low", "_high"))
-    axes.set_title(
-        f"clump rarer than {share:.1%} of tokens\n[{low:.1%}, {high:.1%}]; 50% if counts told nothing"
-    )
-    axes.legend(frameon=False, fontsize="small", loc="center right")
-
-
-def draw_neighbours(called: xr.Dataset, n_tokens: int = 9, n_shown: int = 4) -> Figure:
+def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 4) -> Figure:
     """How near the nearest other token is, and the nearest of a few tokens.
 
     These are words spread evenly over the vocabulary, from the most frequent on where there are counts.
@@ -299,26 +205,26 @@ def draw_neighbours(called: xr.Dataset, n_tokens: int = 9, n_shown: int = 4) -> 
     figure = new_figure(14, 1.2 + 0.42 * (n_tokens + 2))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.5))
     axes = left.subplots()
-    nearest = called["neighbour_cosine"].isel({K: 0})
+    nearest = zero_layer["neighbour_cosine"].isel({K: 0})
     bins = np.linspace(min(0.0, float(nearest.min())), 1, 61)
     for centring, colour in CENTRING_COLOURS.items():
         share, low, high = (
-            float(called[f"above_chance{end}"].sel({CENTRING: centring})) for end in ("", "_low", "_high")
+            float(zero_layer[f"above_chance{end}"].sel({CENTRING: centring})) for end in ("", "_low", "_high")
         )
         label = f"{CENTRINGS[centring]}: {share:.1%} [{low:.1%}, {high:.1%}]\nbeyond chance"
         values = nearest.sel({CENTRING: centring}).values
         axes.hist(values, bins, histtype="step", lw=1.8, color=colour, label=label)
     axes.axvline(
-        float(called["chance_cosine"]), color=INK, ls="--", lw=1.2, label="random directions: 99% are below"
+        float(zero_layer["chance_cosine"]), color=INK, ls="--", lw=1.2, label="random directions: 99% are below"
     )
-    axes.set(xlabel="cosine with the nearest other token", ylabel=f"tokens (of {_n(called):,})")
+    axes.set(xlabel="cosine with the nearest other token", ylabel=f"tokens (of {_n(zero_layer):,})")
     left.legend(frameon=False, fontsize="small", loc="outside upper left")
-    _draw_table(right.subplots(), called, _words(called, n_tokens), n_shown)
+    _draw_table(right.subplots(), zero_layer, _words(zero_layer, n_tokens), n_shown)
     return figure
 
 
-def _draw_table(axes: Axes, called: xr.Dataset, rows: np.ndarray, n_shown: int) -> None:
-    names = called[TOKEN_STR].values
+def _draw_table(axes: Axes, zero_layer: xr.Dataset, rows: np.ndarray, n_shown: int) -> None:
+    names = zero_layer[TOKEN_STR].values
     columns = {None: 0.0, **dict(zip(CENTRINGS, (0.12, 0.56), strict=True))}
     for centring, x in columns.items():
         heading = "token" if centring is None else f"nearest, {CENTRINGS[centring]} (cosine)"
@@ -327,7 +233,7 @@ def _draw_table(axes: Axes, called: xr.Dataset, rows: np.ndarray, n_shown: int) 
         axes.axhline(place - 0.5, color=NO_VALUE_COLOUR, lw=0.6)
         axes.text(0, place, readable(names[row]), va="center", fontsize="small", parse_math=False)
         for centring in CENTRINGS:
-            at = called.sel({CENTRING: centring}).isel({VOCAB: row, K: slice(n_shown)})
+            at = zero_layer.sel({CENTRING: centring}).isel({VOCAB: row, K: slice(n_shown)})
             pairs = zip(at["neighbour_row"].values, at["neighbour_cosine"].values, strict=True)
             told = "   ".join(f"{readable(names[other])} {cosine:.2f}" for other, cosine in pairs)
             axes.text(columns[centring], place, told, va="center", fontsize="small", parse_math=False)
@@ -335,26 +241,17 @@ def _draw_table(axes: Axes, called: xr.Dataset, rows: np.ndarray, n_shown: int) 
     axes.set_axis_off()
 
 
-def _words(called: xr.Dataset, n: int) -> np.ndarray:
+def _words(zero_layer: xr.Dataset, n: int) -> np.ndarray:
     """Rows of ``n`` tokens that are a word after a space, spread evenly by rank of count, else by row."""
-    texts = [plain_text(str(token)) for token in called[TOKEN_STR].values]
+    texts = [plain_text(str(token)) for token in zero_layer[TOKEN_STR].values]
     rows = np.array(
         [i for i, text in enumerate(texts) if text[:1] == " " and len(text) > 3 and text[1:].isalpha()]
     )
     rows = rows if len(rows) else np.arange(len(texts))
-    if "count" in called:
-        rows = rows[np.argsort(-called["count"].values[rows], kind="stable")]
+    if "count" in zero_layer:
+        rows = rows[np.argsort(-zero_layer["count"].values[rows], kind="stable")]
     return rows[np.unique(np.linspace(0, len(rows) - 1, n).astype(int))]
 
 
-def _n(called: xr.Dataset) -> int:
-    return called.sizes[VOCAB]
-
-
-FIGURES = {
-    "zero_layer_diagonal": draw_diagonal,
-    "zero_layer_exceptions": draw_exceptions,
-    "zero_layer_attractors": draw_attractors,
-    "zero_layer_neighbours": draw_neighbours,
-    "clump": draw_clump,
-}
+def _n(zero_layer: xr.Dataset) -> int:
+    return zero_layer.sizes[VOCAB]

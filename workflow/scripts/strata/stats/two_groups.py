@@ -7,11 +7,7 @@ from diptest import diptest
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
-ASHMANS_D = 2.0
-"""Separation above which two normal distributions are two clusters (Ashman, Bird and Zepf 1994)."""
-
-LEVEL = 0.01
-"""Of the test for one mode."""
+from strata.stats.thresholds import ASHMANS_D, LEVEL
 
 MOST = 72_000
 """Numbers that the dip's tables reach to."""

@@ -1,0 +1,7 @@
+"""Where rules draw their lines, for those who state a rule without applying it."""
+
+ASHMANS_D = 2.0
+"""Separation above which two normal distributions are two clusters (Ashman, Bird and Zepf 1994)."""
+
+LEVEL = 0.01
+"""Of the test for one mode."""
