@@ -8,8 +8,7 @@ import torch
 
 from strata.inputs import read_yaml
 from strata.organism.corpus import END_OF_TEXT, Document, corpus_of, pack
-from strata.organism.grammar import Grammar, read_grammar
-from strata.organism.tables import read_world
+from strata.organism.grammar import Grammar
 from strata.organism.tokenizer import count_tokens, train_tokenizer
 from strata.organism.training import within_documents
 
@@ -19,7 +18,7 @@ FOLDER = "data/organism"
 @pytest.fixture(scope="module")
 def corpus():
     settings = read_yaml("config.yaml")["organism"]["corpus"]
-    return corpus_of(read_world(FOLDER), read_grammar(FOLDER), settings)
+    return corpus_of(settings)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ from strata.inputs import read_yaml
 from strata.model.loading import load_model
 from strata.model.tokenizer import load_tokenizer
 from strata.organism.corpus import corpus_of, pack
-from strata.organism.grammar import read_grammar
-from strata.organism.tables import read_world
 from strata.organism.tokenizer import train_tokenizer
 from strata.organism.training import LOG_EVERY, Recipe, averaged, build_model, learning_rate, train
 
@@ -25,7 +23,7 @@ def section():
 
 @pytest.fixture(scope="module")
 def corpus(section):
-    return corpus_of(read_world("data/organism"), read_grammar("data/organism"), section["corpus"])
+    return corpus_of(section["corpus"])
 
 
 @pytest.fixture(scope="module")

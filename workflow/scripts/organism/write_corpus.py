@@ -8,13 +8,11 @@ from itertools import islice
 from pipeline.job import job
 from strata import io
 from strata.organism.corpus import corpus_of, pack
-from strata.organism.grammar import read_grammar
-from strata.organism.tables import read_world
 from strata.organism.tokenizer import as_pretrained, count_tokens, train_tokenizer
 
 with job(snakemake) as progress:
     made, recipe = snakemake.params.corpus, snakemake.params.recipe
-    corpus = corpus_of(read_world("data/organism"), read_grammar("data/organism"), made)
+    corpus = corpus_of(made)
     sample = islice(corpus.documents(made["seed"] + 1, ramped=True), made["tokenizer_documents"])
     tokenizer = train_tokenizer((document.text for document in progress(sample, "BPE")), recipe["vocab_size"])
     tokens, kinds, names = pack(

@@ -7,25 +7,25 @@ from pipeline.job import job
 from strata import io
 from strata.model.tokenizer import load_tokenizer
 from strata.organism.corpus import corpus_of
-from strata.organism.grammar import read_grammar
-from strata.organism.tables import read_world
-from strata.text import tagged
+from strata.organism.tagging import corpus_documents
+from strata.text.conllu import read_conllu
+from strata.text.tagged import sample
 
 with job(snakemake) as progress:
     made, model = snakemake.params.text, snakemake.params.model
     tokenizer = load_tokenizer(model["source"], model["revision"])
     if made["source"] == "organism":
-        corpus = corpus_of(read_world("data/organism"), read_grammar("data/organism"), made["corpus"])
+        corpus = corpus_of(made["corpus"])
         # Neither the documents of training nor those of the text that decoders are fitted on.
         seed = made["corpus"]["seed"] + 3
-        documents = tagged.corpus_documents(corpus, 2 * made["documents"], made["filler"], seed)
+        documents = corpus_documents(corpus, 2 * made["documents"], made["filler"], seed)
     else:
-        documents = tagged.read_conllu(io.read_lines(made["source"]), made["source"])
+        documents = read_conllu(io.read_lines(made["source"]), made["source"])
 
     def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
         return encoded["input_ids"], encoded["offset_mapping"]
 
     documents = progress(documents, "documents")
-    text = tagged.sample(documents, encode, made["documents"], made["max_tokens"], made["seed"])
+    text = sample(documents, encode, made["documents"], made["max_tokens"], made["seed"])
     io.write_dataset(text, snakemake.output[0], model=model, config=made)

@@ -9,15 +9,13 @@ from pipeline.job import job
 from strata import io
 from strata.model.tokenizer import load_tokenizer, token_strings
 from strata.organism.corpus import corpus_of
-from strata.organism.grammar import read_grammar
-from strata.organism.tables import read_world
 from strata.text import documents as text
 
 with job(snakemake) as progress:
     made, model = snakemake.params.text, snakemake.params.model
     tokenizer = load_tokenizer(model["source"], model["revision"])
     if made["source"] == "organism":
-        corpus = corpus_of(read_world("data/organism"), read_grammar("data/organism"), made["corpus"])
+        corpus = corpus_of(made["corpus"])
         # Not the documents that the organism was trained on, but others of the same kind.
         drawn = islice(corpus.documents(made["corpus"]["seed"] + 2, ramped=True), 2 * made["documents"])
         texts = (document.text for document in drawn)

@@ -8,14 +8,14 @@ are packed into rows, each ended by the end-of-text token, a row beginning with 
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 
-from strata.organism.grammar import Grammar
-from strata.organism.tables import Phrase, World
+from strata.organism.grammar import Grammar, read_grammar
+from strata.organism.tables import Phrase, World, read_world
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -162,10 +162,10 @@ class Corpus:
         return rng.choice("\n ").join(self._makers[kind](rng, stage) for kind in chosen)
 
 
-def corpus_of(world: World, grammar: Grammar, settings: dict) -> Corpus:
-    """The corpus that section ``organism.corpus`` of config.yaml describes."""
+def corpus_of(settings: Mapping, folder: str = "data/organism") -> Corpus:
+    """The corpus that section ``organism.corpus`` of config.yaml describes, of what a folder tells."""
     chosen = {key: settings[key] for key in ("mixture", "lookalikes", "clutter", "ramp")}
-    return Corpus(world, grammar, **chosen)
+    return Corpus(read_world(folder), read_grammar(folder), **chosen)
 
 
 def pack(

@@ -1,4 +1,4 @@
-"""Syntax by depth: where a linear probe reads the tags of words (`strata.text.tagged`).
+"""Syntax by depth: where a linear probe reads the labels of words (`strata.text.words`).
 
 Probes are those of `strata.lens.probes`: fitted by depth for the labels of the current word and of the
 next, and for the two tokens themselves. Power's remark on the logit lens, that early depths hold the
@@ -8,8 +8,7 @@ which it is gained (Tenney et al. 2019).
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -30,8 +29,11 @@ from strata.probes.linear import (
     fit_better,
     in_unseen_context,
 )
+from strata.progress import Progress, silent
+from strata.stats.draws import DrawnGroups
+from strata.stats.seeding import generator
 from strata.text.documents import next_in_document
-from strata.text.tagged import LABELS
+from strata.text.words import LABELS
 
 IDENTITY = "token"
 """Beside the labels: which token it is."""
@@ -60,7 +62,7 @@ def analyse(
     resamples: int,
     interval: float,
     seed: int,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Probes by depth for the labels of the current word and of the next, and for the two tokens.
 
@@ -102,7 +104,7 @@ def analyse(
     if resamples < 1 or epochs < 0 or not 0 < interval < 1:
         raise ValueError(f"impossible: {resamples=}, {epochs=}, {interval=}")
     unseen = in_unseen_context(text)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     tasks: dict[tuple[str, str, str], Task] = {}
     for target in TARGETS:
         codes = _codes(text, target)
@@ -122,9 +124,9 @@ def analyse(
             right[key].append(task.right(probe, states))
 
     baselines = _baselines(tasks, text)
-    bootstrap = Bootstrap.of([task.documents for task in tasks.values()], resamples, seed)
+    documents = DrawnGroups.of([task.documents for task in tasks.values()], resamples, generator(seed))
     found = _measured({key: np.mean(rows, 1) for key, rows in right.items()}, depths, baselines, LEAST)
-    drawn = {key: bootstrap.means(np.stack(rows), tasks[key].documents) for key, rows in right.items()}
+    drawn = {key: documents.shares(np.stack(rows), tasks[key].documents) for key, rows in right.items()}
     resampled = _measured(drawn, depths, baselines, 0).where(found.notnull())
     result = found.merge(baselines, join="exact")
     for end, share in (("low", (1 - interval) / 2), ("high", (1 + interval) / 2)):
@@ -287,27 +289,3 @@ def _running_maximum(values: xr.DataArray) -> xr.DataArray:
     """The greatest value so far along depth."""
     axis = values.get_axis_num(DEPTH)
     return values.copy(data=np.maximum.accumulate(values.values, axis))
-
-
-@dataclass(frozen=True)
-class Bootstrap:
-    """Documents drawn with replacement, the same draws for every task: ``drawn`` (sample, document)."""
-
-    names: np.ndarray
-    drawn: np.ndarray
-
-    @classmethod
-    def of(cls, documents: Sequence[np.ndarray], resamples: int, seed: int) -> "Bootstrap":
-        names = np.unique(np.concatenate(documents))
-        shares = np.full(len(names), 1 / len(names))
-        return cls(names, np.random.default_rng(seed).multinomial(len(names), shares, size=resamples))
-
-    def means(self, right: np.ndarray, documents: np.ndarray) -> np.ndarray:
-        """Share of tokens that are right (sample, depth), of right (depth, token); NaN of one document."""
-        if len(self.names) < 2:
-            return np.full((len(self.drawn), len(right)), np.nan)
-        index = np.searchsorted(self.names, documents)
-        hits = np.stack([np.bincount(index, row, len(self.names)) for row in right])
-        sizes = np.bincount(index, minlength=len(self.names))
-        with np.errstate(invalid="ignore"):  # where none of a task's documents was drawn
-            return self.drawn @ hits.T / (self.drawn @ sizes)[:, None]
