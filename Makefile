@@ -1,18 +1,22 @@
 # make         set up .venv, run the pipeline, write results/report.html
 # make test    set up .venv, run the whole test suite
+# make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
+# make docs    docs/figures.md, from the table of figures
 # make lint    formatters and linters
 
 PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
 
-.PHONY: all test browser bench lint
+.PHONY: all test browser profile bench docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
+	@echo "Running the pipeline: minutes on the organism; the first figures are named here as soon as they exist."
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/snakemake --cores 1 --report results/report.html
+	@echo "Done: open results/report.html; make profile says where the time went."
 
 test: .venv/installed-dev browser
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
@@ -21,6 +25,12 @@ test: .venv/installed-dev browser
 browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && \
 	apt-get install -qq --yes --no-install-recommends chromium fonts-dejavu-core; }
+
+profile: .venv/installed
+	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.profile logs
+
+docs: .venv/installed
+	PYTHONPATH=workflow/scripts $(BIN)/python docs/write_figures.py
 
 bench: .venv/installed-dev
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_trace.py

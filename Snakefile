@@ -6,8 +6,7 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/prompts.smk"
-include: "workflow/rules/extract.smk"
+include: "workflow/rules/model.smk"
 include: "workflow/rules/text.smk"
 include: "workflow/rules/lens.smk"
 include: "workflow/rules/trace.smk"
@@ -15,13 +14,15 @@ include: "workflow/rules/attention.smk"
 include: "workflow/rules/syntax.smk"
 include: "workflow/rules/embedding.smk"
 include: "workflow/rules/organism.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/jobs.smk"
 
 
 rule all:
     default_target: True
     input:
-        expand("results/{model}/figures/{figure}.png", model=config["run"], figure=FIGURES),
+        expand([figure.png for figure in PROJECT.figures if figure.job != "training"], model=config["run"]),
+        expand("results/{model}/lens/explorer.html", model=config["run"]),
         expand("results/{model}/trace/order.tsv", model=config["run"]),
-        expand("results/{model}/lens/pages/{prompt}.html", model=config["run"], prompt=PAGES),
-        "results/models/lens_models.png",
-        expand("results/organism/evaluation.html") if "organism" in config["run"] else [],
+        expand("results/{model}/trace/left_out.tsv", model=config["run"]),
+        "results/organism/evaluation.html" if "organism" in config["run"] else [],

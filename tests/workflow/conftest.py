@@ -5,18 +5,22 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from dry_runs import DryRuns
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from strata.organism.tokenizer import as_pretrained, train_tokenizer
 from strata.organism.training import Recipe, build_model
 
 ROOT = Path(__file__).parents[2]
+MODEL, SECOND = "organism", "llama"
 TINY = {
     "seed": 0,
     "n_layers": 2,
@@ -54,10 +58,19 @@ PROMPTS = {
 
 
 @dataclass
+class Plan:
+    """Rules that a dry run would run, each with the number of its jobs, and how many lines that takes."""
+
+    jobs: dict[str, int]
+    lines: int
+
+
+@dataclass
 class Project:
     """A folder with the pipeline in it."""
 
     folder: Path
+    dry_runs: DryRuns
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
@@ -66,21 +79,29 @@ class Project:
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
 
-    def planned(self, *targets: str) -> dict[str, int]:
-        """Rules that a dry run would run, with the number of their jobs."""
-        done = self.snakemake("-n", *targets)
-        assert done.returncode == 0, done.stderr
-        output = done.stdout + done.stderr
-        if "Nothing to be done" in output:
-            return {}
-        table = re.search(r"^job +count\n-[- ]+\n(.*?)^total", output, re.M | re.S)
+    def dry_run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """A dry run; what it says is all in ``stdout``."""
+        return self.dry_runs.run(self.folder, "-n", *arguments)
+
+    def plan(self, *targets: str) -> "Plan":
+        """What a dry run would run."""
+        done = self.dry_run(*targets)
+        assert done.returncode == 0, done.stdout
+        lines = done.stdout.splitlines()
+        if "Nothing to be done" in done.stdout:
+            return Plan({}, len(lines))
+        table = re.search(r"^job +count\n-[- ]+\n(.*?)^total", done.stdout, re.M | re.S)
         jobs = dict(line.split() for line in table.group(1).splitlines())
-        return {rule: int(n) for rule, n in jobs.items() if rule not in ("all", "organism")}
+        return Plan({rule: int(n) for rule, n in jobs.items() if rule not in ("all", "organism")}, len(lines))
+
+    def planned(self, *targets: str) -> list[str]:
+        """Names of the rules that a dry run would run."""
+        return sorted(self.plan(*targets).jobs)
 
     def copy(self, folder: Path) -> "Project":
-        """The same elsewhere, its results as up to date as here."""
+        """The same elsewhere, its results as up to date as here, with a process of its own for dry runs."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Project(folder)
+        return Project(folder, DryRuns())
 
     def read(self, file: str):
         return yaml.safe_load((self.folder / file).read_text())
@@ -89,14 +110,37 @@ class Project:
         text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
         (self.folder / file).write_text(text)
 
+    @contextmanager
+    def changed(self, file: str, content) -> Iterator[None]:
+        """While open, a file has another content; afterwards its own, and its own time."""
+        path = self.folder / file
+        before, stat = path.read_text(), path.stat()
+        try:
+            self.write(file, content)
+            yield
+        finally:
+            path.write_text(before)
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    def config_with(self, key: str, value) -> dict:
+        """The configuration with one key (``section.key``) of another value."""
+        config = self.read("config.yaml")
+        *path, last = key.split(".")
+        section = config
+        for part in path:
+            section = section[part]
+        section[last] = value
+        return config
+
 
 def make_project(folder: Path) -> Project:
+    """A copy of the pipeline with two tiny models: one as the organism is, and a Llama."""
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
     for name in ("workflow", "envs", "profiles", "data/organism"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    project = Project(folder)
+    project = Project(folder, DryRuns())
     (folder / "data/prompts").mkdir()
     for category, prompts in PROMPTS.items():
         content = {"category": category, "description": "For tests.", "prompts": prompts}
@@ -113,9 +157,12 @@ def make_project(folder: Path) -> Project:
     model.save_pretrained(model_folder)
     shutil.copy(ROOT / "data/models/organism/loss.tsv", model_folder / "loss.tsv")
 
+    _make_llama(folder / "data/models" / SECOND, model_folder)
     config = project.read("config.yaml")
+    config["models"][SECOND] = config["models"][MODEL] | {"source": f"data/models/{SECOND}"}
+    config["run"] = [MODEL, SECOND]
     config["text"] |= {"documents": 40}
-    config["lens"] |= {"extended": {"last": 1}, "pages": ["once", "lines"]}
+    config["lens"] |= {"extended": {"last": 1}, "explorer": ["once", "lines"]}
     config["lens"]["tuned"] |= {"steps": 2}
     config["lens"]["jacobian"] |= {"documents": 2}
     config["lens"]["grid"] |= {
@@ -126,11 +173,18 @@ def make_project(folder: Path) -> Project:
     }
     config["lens"]["statistics"] |= {"resamples": 20}
     config["lens"]["probes"] |= {"nmf_components": 4, "nmf_tokens": 200, "draws": 3}
-    config["average"] |= {"figures": ["once"], "resamples": 20}
-    config["trace"] |= {"samples": 2, "noise": {"absolute": [0.1, 0.5], "relative": [3]}, "window": 1}
+    config["average"] |= {"resamples": 20}
+    config["trace"] |= {
+        "samples": 2,
+        "noise": {"absolute": [0.1, 0.5], "relative": [3]},
+        "window": 1,
+        "shown": ["once"],
+    }
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}
     config["attention"] |= {"first": 4, "skip": 2}
+    for section in ("attention", "hidden"):
+        config[section]["statistics"] |= {"resamples": 20}
     config["syntax"] |= {"documents": 60, "keys": {"per_layer": 8, "triggers": 3}}
     config["syntax"]["statistics"] |= {"resamples": 20}
     config["embedding"] |= {"shuffles": 20, "outlier_channels": 3}
@@ -157,22 +211,14 @@ def _teach(model, sequences: list[list[int]]) -> None:
             optimiser.zero_grad()
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory) -> Project:
-    """The small project after one whole run, training included."""
-    project = make_project(tmp_path_factory.mktemp("project"))
-    done = project.snakemake("all", "organism")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return project
+def _make_llama(folder: Path, organism: Path) -> None:
+    """A tiny model of another family, with the same tokenizer, that knows the prompts too.
 
-
-@pytest.fixture(scope="session")
-def llama(project) -> str:
-    """The folder, in the project, of a tiny model of another family that knows the prompts too."""
-    folder, shipped = project.folder / "data/models/llama", project.folder / "data/models/organism"
+    Rotary positions, root-mean-square norms, an unembedding of its own, a gated MLP.
+    """
     folder.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(shipped / name, folder / name)
+        shutil.copy(organism / name, folder / name)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     torch.manual_seed(0)
     model = LlamaForCausalLM(
@@ -189,4 +235,13 @@ def llama(project) -> str:
     texts = [prompt["text"] + prompt.get("target", "") for ps in PROMPTS.values() for prompt in ps]
     _teach(model, [tokenizer.encode(text) for text in texts])
     model.save_pretrained(folder)
-    return str(folder.relative_to(project.folder))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory) -> Project:
+    """The small project after one whole run of both models, training included."""
+    project = make_project(tmp_path_factory.mktemp("project"))
+    done = project.snakemake("all", "organism")
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield project
+    project.dry_runs.close()

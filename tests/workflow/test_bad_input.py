@@ -1,6 +1,11 @@
 """Wrong input stops before any job, with one line that says what and where."""
 
+from pathlib import Path
+
 import pytest
+
+from pipeline.config import check_project
+from strata.inputs import BadInput
 
 FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
 
@@ -71,7 +76,11 @@ CONFIG_CASES = {
         ["line"],
         ["config.yaml", "lens.grid.prompts: no prompt 'line'", "'lines'"],
     ),
-    "unknown page": ("lens.pages", ["onec"], ["config.yaml", "lens.pages: no prompt 'onec'", "'once'"]),
+    "unknown prompt of the explorer": (
+        "lens.explorer",
+        ["onec"],
+        ["config.yaml", "lens.explorer: no prompt 'onec'", "'once'"],
+    ),
     "empty window": ("lens.grid.window", [8, 8], ["config.yaml", "lens.grid.window: [8, 8] is empty"]),
     "unknown decoder": ("lens.decoders", ["tunned"], ["config.yaml", "lens.decoders.0: 'tunned'", "'tuned'"]),
     "grid of a decoder that is not run": (
@@ -117,11 +126,34 @@ CONFIG_CASES = {
         ],
     ),
     "heads": ("organism.recipe.n_heads", 3, ["config.yaml", "organism.recipe.n_heads: 3 heads"]),
-    "figure without subject": ("average.figures", ["lines"], ["config.yaml", "average.figures", "'lines'"]),
+    "figure without subject": ("trace.shown", ["lines"], ["config.yaml", "trace.shown", "'lines'"]),
+    "level that is not traced": (
+        "figures.noise",
+        "0.7",
+        ["config.yaml", "figures.noise: '0.7' is not one of trace.parts.noise", "'0.5'"],
+    ),
 }
 
 
-def refused(project, expected) -> None:
+END_TO_END = ["no target", "not yaml", "unknown key", "undeclared model"]
+
+
+@pytest.fixture
+def checked(project, monkeypatch):
+    """The checks that every start of the pipeline makes, on the project as it is."""
+    monkeypatch.chdir(project.folder)
+    return lambda: check_project(project.read("config.yaml"), Path("workflow"))
+
+
+def refused(check, expected) -> None:
+    with pytest.raises(BadInput) as error:
+        check()
+    said = str(error.value)
+    assert len(said.splitlines()) == 1 and all(part in said for part in expected), said
+
+
+def refused_end_to_end(project, expected) -> None:
+    results = sorted((project.folder / "results").rglob("*.nc"))
     done = project.snakemake("all")
     assert done.returncode != 0
     # Besides the note that a profile is in use, one line is all there is: no job has begun.
@@ -129,36 +161,29 @@ def refused(project, expected) -> None:
         line for line in (done.stdout + done.stderr).splitlines() if not line.startswith("Using workflow")
     ]
     assert len(said) == 1 and all(part in said[0] for part in expected), said
-
-
-@pytest.mark.parametrize("case", PROMPT_CASES)
-def test_bad_prompts(project, case):
-    content, expected = PROMPT_CASES[case]
-    path = project.folder / SEMANTIC
-    text = path.read_text()
-    results = sorted((project.folder / "results").rglob("*.nc"))
-    try:
-        project.write(SEMANTIC, content)
-        refused(project, expected)
-    finally:
-        path.write_text(text)
     assert sorted((project.folder / "results").rglob("*.nc")) == results
 
 
+def test_the_project_itself_passes(checked):
+    assert len(checked().figures) > 50
+
+
+@pytest.mark.parametrize("case", PROMPT_CASES)
+def test_bad_prompts(project, checked, case):
+    content, expected = PROMPT_CASES[case]
+    with project.changed(SEMANTIC, content):
+        refused(checked, expected)
+        if case in END_TO_END:
+            refused_end_to_end(project, expected)
+
+
 @pytest.mark.parametrize("case", CONFIG_CASES)
-def test_bad_config(project, case):
+def test_bad_config(project, checked, case):
     key, value, expected = CONFIG_CASES[case]
-    config, changed = project.read("config.yaml"), project.read("config.yaml")
-    *path, last = key.split(".")
-    section = changed
-    for part in path:
-        section = section[part]
-    section[last] = value
-    try:
-        project.write("config.yaml", changed)
-        refused(project, expected)
-    finally:
-        project.write("config.yaml", config)
+    with project.changed("config.yaml", project.config_with(key, value)):
+        refused(checked, expected)
+        if case in END_TO_END:
+            refused_end_to_end(project, expected)
 
 
 @pytest.mark.parametrize(
@@ -169,26 +194,33 @@ def test_bad_config(project, case):
     ],
 )
 def test_config_that_is_not_yaml(project, text, expected):
-    config = project.folder / "config.yaml"
-    before = config.read_text()
-    try:
-        config.write_text(text)
-        refused(project, ["config.yaml", expected, "not YAML"])
-    finally:
-        config.write_text(before)
+    with project.changed("config.yaml", text):
+        refused_end_to_end(project, ["config.yaml", expected, "not YAML"])
+
+
+FIGURE_CASES = {
+    "unknown field": ({"colour": "red"}, ["lens_commas", "unknown key 'colour'"]),
+    "unknown key of the configuration": ({"config": {"a": "lens.b"}}, ["lens_commas", "no key 'lens.b'"]),
+    "no caption": ({"caption": "nowhere"}, ["lens_commas", "no caption", "nowhere.rst"]),
+    "not a function": ({"draw": "lens"}, ["lens_commas", "module.function"]),
+}
+
+
+@pytest.mark.parametrize("case", FIGURE_CASES)
+def test_bad_rows_of_the_table_of_figures(project, checked, case):
+    changes, expected = FIGURE_CASES[case]
+    table = project.read("workflow/figures.yaml")
+    table["lens_commas"] |= changes
+    with project.changed("workflow/figures.yaml", table):
+        refused(checked, ["workflow/figures.yaml", *expected])
 
 
 def test_a_model_that_cannot_be_loaded_is_one_line_and_the_log_has_the_rest(project):
     empty = project.folder / "data/models/empty"
     empty.mkdir()
     (empty / "config.json").write_text('{"model_type": "gpt2"}')
-    config, changed = project.read("config.yaml"), project.read("config.yaml")
-    changed["models"]["gpt2"]["source"] = "data/models/empty"
-    try:
-        project.write("config.yaml", changed)
+    with project.changed("config.yaml", project.config_with("models.gpt2.source", "data/models/empty")):
         done = project.snakemake("--config", "run=[gpt2]", "--", "results/gpt2/weights.h5")
-    finally:
-        project.write("config.yaml", config)
     output = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in output
     assert "extract_weights: ModelUnavailable: model folder data/models/empty cannot be loaded" in output

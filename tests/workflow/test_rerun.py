@@ -5,38 +5,40 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 import pytest
+from conftest import Plan
 
 READ = ["read_lens", "read_extended_lens"]
-GRIDS = ["plot_lens_grid", "plot_lens_updates"]
-COMPARISON = ["compare_decoders", "plot_lens_decoders"]
-QUESTIONS = ["ask_lens", "plot_lens_questions"]
-PROBES = ["fit_probes", "plot_probes"]
-REPURPOSING = ["measure_repurposing", "plot_repurposing"]
-EVERY_DECODER = ["write_lens_pages", *COMPARISON, *QUESTIONS]
-ONE_DECODER = ["plot_lens_divergence", *EVERY_DECODER]
-LENS = [*READ, *GRIDS, "plot_lens_models", *ONE_DECODER]
+GRIDS = ["draw_lens_grids"]
+COMPARED = ["compare_lenses", "draw_lens"]
+PROBES = ["fit_probes", "draw_lens"]
+REPURPOSING = ["measure_repurposing", "draw_lens"]
+EVERY_DECODER = ["write_explorer", *COMPARED]
+LENS = [*READ, *GRIDS, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
-TUNED = ["fit_tuned", "read_lens", *ONE_DECODER]
-JACOBIAN = ["fit_jacobian", "read_lens", *ONE_DECODER]
-OVER_TEXT = ["attend_over_text", "plot_attention", "plot_attention_text"]
-ORDER = ["compare_order", "plot_order"]
-STATES = ["read_attention", "plot_attention", "measure_motion", "plot_hidden"]
-BY_STATE = ["average_traces", "plot_restoration", *ORDER, *STATES]
-STATE = ["trace_prompts", "share_severed", "plot_trace", *BY_STATE]
-PARTS = ["trace_parts", "average_windows", "share_severed", "plot_trace", "plot_restoration"]
+TUNED = ["fit_tuned", "read_lens", *EVERY_DECODER]
+JACOBIAN = ["fit_jacobian", "read_lens", *EVERY_DECODER]
+OVER_TEXT = ["attend_over_text", "draw_attention"]
+ORDER = ["compare_order", "draw_restoration"]
+FINAL = ["read_attention", "draw_attention"]
+MOTION = ["measure_motion", "draw_attention"]
+STATES = [*FINAL, *MOTION]
+BY_STATE = ["average_traces", *ORDER, *STATES]
+SHOWN = ["trace_shown", "draw_single_traces"]
+STATE = ["trace_prompts", *SHOWN, "average_parts", "write_explorer", *BY_STATE]
+PARTS = ["trace_parts", "average_parts", "draw_restoration"]
 CONTROL = ["trace_control", "average_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
-AVERAGE = sorted({"average_windows", "average_control", "share_severed", *BY_STATE})
-SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "plot_syntax"]
-FREQUENCY = ["correlate_frequency", "plot_frequency"]
-COMPONENTS = ["describe_components", "plot_components"]
-SVD = ["decompose_embeddings", "plot_embedding", *FREQUENCY, *COMPONENTS]
-POSITIONS = ["describe_positions", "plot_positions"]
-GAINS = ["describe_gains", "plot_gains"]
-EXPERIMENTS = ["disturb_positions", "plot_experiments"]
-CHANNELS = ["describe_channels", "plot_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
-ZERO_LAYER = ["apply_zero_layer", "plot_zero_layer"]
-CLUMP = ["find_clumps", "plot_zero_layer"]
+AVERAGE = sorted({"average_parts", "average_control", *BY_STATE})
+SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "draw_syntax"]
+FREQUENCY = ["correlate_frequency", "draw_embedding"]
+COMPONENTS = ["describe_components", "draw_embedding"]
+SVD = ["decompose_embeddings", *FREQUENCY, *COMPONENTS]
+POSITIONS = ["describe_positions", "draw_embedding"]
+GAINS = ["describe_gains", "draw_embedding"]
+EXPERIMENTS = ["disturb_positions", "draw_embedding"]
+CHANNELS = ["describe_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
+ZERO_LAYER = ["apply_zero_layer", "draw_embedding"]
+CLUMP = ["find_clumps", "draw_embedding"]
 EMBEDDING = [*SVD, *CHANNELS, *ZERO_LAYER, *CLUMP]
 COMPUTED = [*SYNTAX, *EXPERIMENTS, *ZERO_LAYER]
 PROMPTS = ["curate_prompts", "extract_activations", *LENS, *REPURPOSING, *TRACE]
@@ -53,7 +55,7 @@ ALL = sorted(
         *SYNTAX,
     }
 )
-TRAINING = ["train_organism", "plot_training", "evaluate_retrained"]
+TRAINING = ["train_organism", "draw_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
 TEXT = [
@@ -71,9 +73,11 @@ TEXT = [
     *CLUMP,
 ]
 
+OTHER_STATISTICS = {"resamples": 21, "interval": 0.9, "seed": 1}
+
 # Every key of config.yaml: another value, and the rules that then run again.
 TABLE = {
-    "run": (["organism", "gpt2"], ALL),
+    "run": (["organism", "llama", "gpt2"], ALL),
     "models.organism.source": ("data/models/copy", ALL),
     "models.organism.revision": ("v2", ALL),
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
@@ -90,7 +94,7 @@ TABLE = {
     "lens.decoders": (["logit"], EVERY_DECODER),
     "lens.top_k": (3, LENS),
     "lens.norm": ("plain", ["fit_tuned", *LENS]),
-    "lens.extended.last": (0, ["read_extended_lens", *ONE_DECODER]),
+    "lens.extended.last": (0, ["read_extended_lens", *EVERY_DECODER]),
     "lens.tuned.steps": (3, TUNED),
     "lens.tuned.tokens_per_step": (64, TUNED),
     "lens.tuned.learning_rate": (0.1, TUNED),
@@ -99,20 +103,20 @@ TABLE = {
     "lens.jacobian.max_tokens": (64, JACOBIAN),
     "lens.grid.prompts": (["lines", "once"], GRIDS),
     "lens.grid.decoders": (["tuned"], GRIDS),
-    "lens.grid.colourings": (["logit"], ["plot_lens_grid"]),
+    "lens.grid.colourings": (["logit"], GRIDS),
     "lens.grid.window": ([1, 5], GRIDS),
-    "lens.grid.stride": (2, ["plot_lens_grid"]),
-    "lens.grid.half_depths": (False, ["plot_lens_grid"]),
-    "lens.grid.input_row": (False, ["plot_lens_grid"]),
-    "lens.pages": (["once", "lines", "france"], ["write_lens_pages"]),
+    "lens.grid.stride": (2, GRIDS),
+    "lens.grid.half_depths": (False, GRIDS),
+    "lens.grid.input_row": (False, GRIDS),
+    "lens.explorer": (["once", "lines", "france"], ["write_explorer"]),
     "lens.probes.epochs": (0, PROBES),
     "lens.probes.nmf_components": (3, PROBES),
     "lens.probes.nmf_tokens": (100, PROBES),
     "lens.probes.draws": (2, PROBES),
     "lens.repurposing.max_tokens": (10, REPURPOSING),
-    "lens.statistics.resamples": (21, [*COMPARISON, *QUESTIONS, *PROBES, *REPURPOSING]),
-    "lens.statistics.interval": (0.9, [*COMPARISON, *QUESTIONS, *PROBES, *REPURPOSING]),
-    "lens.statistics.seed": (1, [*COMPARISON, *QUESTIONS, *PROBES, *REPURPOSING]),
+    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *REPURPOSING]),
+    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *REPURPOSING]),
+    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *REPURPOSING]),
     "trace.noise.absolute": ([0.5], STATE),
     "trace.noise.relative": ([], STATE),
     "trace.samples": (3, TRACE),
@@ -120,10 +124,11 @@ TABLE = {
     "trace.shared": (True, TRACE),
     "trace.seed": (1, TRACE),
     "trace.max_rows": (64, TRACE),
-    "trace.parts.noise.absolute": ([0.1], [*PARTS, "plot_attention", "plot_hidden"]),
+    "trace.parts.noise.absolute": ([0.5, 0.1], PARTS),
     "trace.parts.noise.relative": ([3], PARTS),
-    "trace.window": (2, PARTS),
-    "trace.convention": ("paper", PARTS),
+    "trace.window": (2, [*PARTS, *SHOWN]),
+    "trace.convention": ("paper", [*PARTS, *SHOWN]),
+    "trace.shown": (["once", "france"], SHOWN),
     "trace.control.prefix": ("Yes.\n", CONTROL),
     "trace.control.noise.absolute": ([0.1], CONTROL),
     "trace.control.noise.relative": ([3], CONTROL),
@@ -133,26 +138,27 @@ TABLE = {
     "average.permutations": (21, ORDER),
     "average.interval": (0.9, AVERAGE),
     "average.seed": (1, AVERAGE),
-    "average.figures": (["once", "france"], ["plot_trace"]),
     "attention.documents": (20, OVER_TEXT),
     "attention.skip": (3, OVER_TEXT),
     "attention.first": (3, OVER_TEXT),
     "attention.outsized.among_channels": (3, OVER_TEXT),
     "attention.outsized.among_positions": (3, OVER_TEXT),
     "attention.outsized.share": (0.2, OVER_TEXT),
-    "hidden.cropped": (1, ["measure_motion", "plot_hidden"]),
-    "hidden.n_offsets": (2, ["measure_motion", "plot_hidden"]),
-    "hidden.shuffles": (21, ["measure_motion", "plot_hidden"]),
+    "hidden.cropped": (1, MOTION),
+    "hidden.n_offsets": (2, MOTION),
+    "hidden.shuffles": (21, MOTION),
+    **{f"attention.statistics.{key}": (value, FINAL) for key, value in OTHER_STATISTICS.items()},
+    **{f"hidden.statistics.{key}": (value, MOTION) for key, value in OTHER_STATISTICS.items()},
     "syntax.source": ("data/sentences.conllu", SYNTAX),
     "syntax.documents": (61, SYNTAX),
     "syntax.max_tokens": (50, SYNTAX),
     "syntax.filler": (0.6, SYNTAX),
-    "syntax.dtype": ("float32", ["extract_tagged_text", "probe_syntax", "plot_syntax"]),
-    "syntax.epochs": (0, ["probe_syntax", "plot_syntax"]),
-    "syntax.keys.per_layer": (5, ["trigger_keys", "plot_syntax"]),
-    "syntax.keys.triggers": (2, ["trigger_keys", "plot_syntax"]),
-    "syntax.statistics.resamples": (21, ["probe_syntax", "trigger_keys", "plot_syntax"]),
-    "syntax.statistics.interval": (0.9, ["probe_syntax", "trigger_keys", "plot_syntax"]),
+    "syntax.dtype": ("float32", ["extract_tagged_text", "probe_syntax", "draw_syntax"]),
+    "syntax.epochs": (0, ["probe_syntax", "draw_syntax"]),
+    "syntax.keys.per_layer": (5, ["trigger_keys", "draw_syntax"]),
+    "syntax.keys.triggers": (2, ["trigger_keys", "draw_syntax"]),
+    "syntax.statistics.resamples": (21, ["probe_syntax", "trigger_keys", "draw_syntax"]),
+    "syntax.statistics.interval": (0.9, ["probe_syntax", "trigger_keys", "draw_syntax"]),
     "syntax.statistics.seed": (1, SYNTAX),
     "embedding.components": (4, SVD),
     "embedding.properties.nmf_tokens": (100, COMPONENTS),
@@ -165,7 +171,7 @@ TABLE = {
     "embedding.zero_layer.shuffles": (5, ZERO_LAYER),
     "embedding.zero_layer.rows": (100, ZERO_LAYER),
     "embedding.zero_layer.columns": (100, ZERO_LAYER),
-    "embedding.clump.crowd": (5, CLUMP),
+    "embedding.clump.tokens": (5, CLUMP),
     "embedding.clump.contrast": (2, CLUMP),
     "embedding.clump.draws": (5, CLUMP),
     "embedding.sinusoids.components": (2, POSITIONS),
@@ -178,6 +184,7 @@ TABLE = {
     "embedding.statistics.resamples": (21, [*CHANNELS, *FREQUENCY, *ZERO_LAYER, *CLUMP]),
     "embedding.statistics.interval": (0.9, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
     "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
+    "figures.noise": ("3x", ["draw_single_traces", "draw_restoration", "draw_attention"]),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
@@ -215,7 +222,7 @@ def leaves(section: dict, prefix: str = "") -> list[str]:
 
 
 def test_nothing_to_do_after_a_run(project):
-    assert project.planned(*TARGETS) == {}
+    assert project.planned(*TARGETS) == []
 
 
 def test_every_key_of_the_config_is_in_the_table(project):
@@ -226,32 +233,18 @@ def test_every_key_of_the_config_is_in_the_table(project):
     assert keys == set(TABLE)
 
 
-def plan_with_key(project, key: str) -> dict[str, int]:
+def plan_with_key(project, key: str) -> Plan:
     value, _ = TABLE[key]
-    config = project.read("config.yaml")
-    changed = project.read("config.yaml")
-    *path, last = key.split(".")
-    section = changed
-    for part in path:
-        section = section[part]
-    assert section[last] != value
-    section[last] = value
-    try:
-        project.write("config.yaml", changed)
-        return project.planned(*TARGETS)
-    finally:
-        project.write("config.yaml", config)
+    changed = project.config_with(key, value)
+    assert changed != project.read("config.yaml")
+    with project.changed("config.yaml", changed):
+        return project.plan(*TARGETS)
 
 
-def plan_with_module(project, module: str) -> dict[str, int]:
-    path = project.folder / f"workflow/scripts/strata/{module}.py"
-    text, stat = path.read_text(), path.stat()
-    try:
-        path.write_text(text + "\n# edited\n")
-        return project.planned(*TARGETS)
-    finally:
-        path.write_text(text)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+def plan_with_module(project, module: str) -> Plan:
+    path = f"workflow/scripts/{module}.py"
+    with project.changed(path, (project.folder / path).read_text() + "\n# edited\n"):
+        return project.plan(*TARGETS)
 
 
 @pytest.fixture(scope="module")
@@ -266,7 +259,7 @@ def plans(project, tmp_path_factory):
         copy.write("data/text.txt", "one two three\n\nfour five\n\nsix seven\n")
         copies.put(copy)
 
-    def plan(plan_with, change: str) -> dict[str, int]:
+    def plan(plan_with, change: str) -> Plan:
         copy = copies.get()
         try:
             return plan_with(copy, change)
@@ -282,63 +275,63 @@ def plans(project, tmp_path_factory):
 @pytest.mark.parametrize("key", TABLE)
 def test_a_changed_key_reruns_exactly_its_rules(plans, key):
     _, rules = TABLE[key]
-    assert sorted(plans[key].result()) == sorted(set(rules))
+    assert sorted(plans[key].result().jobs) == sorted(set(rules))
 
 
 def test_a_declared_model_that_is_not_run_touches_nothing(project):
-    config = project.read("config.yaml")
-    changed = project.read("config.yaml")
-    changed["models"]["gpt2"]["dtype"] = "float16"
-    try:
-        project.write("config.yaml", changed)
-        assert project.planned(*TARGETS) == {}
-    finally:
-        project.write("config.yaml", config)
+    with project.changed("config.yaml", project.config_with("models.gpt2.dtype", "float16")):
+        assert project.planned(*TARGETS) == []
 
 
 def test_a_new_prompt_reruns_what_depends_on_prompts_and_nothing_of_the_embeddings(project):
     file = "data/prompts/semantic.yaml"
-    before, stat = project.read(file), (project.folder / file).stat()
+    before = project.read(file)
     spain = {"id": "spain", "text": "The capital of Spain is", "subject": "Spain", "target": " Madrid"}
-    try:
-        project.write(file, before | {"prompts": [*before["prompts"], spain]})
-        assert sorted(project.planned(*TARGETS)) == sorted(PROMPTS)
-    finally:
-        project.write(file, before)
-        os.utime(project.folder / file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with project.changed(file, before | {"prompts": [*before["prompts"], spain]}):
+        assert project.planned(*TARGETS) == sorted(set(PROMPTS))
 
 
 MODULES = {
-    "hidden": ["measure_motion", "plot_hidden"],
-    "order": ORDER,
-    "lens/questions": QUESTIONS,
-    "embedding/svd": [*SVD, *PROBES, *POSITIONS, "probe_syntax", "plot_syntax"],
-    "embedding/experiments": EXPERIMENTS,
-    "embedding/frequency": [*FREQUENCY, *COMPONENTS, *CLUMP],
-    "figures/lens_page": ["write_lens_pages"],
-    "figures/lens_questions": ["plot_lens_questions"],
-    "figures/trace": ["plot_trace", "plot_restoration", "plot_order"],
-    "lens/tuned": TUNED,
-    "lens/jacobian": JACOBIAN,
-    "lens/extended": ["read_extended_lens", *ONE_DECODER],
-    "lens/readout": LENS,
-    "lens/comparison": [
-        "plot_lens_models",
-        *GRIDS,
-        *ONE_DECODER,
-    ],
-    "trace/sweep": TRACE,
-    "lens/decoders": ALL,
-    "organism/training": TRAINING,
-    "organism/evaluation": ["evaluate_organism", "evaluate_retrained"],
+    # What checks the configuration, or says what figures there are, computes nothing.
+    "pipeline/config": [],
+    "pipeline/figure_table": [],
+    "pipeline/job": [],
+    "strata/schemas": [],
+    "strata/text/prompt_files": [],
+    "strata/attention/hidden": MOTION,
+    "strata/lens/names": [*LENS],
+    "strata/embedding/names": EMBEDDING,
+    "strata/embedding/svd": SVD,
+    "strata/embedding/experiments": EXPERIMENTS,
+    "strata/embedding/frequency": [*FREQUENCY, *COMPONENTS, *CLUMP],
+    "strata/figures/lens_questions": ["draw_lens"],
+    "strata/figures/trace": ["draw_single_traces"],
+    "strata/figures/restoration": ["draw_restoration"],
+    "strata/lens/tuned": TUNED,
+    "strata/lens/jacobian": JACOBIAN,
+    "strata/lens/extended": ["read_extended_lens", *EVERY_DECODER],
+    "strata/trace/sweep": TRACE,
+    "strata/organism/training": TRAINING,
+    "strata/organism/evaluation": ["evaluate_organism", "evaluate_retrained"],
 }
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_an_edited_module_reruns_the_rules_that_stand_on_it(plans, module):
-    planned = plans[module].result()
-    if module == "lens/decoders":
-        # The architecture module builds norms, so whatever loads a model stands on it.
-        assert {"read_lens", "extract_weights", "trace_prompts"} <= set(planned)
-    else:
-        assert sorted(planned) == sorted(set(MODULES[module]))
+def test_an_edited_module_reruns_the_rules_that_depend_on_it(plans, module):
+    assert sorted(plans[module].result().jobs) == sorted(set(MODULES[module]))
+
+
+def test_a_caption_or_a_label_redraws_nothing(project):
+    table = project.read("workflow/figures.yaml")
+    table["lens_commas"]["labels"]["figure"] = "three commas"
+    with project.changed("workflow/figures.yaml", table):
+        assert project.planned(*TARGETS) == []
+
+
+@pytest.mark.parametrize("key", TABLE)
+def test_what_a_changed_key_reruns_fits_on_a_page(plans, key):
+    assert plans[key].result().lines <= 60
+
+
+def test_nothing_to_do_is_said_in_a_page(project):
+    assert project.plan(*TARGETS).lines <= 60

@@ -1,17 +1,29 @@
-# model, prompts.tsv -> results/{model}/trace/{what}.nc -> averages by category, tests of order -> figures
+# model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner
+# trace/{what}.nc -> averages by category, shares of severed runs, tests of order
+TRACE, AVERAGE = config["trace"], config["average"]
+PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn"]
+MEASURES = ["logit_difference", "kl_clean", "p_set"]
+AVERAGING = {
+    "min_gap": AVERAGE["min_gap"],
+    "n_resamples": AVERAGE["resamples"],
+    "interval": AVERAGE["interval"],
+    "seed": AVERAGE["seed"],
+}
+
+
+def corruption(**changes):
+    """How subjects are corrupted, all but what is named as the section says."""
+    keys = ("noise", "samples", "replacements", "shared", "seed")
+    return {key: TRACE[key] for key in keys} | changes
 
 
 rule trace_prompts:
     input:
         prompts="results/{model}/prompts.tsv",
         model=model_files,
-        library=library("models", "architecture", "trace.corruption", "trace.dataset", "trace.sweep", "io"),
     output:
         "results/{model}/trace/state.nc",
-    log:
-        "logs/{model}/trace_prompts.log",
-    conda:
-        "../../envs/strata.yaml"
+    priority: 50
     # Small products gain nothing from a second thread; the three traces run side by side instead.
     threads: 1
     resources:
@@ -21,108 +33,91 @@ rule trace_prompts:
         corruption=corruption(),
         window=[1, "code"],
         prefix="",
-        max_rows=config["trace"]["max_rows"],
+        only=None,
+        max_rows=TRACE["max_rows"],
     script:
-        "../scripts/trace_prompts.py"
+        "../scripts/trace/trace_prompts.py"
 
 
 use rule trace_prompts as trace_parts with:
     output:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
-    log:
-        "logs/{model}/trace_parts.log",
     params:
         model=model_settings,
-        corruption=corruption(noise=config["trace"]["parts"]["noise"], replacements=0),
-        window=[config["trace"]["window"], config["trace"]["convention"]],
+        corruption=corruption(noise=TRACE["parts"]["noise"], replacements=0),
+        window=[TRACE["window"], TRACE["convention"]],
         prefix="",
-        max_rows=config["trace"]["max_rows"],
+        only=None,
+        max_rows=TRACE["max_rows"],
 
 
-# The same after a neutral prefix: no subject stands near the first position.
+# The same after a neutral prefix: no subject is near the first position.
 use rule trace_prompts as trace_control with:
     output:
         "results/{model}/trace/control/state.nc",
-    log:
-        "logs/{model}/trace_control.log",
     params:
         model=model_settings,
-        corruption=corruption(noise=config["trace"]["control"]["noise"], replacements=0),
+        corruption=corruption(noise=TRACE["control"]["noise"], replacements=0),
         window=[1, "code"],
-        prefix=config["trace"]["control"]["prefix"],
-        max_rows=config["trace"]["max_rows"],
+        prefix=TRACE["control"]["prefix"],
+        only=None,
+        max_rows=TRACE["max_rows"],
+
+
+use rule trace_prompts as trace_shown with:
+    output:
+        [f"results/{{model}}/trace/shown/{what}.nc" for what in ("state", "mlp", "attn")],
+    priority: 100
+    params:
+        model=model_settings,
+        corruption=corruption(),
+        window=[TRACE["window"], TRACE["convention"]],
+        prefix="",
+        only=TRACE["shown"],
+        max_rows=TRACE["max_rows"],
 
 
 rule average_traces:
     input:
         trace="results/{model}/trace/state.nc",
-        library=library("restoration", "io"),
     output:
         averages=[
             "results/{model}/trace/by_category.nc",
-            "results/{model}/trace/by_category_logit_difference.nc",
-            "results/{model}/trace/by_category_kl_clean.nc",
-            "results/{model}/trace/by_category_p_set.nc",
+            *[f"results/{{model}}/trace/by_category_{measure}.nc" for measure in MEASURES],
         ],
         by_gap="results/{model}/trace/by_gap.nc",
         tokens="results/{model}/trace/subject_tokens.nc",
         left_out="results/{model}/trace/left_out.tsv",
-    log:
-        "logs/{model}/average_traces.log",
-    conda:
-        "../../envs/strata.yaml"
     params:
         averaging=AVERAGING,
         other_gaps=AVERAGE["other_gaps"],
     script:
-        "../scripts/average_traces.py"
+        "../scripts/trace/average_traces.py"
 
 
-rule average_windows:
-    input:
-        trace="results/{model}/trace/{part}.nc",
-        library=library("restoration", "io"),
-    output:
-        "results/{model}/trace/by_category_{part}.nc",
-    log:
-        "logs/{model}/average_windows_{part}.log",
-    wildcard_constraints:
-        part="mlp|attn",
-    conda:
-        "../../envs/strata.yaml"
-    params:
-        averaging=AVERAGING,
-    script:
-        "../scripts/average_windows.py"
-
-
-use rule average_windows as average_control with:
-    input:
-        trace="results/{model}/trace/control/state.nc",
-        library=library("restoration", "io"),
-    output:
-        "results/{model}/trace/control/by_category.nc",
-    log:
-        "logs/{model}/average_control.log",
-
-
-rule share_severed:
+rule average_parts:
     input:
         state="results/{model}/trace/state.nc",
-        severed="results/{model}/trace/state_severed_{part}.nc",
-        library=library("restoration", "io"),
+        windows=[f"results/{{model}}/trace/{part}.nc" for part in ("mlp", "attn")],
+        severed=[f"results/{{model}}/trace/state_severed_{part}.nc" for part in ("mlp", "attn")],
     output:
-        "results/{model}/trace/severed_{part}.nc",
-    log:
-        "logs/{model}/share_severed_{part}.log",
-    wildcard_constraints:
-        part="mlp|attn",
-    conda:
-        "../../envs/strata.yaml"
+        averages=[f"results/{{model}}/trace/by_category_{part}.nc" for part in ("mlp", "attn")],
+        shares=[f"results/{{model}}/trace/severed_{part}.nc" for part in ("mlp", "attn")],
     params:
         averaging=AVERAGING,
     script:
-        "../scripts/share_severed.py"
+        "../scripts/trace/average_parts.py"
+
+
+rule average_control:
+    input:
+        trace="results/{model}/trace/control/state.nc",
+    output:
+        "results/{model}/trace/control/by_category.nc",
+    params:
+        averaging=AVERAGING,
+    script:
+        "../scripts/trace/average_control.py"
 
 
 rule compare_order:
@@ -131,113 +126,14 @@ rule compare_order:
         control="results/{model}/trace/control/by_category.nc",
         prompts="results/{model}/prompts.tsv",
         counts=token_counts,
-        library=library("order", "io"),
     output:
         order="results/{model}/trace/order.tsv",
         regression="results/{model}/trace/regression.tsv",
         curves="results/{model}/trace/curves.tsv",
-    log:
-        "logs/{model}/compare_order.log",
-    conda:
-        "../../envs/strata.yaml"
     params:
         resamples=AVERAGE["resamples"],
         permutations=AVERAGE["permutations"],
         interval=AVERAGE["interval"],
         seed=AVERAGE["seed"],
     script:
-        "../scripts/compare_order.py"
-
-
-rule plot_trace:
-    input:
-        traces=[f"results/{{model}}/trace/{what}.nc" for what in ("state", "mlp", "attn")],
-        library=library("figures.trace", "io"),
-    output:
-        png=report(
-            "results/{model}/figures/trace_{prompt}.png",
-            category="2 Causal traces",
-            subcategory="{model}",
-            labels={"figure": "one prompt", "prompt": "{prompt}"},
-            caption="../report/trace.rst",
-        ),
-        svg="results/{model}/figures/trace_{prompt}.svg",
-        windows=report(
-            "results/{model}/figures/trace_windows_{prompt}.png",
-            category="2 Causal traces",
-            subcategory="{model}",
-            labels={"figure": "one prompt, windows", "prompt": "{prompt}"},
-            caption="../report/trace.rst",
-        ),
-        windows_svg="results/{model}/figures/trace_windows_{prompt}.svg",
-    log:
-        "logs/{model}/plot_trace_{prompt}.log",
-    conda:
-        "../../envs/strata.yaml"
-    params:
-        noise=drawn_level(),
-    script:
-        "../scripts/plot_trace.py"
-
-
-rule plot_restoration:
-    input:
-        averages=[
-            "results/{model}/trace/by_category.nc",
-            "results/{model}/trace/by_category_mlp.nc",
-            "results/{model}/trace/by_category_attn.nc",
-            "results/{model}/trace/by_category_logit_difference.nc",
-            "results/{model}/trace/by_category_kl_clean.nc",
-            "results/{model}/trace/by_category_p_set.nc",
-        ],
-        gaps="results/{model}/trace/by_gap.nc",
-        severed=["results/{model}/trace/severed_mlp.nc", "results/{model}/trace/severed_attn.nc"],
-        tokens="results/{model}/trace/subject_tokens.nc",
-        library=library("figures.trace", "io"),
-    output:
-        png=[
-            report(
-                f"results/{{model}}/figures/restoration_{name}.png",
-                category="2 Causal traces",
-                subcategory="{model}",
-                labels={"figure": f"by category, {name.replace('_', ' ')}", "prompt": "all"},
-                caption=f"../report/restoration_{name}.rst",
-            )
-            for name in RESTORATION_FIGURES
-        ],
-        svg=[f"results/{{model}}/figures/restoration_{name}.svg" for name in RESTORATION_FIGURES],
-    log:
-        "logs/{model}/plot_restoration.log",
-    conda:
-        "../../envs/strata.yaml"
-    params:
-        noise=drawn_level(),
-        figures=RESTORATION_FIGURES,
-    script:
-        "../scripts/plot_restoration.py"
-
-
-rule plot_order:
-    input:
-        averages="results/{model}/trace/by_category.nc",
-        regression="results/{model}/trace/regression.tsv",
-        curves="results/{model}/trace/curves.tsv",
-        library=library("figures.trace", "io"),
-    output:
-        png=[
-            report(
-                f"results/{{model}}/figures/order_{name}.png",
-                category="2 Causal traces",
-                subcategory="{model}",
-                labels={"figure": f"order, {name}", "prompt": "all"},
-                caption=f"../report/order_{name}.rst",
-            )
-            for name in ORDER_FIGURES
-        ],
-        svg=[f"results/{{model}}/figures/order_{name}.svg" for name in ORDER_FIGURES],
-    log:
-        "logs/{model}/plot_order.log",
-    conda:
-        "../../envs/strata.yaml"
-    script:
-        "../scripts/plot_order.py"
+        "../scripts/trace/compare_order.py"

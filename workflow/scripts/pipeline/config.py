@@ -1,14 +1,69 @@
-"""Checks of config.yaml beyond its schema: one clear line for what is wrong.
+"""Checks of everything that people write: config.yaml, data/prompts, workflow/figures.yaml, tagged text.
 
 No model and no array library is imported here: this runs at every start of the pipeline.
 """
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from strata.inputs import BadInput, check_schema
+from pipeline.figure_table import Figure, expand_figures
+from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
+from strata.schemas import check_schema
+from strata.text.prompt_files import read_prompt_files
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the rules are made from: files of prompts with their contents, and all figures."""
+
+    prompts: Mapping[str, Mapping]
+    figures: list[Figure]
+
+
+def check_project(config: Mapping, workflow: Path) -> Project:
+    """Check all that the pipeline is about to read; paths are from the project's folder.
+
+    Parameters
+    ----------
+    config : the configuration as Snakemake merged it
+    workflow : the folder ``workflow``
+
+    Raises
+    ------
+    BadInput
+        One line: file, entry, field, what was expected.
+    """
+
+    def schema(name: str) -> Mapping:
+        return read_yaml(workflow / f"schemas/{name}.schema.yaml")
+
+    check_config(config, schema("config"))
+    prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
+    check_figures(config, prompts)
+    table = read_yaml(workflow / "figures.yaml")
+    check_schema(table, schema("figures"), "workflow/figures.yaml")
+    figures = expand_figures(table, config)
+    check_captions(figures, workflow / "report")
+    if config["syntax"]["source"] != "organism":
+        from strata.text.conllu import check_conllu
+
+        check_conllu(config["syntax"]["source"])
+    return Project(prompts, figures)
+
+
+def check_captions(figures: list[Figure], folder: Path, file: str = "workflow/figures.yaml") -> None:
+    """Check that every figure has its caption.
+
+    Raises
+    ------
+    BadInput
+    """
+    for figure in figures:
+        if not (folder / f"{figure.caption}.rst").is_file():
+            raise BadInput(f"{file}: {figure.name}: no caption (expected: {folder}/{figure.caption}.rst)")
 
 
 def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "config.yaml") -> None:
@@ -20,11 +75,11 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
     """
     every = [p for content in prompts.values() for p in content["prompts"]]
     names = [p["id"] for p in every]
-    pages = config["lens"]["pages"]
+    explored = config["lens"]["explorer"]
     asked = {
         "lens.grid.prompts": (config["lens"]["grid"]["prompts"], names),
-        "lens.pages": ([] if pages == "all" else pages, names),
-        "average.figures": (config["average"]["figures"], [p["id"] for p in every if "subject" in p]),
+        "lens.explorer": ([] if explored == "all" else explored, names),
+        "trace.shown": (config["trace"]["shown"], [p["id"] for p in every if "subject" in p]),
     }
     for key, (wanted, known) in asked.items():
         for prompt in wanted:
@@ -63,6 +118,13 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
                     f"{file}: trace.parts.noise.{kind}: {level} is not one of trace.noise.{kind} "
                     "(expected: levels that states are traced at too)"
                 )
+    parts = config["trace"]["parts"]["noise"]
+    levels = [*(f"{level:g}" for level in parts["absolute"]), *(f"{level:g}x" for level in parts["relative"])]
+    if config["figures"]["noise"] not in levels:
+        raise BadInput(
+            f"{file}: figures.noise: {config['figures']['noise']!r} is not one of trace.parts.noise "
+            f"(expected: {', '.join(map(repr, levels))})"
+        )
     recipe = config["organism"]["recipe"]
     if recipe["n_channels"] % recipe["n_heads"]:
         raise BadInput(

@@ -1,12 +1,18 @@
 """What every script of the pipeline does around its work: threads, its log, progress, errors."""
 
+import json
 import logging
 import os
+import resource
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
 from tqdm import tqdm
+
+COST = "cost "
+"""What the line of a log begins with, behind its level, that says what the job cost."""
 
 
 @contextmanager
@@ -15,8 +21,10 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
 
     An error stands in the log in full, and on the terminal as one line. Torch, if the script has
     imported it, is held to the rule's threads: two jobs with two threads each on two cores are
-    several times slower than one after the other.
+    several times slower than one after the other. The log's last line says what the job cost:
+    seconds of CPU, of which before its work began (imports), and the most memory that it held.
     """
+    imports = time.process_time()
     with ExitStack() as stack:
         log = stack.enter_context(open(snakemake.log[0], "w", encoding="utf-8"))
         stack.enter_context(redirect_stderr(log))
@@ -34,3 +42,10 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
         except Exception as error:
             logging.exception("%s failed", snakemake.rule)
             sys.exit(f"{snakemake.rule}: {type(error).__name__}: {error} (all of it: {snakemake.log[0]})")
+        cost = {
+            "rule": snakemake.rule,
+            "cpu_s": round(time.process_time(), 2),
+            "imports_s": round(imports, 2),
+            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        }
+        logging.info("%s%s", COST, json.dumps(cost))

@@ -1,43 +1,65 @@
-"""Which files a module stands on: itself and every module of the library that it imports."""
+"""Which files of the library a script depends on: every module that it imports, and what these import."""
 
 import ast
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+SCRIPTS = Path(__file__).parents[1]
 
-def modules_behind(root: Path, modules: Iterable[str]) -> list[str]:
-    """Paths below ``root`` of the named modules and of what they import of the same package.
+
+def code_of(script: str) -> list[str]:
+    """Files of the library that a script imports, directly or not.
+
+    Parameters
+    ----------
+    script : its path below ``workflow/scripts``, without ``.py``
+
+    Returns
+    -------
+    list of paths, from the project's folder
 
     Raises
     ------
     FileNotFoundError
-        If a named module does not exist.
+        If there is no such script.
+    """
+    return modules_behind(_imports(SCRIPTS / f"{script}.py"))
+
+
+def modules_behind(modules: Iterable[str]) -> list[str]:
+    """Files of the named modules of the library and of what they import of it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a name is neither a module nor something in one.
     """
     found: set[Path] = set()
     waiting: list[Path] = []
     for module in modules:
-        if _file(root, module) is None:
-            raise FileNotFoundError(f"no module {module} under {root}")
-        waiting += _imported(root, module)
+        if not (_file(module) or _file(module.rpartition(".")[0])):
+            raise FileNotFoundError(f"no module {module} in {SCRIPTS}")
+        waiting += _imported(module)
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += [p for name in _imports(path) for p in _imported(root, name)]
-    return sorted(str(path.relative_to(root.parent.parent)) for path in found)
+            waiting += [p for name in _imports(path) for p in _imported(name)]
+    return sorted(str(path.relative_to(SCRIPTS.parents[1])) for path in found)
 
 
 @cache
-def _imported(root: Path, name: str) -> list[Path]:
+def _imported(name: str) -> list[Path]:
     """The files that importing a name runs: its module, if it is one, and the packages around it."""
     parts = name.split(".")
     prefixes = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
-    return [path for prefix in prefixes if (path := _file(root, prefix))]
+    return [path for prefix in prefixes if (path := _file(prefix))]
 
 
-def _file(root: Path, module: str) -> Path | None:
-    base = root / Path(*module.split("."))
+@cache
+def _file(module: str) -> Path | None:
+    base = SCRIPTS / Path(*module.split("."))
     candidates = (base.with_suffix(".py"), base / "__init__.py")
     return next((path for path in candidates if path.is_file()), None)
 
@@ -49,6 +71,5 @@ def _imports(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     return [name for name in names if name.split(".")[0] == "strata"]

@@ -47,6 +47,11 @@ def open_dataset(path: str) -> xr.Dataset:
     return xr.open_dataset(path, engine="h5netcdf")
 
 
+def open_data(path: str) -> xr.Dataset | pd.DataFrame:
+    """Open labelled data, or read a table: whichever the file's name says."""
+    return read_table(path) if Path(path).suffix == ".tsv" else open_dataset(path)
+
+
 def made_by(dataset: xr.Dataset) -> dict[str, Any]:
     """What a file says of its making: the strata version and what was given when it was written."""
     return json.loads(dataset.attrs[PROVENANCE])

@@ -3,6 +3,7 @@
 Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored.
 """
 
+from itertools import compress
 from pathlib import Path
 
 from pipeline.job import job
@@ -35,6 +36,11 @@ with job(snakemake) as progress:
         others=replacements(table, ids, made["replacements"], made["seed"]),
         shared=made["shared"],
     )
+    if snakemake.params.only is not None:
+        # Corrupted as among all prompts: the same as in the whole trace.
+        kept = table["id"].isin(snakemake.params.only)
+        prompts, ids = list(compress(prompts, kept)), list(compress(ids, kept))
+        table = table[kept].reset_index(drop=True)
     whats = [Path(path).stem for path in snakemake.output]
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in whats}

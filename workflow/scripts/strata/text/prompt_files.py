@@ -7,7 +7,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from strata.inputs import BadInput, explain, read_yaml
+from strata.inputs import BadInput, read_yaml
+from strata.schemas import explain
 
 
 def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:

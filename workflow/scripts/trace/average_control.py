@@ -1,6 +1,6 @@
-"""Average traces of windows of MLPs or attention, or of a control run, by category.
+"""Average the traces of the control run by category.
 
-Input: a trace. Output: its averages.
+Input: trace/control/state.nc. Output: trace/control/by_category.nc.
 """
 
 from pipeline.job import job

@@ -1,0 +1,36 @@
+# workflow/figures.yaml, data of every stage -> results/{model}/figures/*.png, *.svg: a rule draw_JOB for each job of the table
+
+
+def data_of(figure):
+    """The files that a figure is drawn from; those of every model that is run, where it shows them together."""
+    return expand(figure.data.values(), model=config["run"]) if figure.across else figure.data.values()
+
+
+def in_report(figure):
+    """The PNG of a figure, for the report."""
+    return report(
+        figure.png,
+        category=figure.section,
+        subcategory="{model}" if "{model}" in figure.folder else None,
+        labels=dict(figure.labels),
+        caption=f"../report/{figure.caption}.rst",
+    )
+
+
+for name, figures in jobs(PROJECT.figures).items():
+
+    rule:
+        name:
+            f"draw_{name}"
+        input:
+            data=sorted({path for figure in figures for path in data_of(figure)}),
+            modules=modules_behind(figure.module for figure in figures),
+        output:
+            png=[in_report(figure) for figure in figures],
+            svg=[figure.svg for figure in figures],
+        priority: 100
+        params:
+            figures=[figure.drawing() for figure in figures],
+            models=config["run"] if any(figure.across for figure in figures) else None,
+        script:
+            "../scripts/figures/draw_figures.py"

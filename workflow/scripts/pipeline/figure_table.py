@@ -1,0 +1,138 @@
+"""The table of figures (workflow/figures.yaml): the one place that says what figures there are.
+
+Read when the workflow is parsed, so nothing that draws is imported here.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import product
+from typing import Any
+
+from strata.inputs import BadInput
+
+FOLDER = "results/{model}/figures"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, its row's wildcards filled in; ``{model}`` is left for Snakemake.
+
+    ``draw`` is a function of `strata.figures`, ``module.function``; ``data`` its arguments that are
+    files; ``options`` its other arguments.
+    """
+
+    name: str
+    job: str
+    draw: str
+    data: Mapping[str, str]
+    options: Mapping[str, Any]
+    section: str
+    labels: Mapping[str, str]
+    caption: str
+    folder: str
+    across: bool
+    first_look: str
+
+    @property
+    def png(self) -> str:
+        return f"{self.folder}/{self.name}.png"
+
+    @property
+    def svg(self) -> str:
+        return f"{self.folder}/{self.name}.svg"
+
+    @property
+    def module(self) -> str:
+        """The module of its function."""
+        return f"strata.figures.{self.draw.rpartition('.')[0]}"
+
+    def drawing(self) -> dict[str, Any]:
+        """What the job that draws it needs to know: a change of anything else redraws nothing."""
+        return {"draw": self.draw, "data": dict(self.data), "options": dict(self.options)} | (
+            {"first_look": self.first_look} if self.first_look else {}
+        )
+
+
+def expand_figures(
+    table: Mapping[str, Mapping], config: Mapping, file: str = "workflow/figures.yaml"
+) -> list[Figure]:
+    """Every figure of a configuration, in the order of the table.
+
+    Raises
+    ------
+    BadInput
+        If a row names a key that the configuration lacks, or two rows make one name.
+    """
+    figures = [figure for row, content in table.items() for figure in _expand(row, content, config, file)]
+    names = [figure.png for figure in figures]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"{file}: two rows make {name}")
+    return figures
+
+
+def jobs(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
+    """Figures by the job that draws them."""
+    return {job: [f for f in figures if f.job == job] for job in dict.fromkeys(f.job for f in figures)}
+
+
+def index(table: Mapping[str, Mapping], captions: Mapping[str, str]) -> str:
+    """An index of all figures in Markdown.
+
+    Parameters
+    ----------
+    table : rows by name
+    captions : their texts, by the names of their files without ``.rst``
+    """
+    lines = [
+        "# Figures",
+        "",
+        "Written from `workflow/figures.yaml` and `workflow/report/` by `make docs`.",
+        "",
+    ]
+    for section in dict.fromkeys(row["section"] for row in table.values()):
+        lines += [f"## {section}", ""]
+        for name, row in table.items():
+            if row["section"] == section:
+                data = ", ".join(f"`{path}`" for path in row["data"].values())
+                caption = " ".join(captions[row.get("caption", name)].split())
+                caption = re.sub(r"\{\{.*?\}\}", "the model", caption)
+                lines += [f"### {name}", "", caption, ""]
+                lines += [f"Drawn by `strata.figures.{row['draw']}` from {data}.", ""]
+    return "\n".join(lines)
+
+
+def _expand(row: str, content: Mapping, config: Mapping, file: str) -> list[Figure]:
+    def setting(key: str) -> Any:
+        try:
+            return reduce(lambda section, part: section[part], key.split("."), config)
+        except KeyError as error:
+            raise BadInput(f"{file}: {row}: config.yaml has no key {key!r}") from error
+
+    each = {wildcard: setting(key) for wildcard, key in content.get("each", {}).items()}
+
+    def one(**values: str) -> Figure:
+        def filled(text: Any) -> Any:
+            return text.format(**values, model="{model}") if isinstance(text, str) else text
+
+        def all_filled(mapping: Mapping) -> dict[str, Any]:
+            return {key: filled(value) for key, value in mapping.items()}
+
+        from_config = {argument: setting(key) for argument, key in content.get("config", {}).items()}
+        return Figure(
+            name=filled(row),
+            job=content["job"],
+            draw=content["draw"],
+            data=all_filled(content["data"]),
+            options=all_filled(content.get("options", {})) | from_config,
+            section=content["section"],
+            labels=all_filled(content["labels"]),
+            caption=content.get("caption", row),
+            folder=content.get("folder", FOLDER),
+            across=content.get("across", False),
+            first_look=content.get("first_look", ""),
+        )
+
+    return [one(**dict(zip(each, values, strict=True))) for values in product(*each.values())]
