@@ -5,8 +5,7 @@ from itertools import islice
 import pytest
 from tokenizers import Tokenizer
 
-from strata import io
-from strata.inputs import BadInput, read_yaml
+from strata.inputs import BadInput, read_lines, read_yaml
 from strata.organism.corpus import Document, corpus_of
 from strata.organism.grammar import Grammar
 from strata.organism.tagging import corpus_documents, derivation, tag_document
@@ -202,7 +201,7 @@ def test_an_empty_file_and_one_of_other_bytes(tmp_path):
     path = tmp_path / "latin.conllu"
     path.write_bytes(CONLLU.encode("latin-1"))
     with pytest.raises(BadInput, match="latin.conllu: sentence 1 or after: not UTF-8"):
-        list(read_conllu(io.read_lines(path), "latin.conllu"))
+        list(read_conllu(read_lines(path), "latin.conllu"))
 
 
 def test_roles_climb_to_the_head_of_the_phrase():

@@ -1,8 +1,9 @@
-"""YAML that people write, and the error that says in one line what is wrong with it.
+"""What people write: YAML and plain text, and the error that says in one line what is wrong with it.
 
 No array library is imported here: this runs at every start of the pipeline.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +44,9 @@ def read_yaml(path: str | Path) -> Any:
         where = f" line {mark.line + 1}:" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise BadInput(f"{path}:{where} not YAML: {problem}") from error
+
+
+def read_lines(path: str | Path) -> Iterator[str]:
+    """The lines of a text file, one at a time."""
+    with Path(path).expanduser().open(encoding="utf-8") as file:
+        yield from file

@@ -6,7 +6,7 @@ HDF5 and netCDF go through h5netcdf and carry dimension scales and, as one JSON 
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,12 +148,6 @@ def read_prompts(path: str) -> pd.DataFrame:
 def write_text(text: str, path: str) -> None:
     """Write a text file."""
     Path(path).write_text(text, encoding="utf-8")
-
-
-def read_lines(path: str) -> Iterator[str]:
-    """The lines of a text file, one at a time."""
-    with Path(path).open(encoding="utf-8") as file:
-        yield from file
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ Input: the model's tokenizer; data/organism/ or a CoNLL-U file. Output: syntax/t
 
 from pipeline.job import job
 from strata import io
+from strata.inputs import read_lines
 from strata.model.tokenizer import load_tokenizer
 from strata.organism.corpus import corpus_of
 from strata.organism.tagging import corpus_documents
@@ -20,7 +21,7 @@ with job(snakemake) as progress:
         seed = made["corpus"]["seed"] + 3
         documents = corpus_documents(corpus, 2 * made["documents"], made["filler"], seed)
     else:
-        documents = read_conllu(io.read_lines(made["source"]), made["source"])
+        documents = read_conllu(read_lines(made["source"]), made["source"])
 
     def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)

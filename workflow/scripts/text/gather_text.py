@@ -7,6 +7,7 @@ from itertools import islice
 
 from pipeline.job import job
 from strata import io
+from strata.inputs import read_lines
 from strata.model.tokenizer import load_tokenizer, token_strings
 from strata.organism.corpus import corpus_of
 from strata.text import documents as text
@@ -20,7 +21,7 @@ with job(snakemake) as progress:
         drawn = islice(corpus.documents(made["corpus"]["seed"] + 2, ramped=True), 2 * made["documents"])
         texts = (document.text for document in drawn)
     else:
-        texts = text.paragraphs(io.read_lines(made["source"]))
+        texts = text.paragraphs(read_lines(made["source"]))
     documents, counts = text.sample(
         progress(texts, "documents"),
         lambda batch: tokenizer(batch, add_special_tokens=False)["input_ids"],

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from pathlib import Path
 
 from conllu.exceptions import ParseException
 from conllu.parser import DEFAULT_FIELDS, parse_line
 
-from strata.inputs import BadInput
+from strata.inputs import BadInput, read_lines
 from strata.text.words import Tagged, Word, roles
 
 
@@ -50,9 +49,8 @@ def check_conllu(path: str) -> None:
     BadInput
         See `read_conllu`.
     """
-    with Path(path).expanduser().open(encoding="utf-8") as lines:
-        for _ in read_conllu(lines, path):
-            pass
+    for _ in read_conllu(read_lines(path), path):
+        pass
 
 
 def _conllu_sentence(rows: list[tuple[int, str]], where: str) -> Tagged:
