@@ -1,5 +1,6 @@
 """The house is in order: linters and formatters are clean, pins agree, the README's commands exist."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,8 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.modules import modules_behind
-
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -18,7 +17,10 @@ BIN = Path(sys.executable).parent
 def run(*command: str) -> subprocess.CompletedProcess:
     program = shutil.which(command[0], path=str(BIN))
     assert program, f"{command[0]} is not installed beside {sys.executable}"
-    return subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}/workflow/scripts:{ROOT}/docs"}
+    return subprocess.run(
+        [program, *command[1:]], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,24 +58,10 @@ def test_the_cluster_profile_names_rules_that_there_are():
     assert {setting.split(":")[0] for setting in profile["set-resources"]} <= rules
 
 
-def test_modules_behind_follows_imports():
-    root = ROOT / "workflow/scripts"
-    behind = modules_behind(root, ["strata.figures.lens"])
-    assert "workflow/scripts/strata/figures/style.py" in behind
-    assert "workflow/scripts/strata/names.py" in behind
-    assert "workflow/scripts/strata/trace/sweep.py" not in behind
-    with pytest.raises(FileNotFoundError, match="strata.nothing"):
-        modules_behind(root, ["strata.nothing"])
-
-
-def test_scripts_are_short_and_named_after_their_rules():
-    rules = set()
-    for file in (ROOT / "workflow/rules").glob("*.smk"):
-        rules |= set(re.findall(r'script:\s+"\.\./scripts/(\w+)\.py"', file.read_text()))
-    scripts = list((ROOT / "workflow/scripts").glob("*.py"))
-    assert {s.stem for s in scripts} == rules
-    for script in scripts:
-        assert len(script.read_text().splitlines()) < 50, script.name
+def test_the_index_of_figures_is_of_the_table():
+    done = run("python", "-c", "import write_figures; print(write_figures.figures_page(), end='')")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "docs/figures.md").read_text(), "run `make docs`"
 
 
 def test_readme_commands_are_real():

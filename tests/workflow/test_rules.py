@@ -1,6 +1,5 @@
-"""The rules as they are written: what they stand on, and that reading them is quick."""
+"""The rules as they are written: short, named after their scripts, and quick to read."""
 
-import ast
 import re
 import subprocess
 import sys
@@ -8,56 +7,67 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.modules import modules_behind
+from pipeline.modules import code_of, modules_behind
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow/scripts"
+RULE_FILES = sorted((ROOT / "workflow/rules").glob("*.smk"))
 
 
-def rules() -> dict[str, tuple[set[str], str]]:
-    """Every rule with a script: the modules it names under `library=`, and the script."""
-    found = {}
-    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
-        for text in re.split(r"^(?=rule |use rule )", file.read_text(), flags=re.M)[1:]:
-            script = re.search(r'"\.\./scripts/(\w+)\.py"', text)
-            if script:
-                named = re.search(r"library=library\((.*?)\)", text, re.S)
-                modules = set(re.findall(r'"([\w.]+)"', named.group(1))) if named else set()
-                found[re.search(r"rule (\w+)", text).group(1)] = (modules, script.group(1))
-    return found
+def rules() -> dict[str, str]:
+    """Every rule with a script of its own, and the script's path below ``workflow/scripts``."""
+    text = "".join(file.read_text() for file in RULE_FILES)
+    each = re.split(r"^(?=rule |use rule )", text, flags=re.M)[1:]
+    scripts = [
+        (re.match(r"rule (\w+):", rule), re.search(r'"\.\./scripts/([\w/]+)\.py"', rule)) for rule in each
+    ]
+    return {name.group(1): script.group(1) for name, script in scripts if name and script}
 
 
 RULES = rules()
 
 
-def imported(script: str) -> list[str]:
-    """Modules of strata that a script imports; `job` only keeps its log and its threads."""
-    names = []
-    for node in ast.walk(ast.parse((SCRIPTS / f"{script}.py").read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "strata":
-            names += [f"strata.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module.startswith("strata."):
-            names.append(node.module)
-    return [name for name in names if name != "strata.job"]
-
-
-@pytest.mark.parametrize("rule", RULES)
-def test_a_rule_stands_on_every_module_its_script_imports(rule):
-    named, script = RULES[rule]
-    stands_on = modules_behind(SCRIPTS, [f"strata.{module}" for module in named])
-    assert set(modules_behind(SCRIPTS, imported(script))) <= set(stands_on)
-
-
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_is_named_after_its_script(rule):
-    assert RULES[rule][1] == rule
+    assert RULES[rule].rpartition("/")[2] == rule
+
+
+def test_every_script_has_its_rule_and_is_short():
+    library = ("strata", "pipeline")
+    scripts = [path for path in SCRIPTS.rglob("*.py") if path.relative_to(SCRIPTS).parts[0] not in library]
+    names = {str(path.relative_to(SCRIPTS).with_suffix("")) for path in scripts}
+    assert names == {*RULES.values(), "figures/draw_figures"}
+    for script in scripts:
+        assert len(script.read_text().splitlines()) < 55, script
+
+
+def test_rules_are_short_and_open_with_their_inputs_and_outputs():
+    assert sum(len(file.read_text().splitlines()) for file in [*RULE_FILES, ROOT / "Snakefile"]) <= 900
+    for file in RULE_FILES:
+        first = file.read_text().splitlines()[0]
+        assert first.startswith("# ") and "->" in first, file
+
+
+def test_code_is_found_through_imports():
+    behind = code_of("lens/read_lens")
+    assert "workflow/scripts/strata/lens/readout.py" in behind
+    assert "workflow/scripts/strata/names.py" in behind
+    assert "workflow/scripts/strata/trace/sweep.py" not in behind
+    assert not [path for path in behind if "pipeline" in path]
+
+
+def test_modules_behind_follows_imports():
+    behind = modules_behind(["strata.figures.lens"])
+    assert "workflow/scripts/strata/figures/style.py" in behind
+    assert "workflow/scripts/strata/trace/sweep.py" not in behind
+    with pytest.raises(FileNotFoundError, match="strata.nothing.here"):
+        modules_behind(["strata.nothing.here"])
 
 
 def test_what_the_snakefile_imports_is_light():
-    code = (
-        "import sys, strata.validation, strata.modules;"
-        "print([m for m in ('torch', 'transformers', 'xarray', 'numpy', 'pandas') if m in sys.modules])"
-    )
+    heavy = ("torch", "transformers", "xarray", "numpy", "pandas", "matplotlib", "seaborn")
+    modules = "pipeline.config, pipeline.figure_table, pipeline.modules, strata.model.source"
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True
     )

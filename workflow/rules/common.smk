@@ -17,8 +17,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 from pipeline.config import check_project
 from pipeline.figure_table import jobs
 from pipeline.modules import code_of, modules_behind
+from pipeline.quiet import print_jobs_once
 from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
+
+print_jobs_once()
 
 # A file that is not YAML is refused here, with its line; Snakemake would name neither.
 try:

@@ -30,7 +30,7 @@ for name, figures in jobs(PROJECT.figures).items():
             svg=[figure.svg for figure in figures],
         priority: 100
         params:
-            figures=[figure.drawing() for figure in figures],
+            figures={figure.name: figure.drawing() for figure in figures},
             models=config["run"] if any(figure.across for figure in figures) else None,
         script:
             "../scripts/figures/draw_figures.py"

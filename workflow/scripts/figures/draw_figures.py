@@ -1,10 +1,11 @@
 """Draw the figures of one job of the table of figures.
 
-Input: the files that they are drawn from. Output: each as PNG and SVG.
+Input: the files that they are drawn from. Output: each as PNG and SVG, found by the figure's name.
 """
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from pipeline.job import job
 from strata import io
@@ -19,9 +20,9 @@ with job(snakemake) as progress:
             return {name: io.open_data(path.format(model=name)) for name in models}
         return io.open_data(path.format(model=model))
 
-    drawn = zip(snakemake.params.figures, snakemake.output.png, snakemake.output.svg, strict=True)
     said = set()
-    for figure, png, svg in progress(list(drawn), "figures"):
+    for png, svg in progress(list(zip(snakemake.output.png, snakemake.output.svg, strict=True)), "figures"):
+        figure = snakemake.params.figures[Path(png).stem]
         module, _, function = figure["draw"].rpartition(".")
         draw = getattr(import_module(f"strata.figures.{module}"), function)
         data = {argument: opened(path) for argument, path in figure["data"].items()}

@@ -74,8 +74,9 @@ def expand_figures(
 
 
 def jobs(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
-    """Figures by the job that draws them."""
-    return {job: [f for f in figures if f.job == job] for job in dict.fromkeys(f.job for f in figures)}
+    """Figures by the job that draws them, sorted by name: the order of the table changes nothing."""
+    names = dict.fromkeys(figure.job for figure in figures)
+    return {job: sorted((f for f in figures if f.job == job), key=lambda f: f.name) for job in names}
 
 
 def index(table: Mapping[str, Mapping], captions: Mapping[str, str]) -> str:
