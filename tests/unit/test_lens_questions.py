@@ -554,7 +554,7 @@ def test_what_cannot_be_asked_is_refused():
             ask(lenses, table, counts, **OPTIONS | change)
     logit = lenses["logit"]
     for other, told in (
-        (logit.isel(token=slice(1, None)), "logit and tuned were read out at different tokens"),
+        (logit.isel(token=slice(1, None)), "logit and tuned were read out on different tokens"),
         (logit.isel(depth=slice(1, None)), "logit and tuned were read out at different depths"),
         (logit.assign_attrs(norm="plain"), "logit and tuned have different norms"),
     ):

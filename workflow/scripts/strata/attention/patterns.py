@@ -10,7 +10,7 @@ at the first position, which serve attention as a place to rest (Xiao et al. 202
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from strata.names import (
     SITE,
     TOKEN,
 )
+from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap, masks_by_category
 
 if TYPE_CHECKING:  # what needs no model starts without transformers
@@ -328,7 +329,7 @@ def over_text(
     parts: "Parts",
     documents: Sequence[Sequence[int]],
     skip: int,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Sums over texts: attention on the first token by position, and the size of channels at the first.
 
@@ -423,7 +424,7 @@ def variability(
     documents: Sequence[Sequence[int]],
     n_first: int = 10,
     batch: int = 64,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """How much each head's attention varies with content at the same positions.
 

@@ -5,7 +5,7 @@ document. What is noise in the matrix can be smoothed away, and what no part of 
 silenced, at no cost.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from strata.embedding import NO_POSITIONS
 from strata.embedding.names import AVERAGED, HIGHEST, LOWEST, RANDOM, SMOOTHED, TREATMENT, ZEROED
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION
+from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
 
 if TYPE_CHECKING:  # what needs no model starts without transformers
@@ -142,7 +143,7 @@ def disturb(
     resamples: int,
     interval: float,
     seed: int,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Change of loss under every treatment, by position and in all.
 

@@ -24,6 +24,10 @@ from torch.nn.utils.rnn import pad_sequence
 from strata.keys.names import KEY
 from strata.model.architecture import Parts, mlp_values
 from strata.names import DOCUMENT, KIND, LABEL, LAYER, POSITION, TOKEN, TOKEN_ID, K
+from strata.progress import Progress, silent
+from strata.stats.defined import percentiles, ratio
+from strata.stats.draws import times_drawn
+from strata.stats.seeding import generator
 from strata.text.documents import documents_of, next_in_document
 
 THIS, NEXT = "token", "next token"
@@ -48,7 +52,7 @@ def find_triggers(
     k: int,
     seed: int,
     batch: int = 8,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """The contexts that random keys of every layer answer to most, each in a document of its own.
 
@@ -121,7 +125,7 @@ def random_keys(parts: Parts, n_keys: int, seed: int) -> list[np.ndarray]:
         width = module.weight.numel() // n_channels
         if not 0 < n_keys <= width:
             raise ValueError(f"{n_keys} keys of layer {layer}, which has {width}")
-        drawn.append(np.sort(np.random.default_rng([seed, layer]).choice(width, n_keys, replace=False)))
+        drawn.append(np.sort(generator(seed, layer).choice(width, n_keys, replace=False)))
     return drawn
 
 
@@ -224,9 +228,8 @@ def describe(
         raise ValueError(f"impossible: {resamples=}, {interval=}, {known=}")
     codes = _codes(text)
     chosen, eligible = triggers["trigger"].values, triggers["eligible"].values
-    rng, n_keys = np.random.default_rng(seed), triggers.sizes[KEY]
-    drawn = rng.multinomial(n_keys, np.full(n_keys, 1 / n_keys), (triggers.sizes[LAYER], resamples))
-    ends = {"low": (1 - interval) / 2, "high": (1 + interval) / 2}
+    rng, n_keys = generator(seed), triggers.sizes[KEY]
+    drawn = times_drawn(rng, n_keys, triggers.sizes[LAYER], resamples)
 
     fields = {"silent": (LAYER, (chosen < 0).all(-1).mean(-1))}
     for name, tokens in (("agreement", None), ("beyond_token", codes[THIS])):
@@ -236,10 +239,10 @@ def describe(
         fields[f"{name}_n"] = (LABEL, LAYER), once.count[..., 0].astype(int)
         fields[f"{name}_mean"] = (LABEL, LAYER), once.mean()[..., 0]
         fields[f"{name}_rise"] = LABEL, once.rise()[..., 0]
-        for end, share in ends.items():
-            bounds = _quantile(resampled.mean(), share)
-            fields[f"{name}_mean_{end}"] = (LABEL, LAYER), np.where(once.count[..., 0] > 1, bounds, np.nan)
-            fields[f"{name}_rise_{end}"] = LABEL, _quantile(resampled.rise(), share)
+        means = np.where(once.count[..., 0] > 1, percentiles(resampled.mean(), interval), np.nan)
+        rises = percentiles(resampled.rise(), interval)
+        for end, mean, rise in zip(("low", "high"), means, rises, strict=True):
+            fields |= {f"{name}_mean_{end}": ((LABEL, LAYER), mean), f"{name}_rise_{end}": (LABEL, rise)}
         chance = [_agreement_of_all(labels, tokens, eligible) for labels in codes.values()]
         fields[f"{name}_chance"] = LABEL, chance
     coords = {LABEL: list(codes), LAYER: triggers[LAYER].values, KEY: triggers[KEY].values}
@@ -304,26 +307,16 @@ class _Sums:
 
     def mean(self) -> np.ndarray:
         """By layer."""
-        return _ratio(self.total, self.count)
+        return ratio(self.total, self.count)
 
     def rise(self) -> np.ndarray:
         """Of the upper half of layers, less that of the lower."""
         half = self.total.shape[1] // 2
         upper, lower = (
-            _ratio(self.total[:, layers].sum(1), self.count[:, layers].sum(1))
+            ratio(self.total[:, layers].sum(1), self.count[:, layers].sum(1))
             for layers in (slice(-half, None), slice(half))
         )
         return upper - lower
-
-
-def _quantile(values: np.ndarray, share: float) -> np.ndarray:
-    """Over the samples (last) in which a key was drawn at all, NaN where there is none."""
-    none = np.isnan(values).all(-1, keepdims=True)
-    return np.where(none[..., 0], np.nan, np.nanquantile(np.where(none, 0, values), share, axis=-1))
-
-
-def _ratio(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return np.where(count > 0, total / count.clip(min=1), np.nan)
 
 
 # Tables -------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ decoders in this way. Tokens of one prompt are not independent, so a prompt is t
 the mean over its tokens, averages are over prompts, and intervals come from drawing prompts anew.
 """
 
-import zlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,7 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from strata.names import ALL, CATEGORY, DEPTH, POSITION, PROMPT, TOKEN, K
-from strata.stats.bootstrap import interval_of_mean
+from strata.stats.draws import check_resampling, interval_of_mean
+from strata.stats.seeding import generator
 
 
 def bits_of_target(lens: xr.Dataset) -> xr.DataArray:
@@ -83,11 +83,8 @@ def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, s
         If decoders were read out on different tokens or with different norms, a category is called
         "all", or ``resamples`` or ``interval`` is impossible.
     """
-    if resamples < 1:
-        raise ValueError(f"resamples must be at least 1, not {resamples}")
-    if not 0 < interval < 1:
-        raise ValueError(f"interval is a coverage in (0, 1), not {interval}")
-    _check_comparable(lenses)
+    check_resampling(resamples, interval)
+    check_comparable(lenses)
     tables = []
     for decoder, lens in lenses.items():
         for metric, measure in METRICS.items():
@@ -98,7 +95,7 @@ def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, s
             means, counts = means[chosen], counts[chosen]
             groups = {ALL: means} | dict(iter(means.groupby(CATEGORY, sort=False)))
             for category, group in groups.items():
-                rng = _generator(seed, category)
+                rng = generator(seed, category)
                 low, high = interval_of_mean(group.to_numpy().T, resamples, interval, rng)
                 tables.append(
                     pd.DataFrame(
@@ -125,11 +122,14 @@ def _by_prompt(values: xr.DataArray):
     return table.groupby(keys, sort=False)
 
 
-def _generator(seed: int, category: str) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(category.encode())])
+def check_comparable(lenses: Mapping[str, xr.Dataset], *more: str) -> None:
+    """Refuse lenses of different tokens or norms, or that differ in ``more`` coordinates.
 
-
-def _check_comparable(lenses: Mapping[str, xr.Dataset]) -> None:
+    Raises
+    ------
+    ValueError
+        If decoders are not comparable, or a category is called "all".
+    """
     first, *others = lenses
     if ALL in lenses[first][CATEGORY].values:
         raise ValueError(f"a category cannot be called {ALL!r}: that is all prompts together")
@@ -137,7 +137,8 @@ def _check_comparable(lenses: Mapping[str, xr.Dataset]) -> None:
         norms = [lenses[name].attrs["norm"] for name in (first, other)]
         if norms[0] != norms[1]:
             raise ValueError(f"decoders {first} and {other} have different norms: {' and '.join(norms)}")
-        for name in (PROMPT, POSITION):
-            expected = lenses[first][name].values
-            if not np.array_equal(lenses[other][name].values, expected):
-                raise ValueError(f"decoders {first} and {other} were read out on different tokens")
+        whats = {PROMPT: "on different tokens", POSITION: "on different tokens"}
+        whats |= {name: f"at different {name}s" for name in more}
+        for name, what in whats.items():
+            if not np.array_equal(lenses[first][name].values, lenses[other][name].values):
+                raise ValueError(f"decoders {first} and {other} were read out {what}")

@@ -8,7 +8,7 @@ count equally. Early positions, which serve as attention sinks, are skipped; the
 next token in the document and is no valid position either.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
 from strata.model.architecture import Parts
+from strata.progress import Progress, silent
 
 
 def usable(documents: Iterable[Sequence[int]], skip: int) -> list[Sequence[int]]:
@@ -28,7 +29,7 @@ def fit(
     documents: Sequence[Sequence[int]],
     skip: int,
     max_tokens: int = 1024,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> DepthMaps:
     """Average Jacobians of every depth and half-depth but the last.
 

@@ -12,7 +12,6 @@ logarithm is log10(rank + 1). Where a value by depth, ``x``, is also given as ``
 mean over depths 1 to L: at depth 0 the input stands unchanged.
 """
 
-import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -20,10 +19,9 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from strata.lens.comparison import agreement, prompt_means
+from strata.lens.comparison import agreement, check_comparable, prompt_means
 from strata.lens.names import COMMA, DECODER, PASSAGE, REPEAT
 from strata.names import (
-    ALL,
     BAND,
     CATEGORY,
     DEPTH,
@@ -36,6 +34,7 @@ from strata.names import (
     TOKEN_STR,
 )
 from strata.stats.bootstrap import Bootstrap, masks_by_category, named
+from strata.stats.ranks import spearman
 from strata.text.prompts import PASSAGES
 
 COPYING, REPETITION = "copying", "repetition"
@@ -91,7 +90,7 @@ def ask(
         token is not in ``counts``, a category is called "all", or an argument is impossible.
     """
     bootstrap = Bootstrap(resamples, interval, seed)
-    _check_comparable(lenses)
+    check_comparable(lenses, DEPTH)
     parts = [
         first_block(lenses, bootstrap),
         commas(lenses, bootstrap),
@@ -168,7 +167,7 @@ def input_kept(lenses: Lenses, counts: pd.Series, bootstrap: Bootstrap) -> xr.Da
         ]
         return xr.merge(
             [
-                bootstrap.by_depth("frequency_rho", _spearman, by_type, frequency),
+                bootstrap.by_depth("frequency_rho", spearman, by_type, frequency),
                 xr.concat(medians, dim=named(BAND, bands), join="exact"),
             ]
         )
@@ -438,13 +437,6 @@ def _log_rank_of_input(lens: xr.Dataset) -> np.ndarray:
     return np.log10(lens["rank_of_input"].transpose(DEPTH, TOKEN).values + 1.0)
 
 
-def _spearman(x: np.ndarray, y: np.ndarray, axis: int) -> np.ndarray:
-    """Spearman's correlation; NaN, without a warning, where one side is constant."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return stats.pearsonr(stats.rankdata(x, axis=axis), stats.rankdata(y, axis=axis), axis=axis).statistic
-
-
 def _counts_of(ids: np.ndarray, counts: pd.Series) -> np.ndarray:
     missing = np.setdiff1d(ids, counts.index)
     if len(missing):
@@ -500,16 +492,3 @@ def _by_decoder(lenses: Lenses, ask_one: Callable[[xr.Dataset], xr.Dataset]) -> 
 def _at_whole_depths(lens: xr.Dataset) -> xr.Dataset:
     whole = lens.isel({DEPTH: lens[DEPTH].values % 1 == 0})
     return whole.assign_coords({DEPTH: whole[DEPTH].values.astype(int)})
-
-
-def _check_comparable(lenses: Lenses) -> None:
-    first, *others = lenses
-    if ALL in lenses[first][CATEGORY].values:
-        raise ValueError(f"a category cannot be called {ALL!r}: that is all prompts together")
-    for other in others:
-        one, two = lenses[first], lenses[other]
-        if one.attrs["norm"] != two.attrs["norm"]:
-            raise ValueError(f"decoders {first} and {other} have different norms")
-        for name, what in ((PROMPT, "tokens"), (POSITION, "tokens"), (DEPTH, "depths")):
-            if not np.array_equal(one[name].values, two[name].values):
-                raise ValueError(f"decoders {first} and {other} were read out at different {what}")

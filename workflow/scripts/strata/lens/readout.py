@@ -11,7 +11,7 @@ last bits, which would rank a token above itself and make ties unequal.
 import logging
 import shutil
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from strata.names import (
     TOKEN_STR,
     K,
 )
+from strata.progress import Progress, silent
 
 BLOCK = 64
 """Vocabulary entries of one block in the search for the top k."""
@@ -59,7 +60,7 @@ def read_out(
     n_stream: int | None = None,
     max_bytes: int = 2**27,
     compile_from: float = COMPILE_FROM,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> dict[str, Tensor]:
     """Decode every depth of every token.
 
@@ -325,7 +326,7 @@ def read_activations(
     target_ids: np.ndarray,
     top_k: int,
     max_bytes: int = 2**28,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> dict[str, Tensor]:
     """Decode the stream and what sub-blocks add of all prompts, a piece of them at a time.
 

@@ -9,8 +9,6 @@ the (final norm's and) unembedding's rows. Energy is blind to the sign and may e
 that reason alone, so the signed cosine is given beside it.
 """
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import torch
 import xarray as xr
@@ -20,7 +18,9 @@ from torch.nn.functional import normalize
 from strata.lens.names import STATE
 from strata.model.readout import LogitDecoder
 from strata.names import DEPTH, PROMPT, TOKEN, TOKEN_SET
-from strata.stats.bootstrap import interval_of_mean
+from strata.progress import Progress, silent
+from strata.stats.draws import interval_of_mean
+from strata.stats.seeding import generator
 
 UNLIKELY, LIKELY, RANDOM = SETS = ("unlikely", "likely", "random")
 WHOLE, CENTRED = STATES = ("whole", "centred")
@@ -75,7 +75,7 @@ def analyse(
     interval: float,
     seed: int,
     tile: int = 128,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Energy of hidden states along the embeddings of unlikely, likely and random tokens, by depth.
 
@@ -116,7 +116,7 @@ def analyse(
         raise ValueError(f"m is in 1..{min(n_channels - 1, vocab // 2)}, not {m}")
     if min(resamples, max_tokens, tile) < 1 or not 0 < interval < 1:
         raise ValueError(f"impossible: {resamples=}, {max_tokens=}, {tile=}, {interval=}")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     n_tokens = min(max_tokens, resid.sizes[TOKEN])
     rows = np.sort(rng.choice(resid.sizes[TOKEN], n_tokens, replace=False))
     device = decoder.unembedding.device
@@ -125,14 +125,14 @@ def analyse(
     means = states.mean(1, keepdim=True)
     embeddings = torch.from_numpy(embedding).float().to(device)
 
-    generator = torch.Generator().manual_seed(seed)
+    torch_generator = torch.Generator().manual_seed(seed)
     measures = np.empty((2, len(SETS), len(STATES), *states.shape[:2]), np.float32)
     p_unlikely = np.empty(n_tokens, np.float32)
     for start in progress(range(0, n_tokens, tile), "embeddings of unlikely tokens"):
         now = slice(start, start + tile)
         logits = decoder.logits(states[-1, now])
         both = torch.stack([states[:, now], states[:, now] - means])
-        chosen = token_sets(logits, m, generator)
+        chosen = token_sets(logits, m, torch_generator)
         for kind, ids in enumerate(chosen):
             measures[:, kind, ..., now] = torch.stack(along(both, embeddings[ids])).cpu().numpy()
         largest = logits.log_softmax(-1).gather(-1, chosen[SETS.index(UNLIKELY)]).amax(-1)

@@ -22,6 +22,7 @@ from torch.linalg import vecdot
 from strata.lens.decoders import DepthMaps
 from strata.model.readout import LogitDecoder
 from strata.names import DEPTH
+from strata.progress import Progress, silent
 
 Batches = Callable[[], Iterator[Tensor]]
 """Makes a pass over some text: the stream (depth, token, channel) of some tokens at a time."""
@@ -112,7 +113,7 @@ def fit(
     depths: np.ndarray,
     steps: int,
     learning_rate: float,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> DepthMaps:
     """Fit a map for every depth but the last.
 

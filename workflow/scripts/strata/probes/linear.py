@@ -18,7 +18,11 @@ from torch.nn.functional import cross_entropy, normalize
 
 from strata.names import COMPONENT, DEPTH, DOCUMENT, SPLIT, TARGET, TOKEN, TOKEN_ID
 from strata.probes.names import NMF_COMPONENT
+from strata.progress import Progress, silent
+from strata.stats.defined import percentiles
+from strata.stats.draws import DrawnGroups
 from strata.stats.nmf import factorise
+from strata.stats.seeding import generator
 from strata.stats.svd import svd
 from strata.text.documents import SPLITS, documents_of, next_in_document
 
@@ -170,8 +174,8 @@ def refine(probe: Probe, moments: Moments, states: Tensor, labels: Tensor, epoch
     weight = (probe.weight.double() @ (vectors * scale)).float().requires_grad_()
     bias = (probe.bias.double() + probe.weight.double() @ centre).float().requires_grad_()
 
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.cat([torch.randperm(len(states), generator=generator) for _ in range(epochs)])
+    torch_generator = torch.Generator().manual_seed(seed)
+    order = torch.cat([torch.randperm(len(states), generator=torch_generator) for _ in range(epochs)])
     batches = order.to(states.device).split(BATCH)
     optimizer = torch.optim.Adam([weight, bias], STEP / len(scale) ** 0.5)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, len(batches))
@@ -260,16 +264,9 @@ def accuracy(
     -------
     Dataset: ``accuracy``, ``accuracy_low``, ``accuracy_high`` (depth); bounds NaN for one document
     """
-    names, index = np.unique(documents, return_inverse=True)
-    hits = np.stack([np.bincount(index, row, len(names)) for row in right])
-    sizes = np.bincount(index)
-    bounds = np.full((2, len(right)), np.nan)
-    if len(names) > 1:
-        rng = np.random.default_rng(seed)
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-        means = drawn @ hits.T / (drawn @ sizes)[:, None]
-        bounds = np.quantile(means, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
-    means = {"accuracy": right.mean(1), "accuracy_low": bounds[0], "accuracy_high": bounds[1]}
+    drawn = DrawnGroups.of([documents], resamples, generator(seed))
+    low, high = percentiles(drawn.shares(right, documents), interval, axis=0)
+    means = {"accuracy": right.mean(1), "accuracy_low": low, "accuracy_high": high}
     return xr.Dataset({name: (DEPTH, values) for name, values in means.items()})
 
 
@@ -293,10 +290,10 @@ def alignment(weight: Tensor, rows: Tensor, draws: int, seed: int) -> xr.Dataset
         share of rows whose own embedding has the largest cosine with them among all; ``random_cosine``,
         ``random_match``, means over the draws, with ``_low`` and ``_high``, the least and the greatest.
     """
-    generator = torch.Generator().manual_seed(seed)
+    torch_generator = torch.Generator().manual_seed(seed)
     norms = rows.norm(dim=1, keepdim=True)
     cosine, match = _cosine_and_match(weight, rows)
-    gaussians = (norms * torch.randn(rows.shape, generator=generator) for _ in range(draws))
+    gaussians = (norms * torch.randn(rows.shape, generator=torch_generator) for _ in range(draws))
     random = np.array([_cosine_and_match(weight, gaussian) for gaussian in gaussians])
     found = {"cosine": cosine, "match": match}
     for name, values in zip(("random_cosine", "random_match"), random.T, strict=True):
@@ -352,7 +349,7 @@ def analyse(
     resamples: int,
     interval: float,
     seed: int,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """Fit probes at each depth and at all together, try them on held-out text, hold them to the embedding.
 

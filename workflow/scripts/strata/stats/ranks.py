@@ -1,6 +1,7 @@
 """Statistics of ranks."""
 
 import warnings
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
@@ -10,22 +11,59 @@ from scipy.stats import rankdata
 from strata.stats.bootstrap import Bootstrap
 
 
+def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Spearman's rank correlation (...) of paired values; NaN, with no warning, where a side is constant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        return stats.spearmanrho(x, y, axis=axis).statistic
+
+
 def rank_correlation(
     name: str, x: np.ndarray, y: np.ndarray, bootstrap: Bootstrap, dims: tuple[str, ...] = ()
 ) -> xr.Dataset:
     """Spearman's rank correlation over units (..., unit) with its interval, p (``name_p``) and their number.
 
-    ``dims`` are those before the units. NaN where all of ``x`` or of ``y`` is the same.
+    ``dims`` are those before the units. NaN for fewer than three units or where all of ``x`` or of ``y`` is
+    the same; the interval also where one side is the same in more resamples than lie outside of the interval.
     """
     pairs = np.stack(np.broadcast_arrays(x, y))
+    if pairs.shape[-1] < 3:
+        nothing = (dims, np.full(pairs.shape[1:-1], np.nan))
+        fields = dict.fromkeys((name, f"{name}_low", f"{name}_high", f"{name}_p"), nothing)
+        return xr.Dataset(fields | {f"{name}_n": pairs.shape[-1]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        found = bootstrap.estimate(name, _rho, pairs, dims=dims)
-        return found.assign({f"{name}_p": (dims, stats.spearmanrho(*pairs, axis=-1).pvalue)})
+        p = stats.spearmanrho(*pairs, axis=-1).pvalue
+    lost = 1 - bootstrap.interval
+    found = bootstrap.estimate(name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, lost=lost)
+    return found.assign({f"{name}_p": (dims, p)})
 
 
-def _rho(pairs: np.ndarray, axis: int) -> np.ndarray:
-    return stats.spearmanrho(*pairs, axis=axis).statistic
+def rank_correlations(matrix: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation of each column of ``matrix`` (item, column) with ``y`` (item).
+
+    One column at a time: ranks are wider than what is ranked. NaN for fewer than three items.
+    """
+    if len(y) < 3:
+        return np.full(matrix.shape[1], np.nan)
+    ranks = rankdata(y)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.array([np.corrcoef(rankdata(column), ranks)[0, 1] for column in matrix.T])
+
+
+def concordance(*groups: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Share of the pairs from different groups in which the later group's value is larger.
+
+    Ties count half: 1/2 is no order at all, 1 the order without exception. It is Jonckheere's and
+    Terpstra's statistic, divided by the number of pairs; of two groups, Mann's and Whitney's.
+    """
+    ordered, pairs = 0, 0
+    for first, second in combinations(groups, 2):
+        n, m = first.shape[axis], second.shape[axis]
+        ranks = rankdata(np.concatenate([first, second], axis), axis=axis)
+        of_second = np.take(ranks, range(n, n + m), axis).sum(axis)
+        ordered, pairs = ordered + of_second - m * (m + 1) / 2, pairs + n * m
+    return ordered / pairs
 
 
 def separation(scores: np.ndarray, group: np.ndarray) -> np.ndarray:

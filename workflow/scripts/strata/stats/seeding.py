@@ -5,7 +5,14 @@ import hashlib
 import numpy as np
 
 
-def generator(seed: int, name: str) -> np.random.Generator:
-    """Random numbers that hang on the seed and a name (of a category, of a test) alone."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
+def generator(seed: int, *names: str | int) -> np.random.Generator:
+    """Random numbers that depend on the seed and on names alone.
+
+    Names are words (of a category, of a test) or numbers (of a layer).
+    """
+    words = "\0".join(name for name in names if isinstance(name, str))
+    numbers = [int(name) for name in names if not isinstance(name, str)]
+    if words:
+        digest = hashlib.sha256(words.encode()).digest()
+        numbers.append(int.from_bytes(digest[:8], "little"))
+    return np.random.default_rng([seed, *numbers])

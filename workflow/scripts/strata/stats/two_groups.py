@@ -7,6 +7,7 @@ from diptest import diptest
 from scipy.stats import norm
 from sklearn.mixture import GaussianMixture
 
+from strata.stats.seeding import generator
 from strata.stats.thresholds import ASHMANS_D, LEVEL
 
 MOST = 72_000
@@ -93,5 +94,5 @@ def one_mode_p(values: np.ndarray) -> float:
     the tables end there.
     """
     if len(values) > MOST:
-        values = np.random.default_rng(0).choice(values, MOST, replace=False)
+        values = generator(0).choice(values, MOST, replace=False)
     return float(diptest(values)[1])

@@ -14,7 +14,7 @@ changed:
 - only the last position is decoded, so the last MLP runs on no other.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -24,6 +24,7 @@ from transformers import DynamicCache
 
 from strata.model.architecture import Parts, Past
 from strata.names import DEPTH, LAYER
+from strata.progress import Progress, silent
 from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout
 
@@ -117,7 +118,7 @@ def trace_prompts(
     prompts: Sequence[Prompt],
     restorations: Mapping[str, Restoration],
     max_rows: int = 1024,
-    progress: Callable[[Iterable, str], Iterable] = lambda items, what: items,
+    progress: Progress = silent,
 ) -> dict[str, list[Trace]]:
     """Trace prompts at every site, from the first token of the subject to the last of the prompt.
 
