@@ -10,9 +10,8 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import RIVALS
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 from strata.stats.bootstrap import Bootstrap, named
-from strata.stats.ranks import rank_correlation
+from strata.stats.ranks import concordance, rank_correlation
 from strata.stats.two_groups import Groups, two_groups
-
 
 # Two groups ---------------------------------------------------------------------------------
 
@@ -199,5 +198,4 @@ def _rivalry(
 
 
 def _auc(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
-    found = stats.mannwhitneyu(one, other, axis=axis, method="asymptotic").statistic
-    return found / (one.shape[axis] * other.shape[axis])
+    return concordance(other, one, axis=axis)

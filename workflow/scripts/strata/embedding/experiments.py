@@ -22,6 +22,7 @@ from strata.embedding.names import AVERAGED, HIGHEST, LOWEST, RANDOM, SMOOTHED, 
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION
 from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.seeding import generator
 
 if TYPE_CHECKING:  # what needs no model starts without transformers
     from strata.model.architecture import Parts
@@ -79,7 +80,7 @@ def treatments(
     for width in widths:
         yield Treatment(SMOOTHED, ALL, n_channels, width, 0, smooth(matrix, width))
     order = np.argsort(matrix.std(0), kind="stable")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     n_lower, n_upper = int((~upper).sum()), int(upper.sum())
     sets = [(ALL, 0, order)]
     for n in sorted({n_lower, min(n_lower, n_upper)} - {0}):

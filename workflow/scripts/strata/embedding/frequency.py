@@ -27,6 +27,10 @@ from strata.embedding.names import (
     SVD_0,
 )
 from strata.names import ALL, CHANNEL, COMPONENT, LAYER, TOKEN_ID, TOKEN_SET, VOCAB
+from strata.stats.defined import percentiles
+from strata.stats.draws import units_drawn
+from strata.stats.ranks import columnwise_rank_correlation
+from strata.stats.seeding import generator
 from strata.text.documents import count_by_row
 
 TOKEN_SETS = (SEEN, ALL)
@@ -85,7 +89,7 @@ def analyse(
     ]
     named = xr.DataArray(list(TOKEN_SETS), dims=TOKEN_SET, name=TOKEN_SET)
     matrix = weights["token_embedding"].transpose(VOCAB, CHANNEL).values
-    by_channel = [_channel_correlations(matrix, count.values, chosen) for chosen in sets.values()]
+    by_channel = [columnwise_rank_correlation(matrix, count.values, chosen) for chosen in sets.values()]
     correlations = xr.concat(correlations, dim=named)
     return xr.merge([channels, correlations], join="exact", combine_attrs="no_conflicts").assign(
         {
@@ -191,8 +195,7 @@ def rank_correlations(values: xr.DataArray, *, resamples: int, interval: float, 
     items = values.transpose(FEATURE, VOCAB).values
     exact = _with_partial(np.stack([_correlation(items)]))[0]
     drawn = _with_partial(np.stack(list(_resampled(items, resamples, seed))))
-    tail = (1 - interval) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    low, high = percentiles(drawn, interval, axis=0, lost=0)
     candidates = names != LOG_FREQUENCY
     plain = exact[..., 0][np.ix_(candidates, candidates)]
     unique = np.full(len(names), np.nan)
@@ -227,11 +230,11 @@ def _resampled(items: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndar
 
     Sorted once: a resample only says how many times each token is drawn, and so how far up it moves others.
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     n = items.shape[1]
     codes = [np.unique(row, return_inverse=True)[1] for row in items]
     for _ in range(resamples):
-        times = np.bincount(rng.integers(n, size=n), minlength=n).astype(float)
+        times = np.bincount(units_drawn(rng, n), minlength=n).astype(float)
         ranks = np.empty_like(items)
         for row, code in zip(ranks, codes, strict=True):
             equal = np.bincount(code, times)
@@ -269,16 +272,6 @@ def _inverse(plain: np.ndarray) -> np.ndarray:
     inverse = np.full_like(plain, np.nan)
     inverse[regular] = np.linalg.inv(plain[regular])
     return inverse
-
-
-def _channel_correlations(matrix: np.ndarray, count: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Rank correlation of each column with counts, one column at a time."""
-    ranks = rankdata(count[chosen])
-    rows = np.flatnonzero(chosen)
-    if len(rows) < 3:
-        return np.full(matrix.shape[1], np.nan)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array([np.corrcoef(rankdata(column[rows]), ranks)[0, 1] for column in matrix.T])
 
 
 # Tokens that stand out ----------------------------------------------------------------------

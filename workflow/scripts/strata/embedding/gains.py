@@ -9,7 +9,9 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import NORM, NORMS
 from strata.names import CHANNEL, LAYER
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.permutation import p_value, permuted
 from strata.stats.ranks import rank_correlation
+from strata.stats.seeding import generator
 
 OUTLIER_SCORE = 3.5
 """Modified z-score beyond which a value is an outlier (Iglewicz and Hoaglin 1993)."""
@@ -101,10 +103,10 @@ def recurrence(outlier: np.ndarray, shuffles: int, seed: int) -> np.ndarray:
     -------
     array (channel)
     """
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     rows = outlier.reshape(-1, outlier.shape[-1])
-    most = np.array([rng.permuted(rows, axis=1).sum(0).max() for _ in range(shuffles)])
-    return (1 + (most[:, None] >= rows.sum(0)).sum(0)) / (1 + shuffles)
+    most = np.array([permuted(rng, rows, 1).sum((0, 1)).max() for _ in range(shuffles)])
+    return p_value(most[:, None] >= rows.sum(0))
 
 
 def outlier_table(gains: xr.Dataset, channels: xr.Dataset) -> pd.DataFrame:

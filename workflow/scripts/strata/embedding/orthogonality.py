@@ -11,6 +11,7 @@ from scipy.stats import beta, norm
 
 from strata.embedding.names import BIN, CENTRED, RAW, THRESHOLD, VECTORS
 from strata.names import CHANNEL, VOCAB
+from strata.stats.seeding import generator
 
 KINDS = (RAW, CENTRED, "random")
 """Embeddings about the origin, about their mean, and as many random vectors of the same dimension."""
@@ -55,7 +56,7 @@ def cosines(
     rows = np.flatnonzero(length > 0)
     if len(rows) < 3:
         raise ValueError(f"{len(rows)} tokens have an embedding that is not zero; three are needed")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     n, d = len(rows), matrix.shape[1]
     chosen = rng.choice(rows, size=min(sample, n), replace=False)
     mean = matrix.mean(0, dtype=float, where=length[:, None] > 0)

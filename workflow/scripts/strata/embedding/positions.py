@@ -8,6 +8,7 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import FREQUENCY, GROUPS
 from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
 from strata.stats.bootstrap import Bootstrap, named
+from strata.stats.seeding import generator
 from strata.stats.svd import svd
 
 
@@ -62,7 +63,7 @@ def describe(
     left, energy = left[:, :components], values**2
     component_fits = best_sinusoid(left.astype(float))
 
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     noise = rng.normal(size=(n, draws))
     random = {"noise": noise, "walk": rng.normal(size=(n, draws)).cumsum(0)}
     random = {name: best_sinusoid(series)["explained"] for name, series in random.items()}

@@ -39,16 +39,18 @@ def rank_correlation(
     return found.assign({f"{name}_p": (dims, p)})
 
 
-def rank_correlations(matrix: np.ndarray, y: np.ndarray) -> np.ndarray:
+def columnwise_rank_correlation(matrix: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation of each column of ``matrix`` (item, column) with ``y`` (item).
 
-    One column at a time: ranks are wider than what is ranked. NaN for fewer than three items.
+    Over the items that are ``chosen`` (item); NaN for fewer than three. One column at a time: ranks are
+    wider than what is ranked.
     """
-    if len(y) < 3:
+    items = np.flatnonzero(chosen)
+    if len(items) < 3:
         return np.full(matrix.shape[1], np.nan)
-    ranks = rankdata(y)
+    ranks = rankdata(y[items])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.array([np.corrcoef(rankdata(column), ranks)[0, 1] for column in matrix.T])
+        return np.array([np.corrcoef(rankdata(column[items]), ranks)[0, 1] for column in matrix.T])
 
 
 def concordance(*groups: np.ndarray, axis: int = -1) -> np.ndarray:
