@@ -11,7 +11,13 @@ VOCABULARY = np.array(
 )
 
 
-def make_lens(n_layers=3, n_tokens=6, prompt="p$1$", category="semantic", seed=0, top_k=3, decoder="logit"):
+PROMPT = "p$1$"
+
+# Tokens that are wide, or that text layout may trip over.
+WIDE_TOKENS = ["ĠWWWWWWWWWWWW", "ĠMMMMMMMM", "Ġresponsibilities", "ĠåĽ½åĽ½", "$x^2$", "Ċ", "âĢ", "</script>"]
+
+
+def make_lens(n_layers=3, n_tokens=6, prompt=PROMPT, category="semantic", seed=0, top_k=3, decoder="logit"):
     """One prompt's lens: depths 0, 0.5, ... n_layers; the last token has no true next token.
 
     Logits drift from the first depth's to the last's, so that ranks and distances move with depth.

@@ -1,33 +1,21 @@
-import warnings
-
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from oracles import attention as slow
+from oracles.rendering import render
 from strata.attention import patterns as analysis
-from strata.figures.attention import (
-    draw_final_token,
+from strata.figures.attention import draw_final_token, draw_heads, draw_sink, draw_subject_peak
+from strata.figures.attention_text import (
     draw_first_by_position,
     draw_first_by_position_heads,
-    draw_heads,
     draw_outsized,
-    draw_sink,
-    draw_subject_peak,
     draw_variability,
 )
 from strata.figures.style import CATEGORY_COLOURS
 
 CATEGORIES = ["semantic"] * 6 + ["plain_english"] * 5 + ["mine"]
-
-
-def render(figure):
-    """Draw the whole figure; a warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
 
 
 def make_attention(n_layers=5, n_heads=3, undefined=()):
@@ -268,6 +256,11 @@ def test_variability_is_two_maps_on_one_scale():
     assert "first 8 positions of 57 texts" in figure.get_suptitle()
 
 
+def _together(in_text, channels):
+    """As attention_text.nc holds them."""
+    return xr.merge([in_text, channels], join="exact", combine_attrs="no_conflicts")
+
+
 def make_outsized(rotary=False):
     in_text = make_in_text()
     in_text["magnitude_first"][2:, [4, 9]] *= 20
@@ -279,12 +272,12 @@ def make_outsized(rotary=False):
         values = np.random.default_rng(1).normal(size=(50, 40)) * spread
         weights["position_embedding"] = (("position", "channel"), values)
     rule = {"among_channels": 5, "among_positions": 4, "share": 0.5}
-    return analysis.outsized_channels(in_text, weights, **rule), in_text
+    return _together(in_text, analysis.outsized_channels(in_text, weights, **rule))
 
 
 def test_outsized_channels_are_named_and_counted():
-    channels, in_text = make_outsized()
-    figure = draw_outsized(channels, in_text)
+    in_text = make_outsized()
+    figure = draw_outsized(in_text)
     render(figure)
     size, relative, overlap = figure.axes
     lines = by_label(size)
@@ -304,8 +297,7 @@ def test_outsized_channels_are_named_and_counted():
 
 
 def test_without_outsized_channels_or_position_embedding():
-    channels, in_text = make_outsized(rotary=True)
-    figure = draw_outsized(channels, in_text)
+    figure = draw_outsized(make_outsized(rotary=True))
     render(figure)
     assert "no position embedding" in figure.axes[2].get_xlabel()
     none = analysis.outsized_channels(
@@ -315,4 +307,4 @@ def test_without_outsized_channels_or_position_embedding():
         among_positions=4,
         share=0.5,
     )
-    render(draw_outsized(none, make_in_text()))
+    render(draw_outsized(_together(make_in_text(), none)))

@@ -18,7 +18,7 @@ def case(request):
 
 def test_the_matrix_is_its_chunk_between_its_means(case):
     weights, described = case
-    figure = figures.draw_matrix(weights["token_embedding"], described, 100, 50, 90)
+    figure = figures.draw_matrix(weights, described, 100, 50, 90)
     render(figure)
     heat, above, beside = figure.axes[:3]
     tokens = weights["token_embedding"].values
@@ -31,12 +31,12 @@ def test_the_matrix_is_its_chunk_between_its_means(case):
     assert heat.get_yticklabels()[1].get_text() == "102 t102"
     assert f"{float(described['share_of_channels']):.1%}" in figure.get_suptitle()
     assert "all 500 tokens" in figure.get_suptitle()
-    render(figures.draw_matrix(weights["token_embedding"], described, 10_000, 9999))
+    render(figures.draw_matrix(weights, described, 10_000, 9999))
 
 
 def test_histograms_are_densities_of_first_rows_and_columns(case):
     tokens = case[0]["token_embedding"]
-    figure = figures.draw_histograms(tokens, 3)
+    figure = figures.draw_histograms(case[0], 3)
     render(figure)
     for axes, series in zip(figure.axes, (tokens.values[:3], tokens.values[:, :3].T), strict=True):
         assert len(axes.patches) == 3
@@ -88,7 +88,7 @@ def test_pairs_hold_all_tokens_and_positions(case):
     weights, described = case
     tokens, positions = weights["token_embedding"], weights["position_embedding"]
     used = np.arange(slow.VOCAB) % 3 > 0
-    figure = figures.draw_pairs(tokens, positions, described.assign(used=("vocab", used)))
+    figure = figures.draw_pairs(weights, described.assign(used=("vocab", used)))
     render(figure)
     for axes, pair in zip(figure.axes, channel_pairs(described).values(), strict=False):
         seen, unseen, dots = (c.get_offsets() for c in axes.collections)
@@ -108,8 +108,8 @@ def test_without_positions_a_line_says_so():
     described = channels.describe(weights["token_embedding"], **OPTIONS)
     absent = "position embedding absent: the model has no such matrix"
     assert notice(figures.draw_rivalry(described)) == absent
-    assert notice(figures.draw_pairs(weights["token_embedding"], None, described)) == absent
+    assert notice(figures.draw_pairs(weights.drop_vars("position_embedding"), described)) == absent
     figure = figures.draw_moments(described)
     render(figure)
     assert len(figure.axes) == 2 and figure.get_suptitle() == absent
-    render(figures.draw_matrix(weights["token_embedding"], described))
+    render(figures.draw_matrix(weights, described))

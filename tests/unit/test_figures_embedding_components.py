@@ -1,28 +1,18 @@
-import warnings
-
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Rectangle
 
+from oracles.rendering import render
 from strata.embedding import components
 from strata.embedding.svd import decompose
 from strata.embedding.token_properties import describe_tokens
 from strata.figures.embedding_components import (
-    FIGURES,
     draw_orthogonality,
     draw_peaks,
     draw_properties,
     draw_separation,
 )
-
-
-def render(figure):
-    """Draw the whole figure; a warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
 
 
 def make_components(n_vocab=500, n_channels=12, marked=True, tags=True):
@@ -127,5 +117,5 @@ def test_no_marked_spaces_and_no_known_classes_are_no_failure(tmp_path):
     assert "no leading spaces are marked" in draw_separation(found).axes[0].get_title()
     found.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "c.nc", engine="h5netcdf") as back:
-        for draw in FIGURES.values():
+        for draw in (draw_properties, draw_peaks, draw_separation, draw_orthogonality):
             render(draw(back))

@@ -19,7 +19,7 @@ def described(weights):
 @pytest.fixture(scope="module")
 def case():
     weights = slow.planted()
-    return weights["position_embedding"], *described(weights)
+    return weights, *described(weights)
 
 
 def by_spread(of_channels):
@@ -27,11 +27,11 @@ def by_spread(of_channels):
 
 
 def test_the_matrix_is_whole_and_ordered(case):
-    matrix, of_channels, _ = case
-    figure = figures.draw_matrix(matrix, of_channels)
+    weights, of_channels, _ = case
+    figure = figures.draw_matrix(weights, of_channels)
     render(figure)
     order = by_spread(of_channels)
-    values = matrix.values.astype(float).T[order]
+    values = weights["position_embedding"].values.astype(float).T[order]
     centred = values - values.mean(1, keepdims=True)
     raw, scaled = figure.axes[:2]
     np.testing.assert_allclose(raw.images[0].get_array(), centred, atol=1e-7)
@@ -42,11 +42,11 @@ def test_the_matrix_is_whole_and_ordered(case):
 
 
 def test_every_active_channel_has_a_panel_and_quiet_ones_a_finer_axis(case):
-    matrix, of_channels, of_positions = case
-    figure = figures.draw_channels(matrix, of_channels, of_positions, n_quiet=9)
+    weights, of_channels, of_positions = case
+    figure = figures.draw_channels(weights, of_channels, of_positions, n_quiet=9)
     render(figure)
     order = by_spread(of_channels)
-    values = matrix.values.astype(float)
+    values = weights["position_embedding"].values.astype(float)
     panels = [axes for axes in figure.axes if axes.lines]
     assert len(panels) == len(slow.ACTIVE) + 9
     for axes, channel in zip(panels, [*order[: len(slow.ACTIVE)], *order[-9:]], strict=True):
@@ -62,14 +62,14 @@ def test_every_active_channel_has_a_panel_and_quiet_ones_a_finer_axis(case):
 
 def test_more_channels_than_panels_are_said_to_be(case, monkeypatch):
     monkeypatch.setattr(figures, "MAX_PANELS", 12)
-    matrix, of_channels, of_positions = case
-    figure = figures.draw_channels(matrix, of_channels, of_positions)
+    weights, of_channels, of_positions = case
+    figure = figures.draw_channels(weights, of_channels, of_positions)
     assert "12 largest of 60 channels" in figure.subfigs[0].get_suptitle()
 
 
 def test_pairs_of_channels_are_in_their_planes(case):
-    matrix, of_channels, _ = case
-    figure = figures.draw_lissajous(matrix, of_channels, 4)
+    weights, of_channels, _ = case
+    figure = figures.draw_lissajous(weights, of_channels, 4)
     render(figure)
     chosen = by_spread(of_channels)[:4]
     panels = np.array(figure.axes[:9]).reshape(3, 3)
@@ -78,14 +78,16 @@ def test_pairs_of_channels_are_in_their_planes(case):
             assert not panels[row, column].collections
             continue
         dots = panels[row, column].collections[0].get_offsets()
-        np.testing.assert_allclose(dots, matrix.values[:, [chosen[column], chosen[row + 1]]])
+        np.testing.assert_allclose(
+            dots, weights["position_embedding"].values[:, [chosen[column], chosen[row + 1]]]
+        )
     assert panels[2, 0].get_xlabel() == f"channel {chosen[0]}"
     assert panels[2, 0].get_ylabel() == f"channel {chosen[3]}"
 
 
 def test_sinusoids_are_held_against_chance(case):
     _, of_channels, of_positions = case
-    figure = figures.draw_sinusoids(of_positions, of_channels)
+    figure = figures.draw_sinusoids(of_channels, of_positions)
     render(figure)
     fits, frequencies, spectra, components = figure.axes[:4]
     upper = of_channels["upper"].values
@@ -106,11 +108,12 @@ def test_sinusoids_are_held_against_chance(case):
 
 
 def test_without_positions_a_line_says_so():
-    of_channels, of_positions = described(slow.planted().drop_vars("position_embedding"))
+    weights = slow.planted().drop_vars("position_embedding")
+    of_channels, of_positions = described(weights)
     for figure in (
-        figures.draw_matrix(None, of_channels),
-        figures.draw_channels(None, of_channels, of_positions),
-        figures.draw_lissajous(None, of_channels),
-        figures.draw_sinusoids(of_positions, of_channels),
+        figures.draw_matrix(weights, of_channels),
+        figures.draw_channels(weights, of_channels, of_positions),
+        figures.draw_lissajous(weights, of_channels),
+        figures.draw_sinusoids(of_channels, of_positions),
     ):
         assert notice(figure) == "position embedding absent: the model has no such matrix"

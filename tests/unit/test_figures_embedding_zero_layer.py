@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 
 from oracles import zero_layer as slow
-from strata.embedding import clump, zero_layer
+from strata.embedding import zero_layer
 from strata.figures import embedding_zero_layer as figures
 from strata.figures.saving import save_figure
 
 FEW = {"resamples": 100, "interval": 0.9}
-N, SIZE = 1500, 120
+SIZE = 120
 TOKENS = 456  # of the planted vocabulary
 
 
@@ -26,11 +26,6 @@ def planted():
 def untied():
     weights = slow.weights(slow.random_matrix(300), None, slow.random_matrix(300, seed=1), "rms")
     return zero_layer.analyse(weights, shuffles=20, **FEW)
-
-
-@pytest.fixture(scope="module")
-def crowded():
-    return clump.find_clumps(slow.weights(slow.clumped(N, SIZE)), counts(N), draws=9, **FEW)
 
 
 def texts(axes):
@@ -128,42 +123,9 @@ def test_neighbours_draws_all_cosines_chance_and_a_table(planted):
         assert nearest.startswith(figures.readable(first) + " ")
 
 
-def test_clump_draws_both_groups_the_clump_and_counts(crowded):
-    whole, alone, share = figures.draw_clump(crowded).axes
-    inside = crowded["clump"].values > 0
-    points = np.column_stack([crowded["value"], crowded["norm"]])
-    for axes in (whole, alone):
-        outer, inner = (c.get_offsets().data for c in axes.collections)
-        np.testing.assert_allclose(outer, points[~inside])
-        np.testing.assert_allclose(inner, points[inside])
-    assert whole.get_title() == f"1,500 tokens; in clumps: {inside.sum()}"
-    low, high = alone.get_xlim()
-    assert ((low < points[inside, 0]) & (points[inside, 0] < high)).all()
-    named = {text.split("·")[-1] for text in texts(alone)}
-    assert named and named <= set(crowded["token_str"].values[inside])
-    in_clumps, others = share.lines
-    np.testing.assert_array_equal(in_clumps.get_xdata(), np.sort(crowded["count"].values[inside]))
-    assert len(others.get_xdata()) == (~inside).sum()
-    assert "median 0" in in_clumps.get_label()
-
-
-def test_no_clump_is_no_mark(tmp_path):
-    result = clump.find_clumps(slow.weights(slow.random_matrix(600)), counts(600), draws=9, **FEW)
-    figure = figures.draw_clump(result)
-    (axes,) = figure.axes
-    assert axes.get_title() == "600 tokens; in clumps: none"
-    assert len(axes.collections[1].get_offsets()) == 0
-    save_figure(figure, tmp_path / "a.png", tmp_path / "a.svg")
-
-
-def test_without_an_outlying_channel_a_line_says_so():
-    result = clump.find_clumps(slow.weights(slow.random_matrix(100), outlier=None), **FEW)
-    figure = figures.draw_clump(result)
-    assert [t.get_text() for t in figure.texts] == [f"clump {clump.NO_OUTLIER}"]
-
-
-@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "clump"])
+@pytest.mark.parametrize("name", ["diagonal", "exceptions", "attractors", "neighbours"])
 def test_every_figure_of_either_kind_of_model_is_saved(name, planted, untied, tmp_path):
     for i, called in enumerate((planted, untied)):
-        save_figure(figures.FIGURES[name](called), tmp_path / f"{i}.png", tmp_path / f"{i}.svg")
+        figure = getattr(figures, f"draw_{name}")(called)
+        save_figure(figure, tmp_path / f"{i}.png", tmp_path / f"{i}.svg")
         assert (tmp_path / f"{i}.png").stat().st_size > 5000

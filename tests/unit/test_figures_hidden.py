@@ -1,24 +1,15 @@
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from oracles.rendering import render
 from strata.attention import hidden as analysis
 from strata.figures.hidden import draw_aligned, draw_motion
 from strata.figures.style import CATEGORY_COLOURS
 
 L, N = 9, 24
 CATEGORIES = ["semantic"] * 12 + ["plain_english"] * 11 + ["mine"]
-
-
-def render(figure):
-    """Draw the whole figure; a warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
 
 
 @pytest.fixture(scope="module")

@@ -1,126 +1,14 @@
-import warnings
-
-import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb, to_rgba
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
-from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from oracles.lens_example import VOCABULARY, make_lens
+from oracles.contrast import contrast, luminance
+from oracles.lens_example import PROMPT, VOCABULARY, WIDE_TOKENS, make_lens
+from oracles.rendering import render
 from strata.figures.lens import BOX_COLOUR, COLOURINGS, draw_divergence, draw_grid, draw_updates
-from strata.figures.style import (
-    CATEGORY_COLOURS,
-    DECODER_COLOURS,
-    FONT,
-    NO_VALUE_COLOUR,
-    category_colours,
-    fitted,
-    ink_on,
-    line_looks,
-    readable,
-)
-
-WIDE = ["ĠWWWWWWWWWWWW", "ĠMMMMMMMM", "Ġresponsibilities", "ĠåĽ½åĽ½", "$x^2$", "Ċ", "âĢ", "</script>"]
-
-
-def render(figure):
-    """Draw the whole figure; a warning (a letter the font lacks, say) is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
-
-
-@pytest.mark.parametrize(
-    "token,text",
-    [
-        ("ĠParis", "·Paris"),
-        ("ĊĊ", "↵↵"),
-        ("ĉ", "→"),
-        ("č", "\\r"),
-        ("ĠĠĠ", "···"),
-        ("Ġcafé", "·caf\\xe9"),  # the byte E9 alone is no text
-        ("ĠcafÃ©", "·café"),
-        ("ÃŁ", "ß"),
-        ("âĢĻ", "’"),
-        ("âĢ", "\\xe2\\x80"),
-        ("Ā", "\\x00"),
-        ("Â\u0143", "\\xad"),  # a soft hyphen is not seen
-        ("ĠåĽ½", "·\\u56fd"),  # a letter the font lacks
-        ("$x^2$", "$x^2$"),
-        ("<b>&", "<b>&"),
-        ("<|endoftext|>", "<|endofte…"),
-        ("Ġcommunications", "·communic…"),
-        ("▁Paris", "·Paris"),
-        ("▁école", "·école"),
-        ("<0x0A>", "↵"),
-        ("word</w>", "word·"),
-        ("", ""),
-    ],
-)
-def test_tokens_are_readable(token, text):
-    assert readable(token) == text
-    assert len(readable(token, 4)) <= 4
-
-
-def test_every_byte_is_told_apart_and_visible():
-    alphabet = bytes_to_unicode()
-    shown = {byte: readable(character) for byte, character in alphabet.items()}
-    assert len(set(shown.values())) == 256
-    assert all(text.isprintable() and not text.isspace() for text in shown.values())
-    assert {byte: shown[byte] for byte in range(33, 127)} == {byte: chr(byte) for byte in range(33, 127)}
-
-
-def test_a_category_keeps_its_colour():
-    assert category_colours(["other", "semantic"])["semantic"] == CATEGORY_COLOURS["semantic"]
-    many = category_colours([f"c{i}" for i in range(9)])
-    assert len(many) == 9 and not set(many.values()) & set(CATEGORY_COLOURS.values())
-
-
-def luminance(colour):
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour))
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one, other):
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def test_ink_stands_out_on_every_colour_of_the_maps():
-    assert (ink_on("yellow"), ink_on("navy")) == ("black", "white")
-    for name in ("viridis", "cividis"):
-        for colour in matplotlib.colormaps[name](np.linspace(0, 1, 101)):
-            assert contrast(ink_on(colour), colour) >= 4.5
-            assert contrast(ink_on(colour), colour) == max(contrast(i, colour) for i in ("black", "white"))
-
-
-@pytest.mark.parametrize("token", [*WIDE, "iiiiiiiiiiiiiiiiii", "Ġa"])
-def test_a_fitted_token_is_as_long_as_its_room(token):
-    figure = matplotlib.figure.Figure(dpi=72)
-    canvas = FigureCanvasAgg(figure)
-
-    def width(text):
-        drawn = figure.text(0, 0, text, fontsize=20, fontfamily=FONT, parse_math=False)
-        return drawn.get_window_extent(canvas.get_renderer()).width
-
-    room = 110
-    text = fitted(token, room, 20)
-    assert width(text) <= room + 2
-    longer = readable(token, len(text) + 1)
-    assert text == readable(token) or width(longer) > room - 2 or len(text) == 12
-
-
-def test_no_two_lines_look_alike_and_a_decoder_keeps_its_look():
-    looks = line_looks([f"model {i}" for i in range(28)])
-    assert len({tuple(look.items()) for look in looks.values()}) == 28
-    all_of_them = line_looks(DECODER_COLOURS, DECODER_COLOURS)
-    assert {name: look["color"] for name, look in all_of_them.items()} == DECODER_COLOURS
-    assert len({look["linestyle"] for look in all_of_them.values()}) == len(DECODER_COLOURS)
-    assert line_looks(["new", "tuned"], DECODER_COLOURS)["tuned"] == all_of_them["tuned"]
-    assert line_looks(["new"], DECODER_COLOURS)["new"]["color"] not in DECODER_COLOURS.values()
+from strata.figures.style import CATEGORY_COLOURS, NO_VALUE_COLOUR, readable
 
 
 def column_labels(axis):
@@ -143,7 +31,7 @@ def test_grid_shows_guesses_targets_and_agreement():
     right, guess = np.array([False, True, False, True, True, False]), lens["top_id"].values[-1, :, 0]
     target = np.where(right, guess, (guess + 1) % len(VOCABULARY))
     lens = lens.assign_coords(target_id=("token", target), target_str=("token", VOCABULARY[target]))
-    figure = draw_grid(lens, window)
+    figure = draw_grid(lens, PROMPT, window)
     render(figure)
     axes = figure.axes[0]
     shown = lens.isel(token=slice(*window), k=0).sel(depth=[0, 1, 2, 3])
@@ -173,7 +61,7 @@ def test_grid_shows_guesses_targets_and_agreement():
 )
 def test_figures_say_decoder_and_norm(norm, told):
     lens = make_lens(decoder="tuned").assign_attrs(norm=norm)
-    title = draw_grid(lens, (0, 4)).axes[0].get_title()
+    title = draw_grid(lens, PROMPT, (0, 4)).axes[0].get_title()
     assert title == f"prompt p$1$\ntuned lens, {told}"
     assert draw_divergence(lens).get_suptitle() == f"tuned lens, {told}"
 
@@ -220,7 +108,7 @@ def test_every_colouring_is_expected():
 def test_colours_are_the_values(colouring):
     lens = make_lens()
     of, limits, label = EXPECTED[colouring]
-    figure = draw_grid(lens, (0, 6), colouring, half_depths=True)
+    figure = draw_grid(lens, PROMPT, (0, 6), colouring, half_depths=True)
     render(figure)
     image = figure.axes[0].images[0]
     values = of(lens)
@@ -249,7 +137,7 @@ def test_a_scale_ends_at_its_cap(colouring, name, cap, beyond):
     lens = make_lens()
     inside, outside = lens.copy(deep=True), lens.copy(deep=True)
     inside[name][2, 1], outside[name][2, 1] = cap, beyond
-    at_cap, off = (draw_grid(a, (0, 6), colouring).axes[0].images[0] for a in (inside, outside))
+    at_cap, off = (draw_grid(a, PROMPT, (0, 6), colouring).axes[0].images[0] for a in (inside, outside))
     assert at_cap.colorbar.extend == "neither" and off.colorbar.extend == "max"
     shown = np.array([image.to_rgba(image.get_array())[1, 1] for image in (at_cap, off)])
     darkest = at_cap.get_cmap()(1.0)
@@ -257,16 +145,16 @@ def test_a_scale_ends_at_its_cap(colouring, name, cap, beyond):
 
 
 def test_ranks_are_coloured_on_a_log_scale_and_divergences_on_a_square_root_one():
-    rank = draw_grid(make_lens(), (0, 6), "rank").axes[0].images[0].norm
+    rank = draw_grid(make_lens(), PROMPT, (0, 6), "rank").axes[0].images[0].norm
     assert np.isclose(rank(10), 0.5)  # 1, 10, 100
-    kl = draw_grid(make_lens(), (0, 6), "kl_input").axes[0].images[0].norm
+    kl = draw_grid(make_lens(), PROMPT, (0, 6), "kl_input").axes[0].images[0].norm
     assert np.isclose(kl(7.5), 0.5)  # a quarter of 30
 
 
 def test_the_likeness_of_depth_0_to_itself_does_not_wash_out_the_rest():
     lens = make_lens()
     lens["top_logit"][:2] += 100  # depth 0 and the half-depth above it
-    image = draw_grid(lens, (0, 6), half_depths=True).axes[0].images[0]
+    image = draw_grid(lens, PROMPT, (0, 6), half_depths=True).axes[0].images[0]
     later = lens["top_logit"].values[2:, :, 0]
     assert image.get_clim() == (later.min(), later.max())
     assert image.colorbar.extend == "max"
@@ -290,7 +178,7 @@ def test_the_likeness_of_depth_0_to_itself_does_not_wash_out_the_rest():
 )
 def test_a_stride_keeps_the_last_depth_and_no_stale_half_depth(stride, half_depths, input_row, rows):
     lens = make_lens(n_layers=5)
-    axes = draw_grid(lens, (0, 3), "kl_final", stride, half_depths, input_row).axes[0]
+    axes = draw_grid(lens, PROMPT, (0, 3), "kl_final", stride, half_depths, input_row).axes[0]
     assert column_labels(axes.yaxis) == [r.replace("½", "½ attn") for r in rows.split()]
     depths = [float(r.replace("½", ".5")) for r in rows.split()]
     expected = lens["kl_final"].sel(depth=depths, token=slice(0, 3)).values[:, :3]
@@ -301,7 +189,7 @@ def test_a_box_is_for_the_guess_itself_not_for_a_tie():
     lens = make_lens(n_layers=1, n_tokens=1)
     lens["top_id"][:, 0, 0] = [4, 4, 7]
     lens["rank_of_final"][:] = 0
-    assert boxed(draw_grid(lens, (0, 1), half_depths=True).axes[0]) == {(0, 2)}
+    assert boxed(draw_grid(lens, PROMPT, (0, 1), half_depths=True).axes[0]) == {(0, 2)}
 
 
 def inside_its_cell(axes, text, column, row):
@@ -313,8 +201,8 @@ def inside_its_cell(axes, text, column, row):
 @pytest.mark.parametrize("n_layers,n_tokens,half_depths", [(2, 1, True), (12, 24, False), (48, 5, True)])
 def test_everything_in_a_grid_can_be_read(n_layers, n_tokens, half_depths):
     lens = make_lens(n_layers, n_tokens)
-    lens["top_str"][:, :, 0] = np.resize(np.array(WIDE, dtype=object), lens["top_str"].shape[:2])
-    figure = draw_grid(lens, (0, n_tokens), "kl_final", half_depths=half_depths)
+    lens["top_str"][:, :, 0] = np.resize(np.array(WIDE_TOKENS, dtype=object), lens["top_str"].shape[:2])
+    figure = draw_grid(lens, PROMPT, (0, n_tokens), "kl_final", half_depths=half_depths)
     render(figure)
     axes = figure.axes[0]
     colours = axes.images[0].to_rgba(axes.images[0].get_array())
@@ -332,30 +220,44 @@ def test_everything_in_a_grid_can_be_read(n_layers, n_tokens, half_depths):
     assert edge.x0 <= title.x0 and title.x1 <= edge.x1 and title.y1 <= edge.y1
 
 
+def test_a_grid_shows_the_prompt_that_it_is_asked_for():
+    one, other = make_lens(), make_lens(n_tokens=4, prompt="q", seed=7)
+    both = xr.concat([one, other], "token")
+    for draw, lenses in ((draw_grid, (both, other)), (draw_updates, (_updates(both), _updates(other)))):
+        whole, alone = (draw(lens, "q", (1, 9)).axes[0] for lens in lenses)
+        np.testing.assert_array_equal(whole.images[0].get_array(), alone.images[0].get_array())
+        assert [t.get_text() for t in whole.texts] == [t.get_text() for t in alone.texts]
+        assert "positions 1 to 3" in whole.get_xlabel() and whole.get_title().startswith("prompt q")
+
+
 def test_grid_is_not_starred_where_there_is_no_target():
-    assert column_labels(draw_grid(make_lens(), (5, 9)).axes[0].child_axes[0].xaxis) == [""]
+    assert column_labels(draw_grid(make_lens(), PROMPT, (5, 9)).axes[0].child_axes[0].xaxis) == [""]
 
 
 def test_grid_refuses_what_it_cannot_show():
     lens = make_lens()
-    two = xr.concat([lens, make_lens(prompt="q")], "token")
     for draw in (draw_grid, draw_updates):
-        with pytest.raises(ValueError, match="one prompt, not 2"):
-            draw(two, (0, 4))
+        with pytest.raises(ValueError, match="no prompt 'nobody'"):
+            draw(lens, "nobody", (0, 4))
         with pytest.raises(ValueError, match="positions 6 to 8"):
-            draw(lens, (6, 9))
+            draw(lens, PROMPT, (6, 9))
     with pytest.raises(ValueError, match="logit, probability, rank, .* not 'colour'"):
-        draw_grid(lens, (0, 4), "colour")
+        draw_grid(lens, PROMPT, (0, 4), "colour")
     for stride in (0, -1, 1.5):
         with pytest.raises(ValueError, match=f"stride .* not {stride}"):
-            draw_grid(lens, (0, 4), stride=stride)
+            draw_grid(lens, PROMPT, (0, 4), stride=stride)
     with pytest.raises(ValueError, match="has none"):
-        draw_grid(lens.sel(depth=[0, 1, 2, 3]), (0, 4), half_depths=True)
+        draw_grid(lens.sel(depth=[0, 1, 2, 3]), PROMPT, (0, 4), half_depths=True)
 
 
 def make_updates(n_layers=3, n_tokens=6):
     """What a file of updates holds; attention's and the MLP's values differ everywhere."""
-    lens = make_lens(n_layers, n_tokens).drop_dims("guess").drop_vars(["kl_final", "kl_input"])
+    return _updates(make_lens(n_layers, n_tokens))
+
+
+def _updates(lens):
+    lens = lens.drop_dims("guess").drop_vars(["kl_final", "kl_input"])
+    n_layers = lens.sizes["depth"] // 2
     parts = [lens.isel(depth=slice(first, first + 2 * n_layers, 2)) for first in (0, 1)]
     parts = [
         part.drop_vars("depth").rename(depth="layer").assign_coords(layer=np.arange(n_layers))
@@ -367,7 +269,7 @@ def make_updates(n_layers=3, n_tokens=6):
 def test_updates_show_what_each_part_adds():
     updates, window = make_updates(), (2, 6)
     updates["rank_of_target"][0, 1, 3], updates["rank_of_target"][1, 2, 4] = 0, 4000
-    figure = draw_updates(updates.isel(part=[1, 0]), window)  # whatever the order in the file
+    figure = draw_updates(updates.isel(part=[1, 0]), PROMPT, window)  # whatever the order in the file
     render(figure)
     axes = figure.axes[0]
     assert column_labels(axes.yaxis) == [f"{layer} {p}" for layer in range(3) for p in ("attention", "MLP")]
@@ -395,7 +297,7 @@ def test_updates_show_what_each_part_adds():
 
 
 def test_updates_at_a_token_without_a_target_can_be_drawn():
-    render(draw_updates(make_updates(), (5, 6)))
+    render(draw_updates(make_updates(), PROMPT, (5, 6)))
 
 
 def test_divergence_is_the_mean_over_prompts_of_means_over_tokens():

@@ -1,23 +1,14 @@
-import warnings
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from oracles.lens_example import make_lens
+from oracles.rendering import render
 from strata.figures.lens_decoders import draw_decoders, draw_models
 from strata.figures.style import DECODER_COLOURS
 
 DEPTHS = [0.0, 0.5, 1.0, 1.5, 2.0]
-
-
-def render(figure):
-    """Draw the whole figure; a warning (a letter the font lacks, say) is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
 
 
 def make_table(decoders=("logit", "tuned"), categories=("all", "semantic", "c$o$py_ing"), seed=0):

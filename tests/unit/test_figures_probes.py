@@ -1,20 +1,12 @@
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from strata.figures.probes import draw_probe_accuracy, draw_probe_embedding, draw_repurposing
-
-
-def render(figure):
-    """Draw the whole figure; a warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
+from oracles.rendering import render
+from strata.figures.probes import draw_accuracy, draw_embedding, draw_repurposing
 
 
 def make_probes(n_depths=5, n_components=12, n_nmf=4):
@@ -72,7 +64,7 @@ def band(collection, n):
 @pytest.mark.parametrize("target", [0, 1])
 def test_accuracies_and_their_baselines_are_drawn(target):
     probes = make_probes()
-    figure = draw_probe_accuracy(probes)
+    figure = draw_accuracy(probes)
     render(figure)
     axes, part = figure.axes[target], probes.isel(target=target)
     drawn = lines(axes)
@@ -96,7 +88,7 @@ def test_accuracies_and_their_baselines_are_drawn(target):
 
 def test_alignment_and_weights_are_drawn():
     probes = make_probes()
-    figure = draw_probe_embedding(probes)
+    figure = draw_embedding(probes)
     render(figure)
     for row, part in enumerate(probes.isel(target=t) for t in range(2)):
         alignment, svd, nmf, span = figure.axes[4 * row : 4 * row + 4]
@@ -148,8 +140,8 @@ def test_energies_are_told_in_multiples_of_a_random_subspace():
 
 def test_deep_models_fit():
     for figure in (
-        draw_probe_accuracy(make_probes(49)),
-        draw_probe_embedding(make_probes(49, 60, 40)),
+        draw_accuracy(make_probes(49)),
+        draw_embedding(make_probes(49, 60, 40)),
         draw_repurposing(make_energies(49)),
     ):
         render(figure)

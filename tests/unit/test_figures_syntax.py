@@ -1,24 +1,16 @@
 import subprocess
 import sys
-import warnings
 
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from strata.figures.syntax import draw_keys, draw_syntax_accuracy, draw_syntax_centres
+from oracles.rendering import render
+from strata.figures.syntax import draw_accuracy, draw_centres, draw_keys
 
 TASKS = [(target, label) for target in ("input", "next") for label in ("tag", "relation", "role", "token")]
-
-
-def render(figure):
-    """Draw the whole figure; a warning is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
 
 
 def make_result(n_depths=7):
@@ -75,7 +67,7 @@ def edges(collection, n):
 
 def test_accuracies_and_their_baselines_are_drawn():
     result = make_result()
-    figure = draw_syntax_accuracy(result)
+    figure = draw_accuracy(result)
     render(figure)
     for axes, (target, label) in zip(figure.axes, TASKS, strict=True):
         part, drawn = result.sel(target=target, label=label), lines(axes)
@@ -97,7 +89,7 @@ def test_accuracies_and_their_baselines_are_drawn():
 
 def test_centres_are_ordered_with_their_intervals():
     result = make_result()
-    figure = draw_syntax_centres(result)
+    figure = draw_centres(result)
     render(figure)
     depths, amounts = figure.axes
     names = {"tag": "part of speech", "relation": "relation", "role": "role of the phrase"}
@@ -184,8 +176,8 @@ def test_keys_of_untagged_text_have_no_empty_panels():
 
 def test_deep_models_fit():
     for figure in (
-        draw_syntax_accuracy(make_result(49)),
-        draw_syntax_centres(make_result(49)),
+        draw_accuracy(make_result(49)),
+        draw_centres(make_result(49)),
         draw_keys(make_description(48)),
     ):
         render(figure)

@@ -136,11 +136,3 @@ def draw_position_components(embedding: xr.Dataset, n_components: int = MAX_LINE
     if pairs:
         curves.colorbar(dots, ax=list(grid), label="position (tokens)", location="bottom", aspect=40)
     return figure
-
-
-FIGURES = {
-    "singular_values": draw_singular_values,
-    "token_components": draw_token_components,
-    "mean_direction": draw_mean_direction,
-    "position_components": draw_position_components,
-}

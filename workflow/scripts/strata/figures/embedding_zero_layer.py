@@ -1,4 +1,4 @@
-"""Figures of the model without its layers (`strata.embedding.zero_layer`) and of clumps (`…clump`)."""
+"""Figures of the model without its layers (`strata.embedding.zero_layer`)."""
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from strata.names import BAND, KIND, TOKEN_STR, VOCAB, K
 from strata.text.tokens import plain_text
 
 INK = "#222222"
-CLUMP_COLOUR = LINE_COLOURS[1]
 VARIANTS = {
     EMBEDDING: "embedding × embedding",
     UNEMBEDDING: "embedding × unembedding",
@@ -23,7 +22,6 @@ COLOURS = dict(zip(VARIANTS, LINE_COLOURS, strict=False))
 MARKERS = dict(zip(VARIANTS, "o^s", strict=True))
 CENTRING_COLOURS = {RAW: LINE_COLOURS[4], CENTRED: LINE_COLOURS[2]}
 CENTRINGS = {RAW: "raw", CENTRED: "about the mean embedding"}
-MARGIN = 0.35  # of the plane's range about a clump, in the panel that shows it alone
 
 
 def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
@@ -32,7 +30,7 @@ def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
     Parameters
     ----------
     zero_layer : Dataset
-        As `strata.embedding.zero_layer.analyse` returns it; so for every figure here but `draw_clump`.
+        As `strata.embedding.zero_layer.analyse` returns it; so for every figure of this module.
     """
     counted = "share_by_band" in zero_layer
     figure = new_figure(12 if counted else 7.5, 4.4)
@@ -51,7 +49,9 @@ def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
             ha="center",
         )
     panels[0].set_yticks(range(len(variants)), [VARIANTS[v].replace(" × ", "\n× ") for v in variants])
-    panels[0].set(xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(zero_layer):,} tokens")
+    panels[0].set(
+        xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(zero_layer):,} tokens"
+    )
     panels[0].set_xticks(np.linspace(0, 1, 5))
     panels[0].set_xlabel("share that call for themselves")
     by_length, place = float(zero_layer["share_by_length"]), variants.index(EMBEDDING)
@@ -163,9 +163,10 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
         axes.set_xlabel("length of the vector it is called by\n(embedding units)")
         axes.margins(x=0.12)
     panels[0].set_ylabel("other tokens that call for it")
+    interval = zero_layer.attrs["interval"]
     figure.supxlabel(
-        f"grey: called for by none (moved up or down at random); interval: {zero_layer.attrs['interval']:.0%} "
-        "bootstrap over those that attract; 50% if length played no part",
+        f"grey: called for by none (moved up or down at random); interval: {interval:.0%} bootstrap "
+        "over those that attract; 50% if length played no part",
         fontsize="small",
     )
     return figure
@@ -215,7 +216,11 @@ def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 4)
         values = nearest.sel({CENTRING: centring}).values
         axes.hist(values, bins, histtype="step", lw=1.8, color=colour, label=label)
     axes.axvline(
-        float(zero_layer["chance_cosine"]), color=INK, ls="--", lw=1.2, label="random directions: 99% are below"
+        float(zero_layer["chance_cosine"]),
+        color=INK,
+        ls="--",
+        lw=1.2,
+        label="random directions: 99% are below",
     )
     axes.set(xlabel="cosine with the nearest other token", ylabel=f"tokens (of {_n(zero_layer):,})")
     left.legend(frameon=False, fontsize="small", loc="outside upper left")

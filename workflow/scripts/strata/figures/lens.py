@@ -122,6 +122,7 @@ def decoded_by(lens: xr.Dataset) -> str:
 
 def draw_grid(
     lens: xr.Dataset,
+    prompt: str,
     window: tuple[int, int],
     colouring: str = "logit",
     stride: int = 1,
@@ -136,7 +137,8 @@ def draw_grid(
 
     Parameters
     ----------
-    lens : (depth, token, k), the tokens of one prompt or passage; attributes ``decoder`` and ``norm``
+    lens : (depth, token, k), attributes ``decoder`` and ``norm``
+    prompt : id of the prompt or passage drawn
     window : first position drawn, and one past the last; the model saw all of them
     colouring : a key of `COLOURINGS`
     stride : every how many whole depths a row is drawn; the last depth always has one
@@ -147,12 +149,12 @@ def draw_grid(
     Raises
     ------
     ValueError
-        If the tokens are of more than one prompt, none lies in the window, there is no such
-        colouring, the stride is not a whole number above 0, or half-depths are wanted and missing.
+        If there is no such prompt, none of its tokens lies in the window, there is no such colouring,
+        the stride is not a whole number above 0, or half-depths are wanted and missing.
     """
     if colouring not in COLOURINGS:
         raise ValueError(f"colouring is one of {', '.join(COLOURINGS)}, not {colouring!r}")
-    lens = _in_window(lens, window)
+    lens = _in_window(lens, prompt, window)
     final_ids = _top(lens, "top_id").isel({DEPTH: -1}).values
     lens = lens.isel({DEPTH: _rows(lens[DEPTH].values, stride, half_depths, input_row)})
     chosen, depths = COLOURINGS[colouring], lens[DEPTH].values
@@ -167,11 +169,11 @@ def draw_grid(
     axes.set_ylabel("depth (blocks applied)")
     hits = final_ids == lens["target_id"].values
     _label_tokens(axes, lens, hits, "true next token (★ the model's final guess was right)")
-    axes.set_title(f"prompt {lens[PROMPT].values[0]}\n{decoded_by(lens)}", parse_math=False)
+    axes.set_title(f"prompt {prompt}\n{decoded_by(lens)}", parse_math=False)
     return figure
 
 
-def draw_updates(updates: xr.Dataset, window: tuple[int, int]) -> Figure:
+def draw_updates(updates: xr.Dataset, prompt: str, window: tuple[int, int]) -> Figure:
     """What attention and MLP of every block add to one text, decoded by themselves.
 
     A cell holds the top guess of one update; its colour is the rank of the true next token, grey
@@ -180,15 +182,15 @@ def draw_updates(updates: xr.Dataset, window: tuple[int, int]) -> Figure:
 
     Parameters
     ----------
-    updates : (part, layer, token, k), part in "attn", "mlp"; the tokens of one prompt or passage
-    window : as in `draw_grid`
+    updates : (part, layer, token, k), part in "attn", "mlp"
+    prompt, window : as in `draw_grid`
 
     Raises
     ------
     ValueError
-        If the tokens are of more than one prompt, or none lies in the window.
+        If there is no such prompt, or none of its tokens lies in the window.
     """
-    updates = _in_window(updates, window).sel({PART: list(PARTS)}).transpose(LAYER, PART, TOKEN, ...)
+    updates = _in_window(updates, prompt, window).sel({PART: list(PARTS)}).transpose(LAYER, PART, TOKEN, ...)
     n_rows, n_tokens = updates.sizes[LAYER] * len(PARTS), updates.sizes[TOKEN]
 
     def rows(values: xr.DataArray) -> np.ndarray:
@@ -204,19 +206,20 @@ def draw_updates(updates: xr.Dataset, window: tuple[int, int]) -> Figure:
     _mute(label for label in axes.get_yticklabels() if PARTS["attn"] in label.get_text())
     axes.set_ylabel("layer and part")
     _label_tokens(axes, updates, np.zeros(n_tokens, bool), "true next token")
-    title = f"prompt {updates[PROMPT].values[0]}: what each part adds, decoded by itself"
+    title = f"prompt {prompt}: what each part adds, decoded by itself"
     axes.set_title(f"{title}\n{decoded_by(updates)}", parse_math=False)
     return figure
 
 
-def _in_window(lens: xr.Dataset, window: tuple[int, int]) -> xr.Dataset:
-    prompts = sorted(set(lens[PROMPT].values))
-    if len(prompts) != 1:
-        raise ValueError(f"a grid shows one prompt, not {len(prompts)}")
-    lens = lens.isel({TOKEN: slice(*window)})
-    if not lens.sizes[TOKEN]:
-        raise ValueError(f"prompt {prompts[0]!r} has no token in positions {window[0]} to {window[1] - 1}")
-    return lens
+def _in_window(lens: xr.Dataset, prompt: str, window: tuple[int, int]) -> xr.Dataset:
+    """Those tokens of a prompt that lie in the window, in memory."""
+    tokens = np.flatnonzero(lens[PROMPT].values == prompt)
+    if not len(tokens):
+        raise ValueError(f"there is no prompt {prompt!r} in this lens")
+    shown = tokens[slice(*window)]
+    if not len(shown):
+        raise ValueError(f"prompt {prompt!r} has no token in positions {window[0]} to {window[1] - 1}")
+    return lens.isel({TOKEN: slice(shown[0], shown[-1] + 1)}).load()
 
 
 def _rows(depths: np.ndarray, stride: int, half_depths: bool, input_row: bool) -> np.ndarray:

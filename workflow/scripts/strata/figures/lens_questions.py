@@ -178,15 +178,6 @@ def draw_repetition(questions: xr.Dataset) -> Figure:
     return figure
 
 
-FIGURES = {
-    "first_block": draw_first_block,
-    "input_kept": draw_input_kept,
-    "commas": draw_commas,
-    "target_depth": draw_target_depth,
-    "repetition": draw_repetition,
-}
-
-
 def _looks(questions: xr.Dataset) -> dict[str, dict[str, str]]:
     return line_looks(map(str, questions[DECODER].values), DECODER_COLOURS)
 

@@ -22,13 +22,13 @@ TITLES = {"input": "input token", "next": "next token"}
 SET_COLOURS = {"unlikely": SHARED, "likely": OWN, "random": ASIDE_COLOUR}
 
 
-def draw_probe_accuracy(probes: xr.Dataset) -> Figure:
+def draw_accuracy(probes: xr.Dataset) -> Figure:
     """Held-out accuracy by depth of each depth's own probe and of the shared one, for either target.
 
     Parameters
     ----------
     probes : Dataset
-        As `strata.lens.probes.analyse` returns it; so for `draw_probe_embedding`.
+        As `strata.lens.probes.analyse` returns it; so for `draw_embedding`.
     """
     figure = new_figure(11, 4.8)
     panels = figure.subplots(1, probes.sizes[TARGET], sharex=True, sharey=True)
@@ -52,7 +52,7 @@ def draw_probe_accuracy(probes: xr.Dataset) -> Figure:
     return figure
 
 
-def draw_probe_embedding(probes: xr.Dataset) -> Figure:
+def draw_embedding(probes: xr.Dataset) -> Figure:
     """What probes have to do with the embedding matrix: alignment, and weight over its SVD and NMF bases.
 
     A row for the input token, one for the next (its matrix is the unembedding). Lines of the shared
@@ -91,40 +91,41 @@ def draw_probe_embedding(probes: xr.Dataset) -> Figure:
     return figure
 
 
-def draw_repurposing(energies: xr.Dataset) -> Figure:
+def draw_repurposing(repurposing: xr.Dataset) -> Figure:
     """Energy of states along unlikely tokens' embeddings, in random subspaces of that size, and the cosine.
 
     Parameters
     ----------
-    energies : Dataset
+    repurposing : Dataset
         As `strata.lens.repurposing.analyse` returns it.
     """
     figure = new_figure(11, 7.4)
-    panels = figure.subplots(2, energies.sizes[STATE], sharex=True, sharey="row")
-    relative = energies[["energy", "energy_low", "energy_high"]] / energies["random_subspace"]
+    panels = figure.subplots(2, repurposing.sizes[STATE], sharex=True, sharey="row")
+    relative = repurposing[["energy", "energy_low", "energy_high"]] / repurposing["random_subspace"]
     told = {"whole": "states as they are", "centred": "states about their depth's mean"}
     names = {"unlikely": "least likely", "likely": "most likely", "random": "random"}
-    m = int(energies["m"])
-    for column, state in zip(panels.T, energies[STATE].values, strict=True):
+    m = int(repurposing["m"])
+    for column, state in zip(panels.T, repurposing[STATE].values, strict=True):
         for name, colour in SET_COLOURS.items():
             chosen = {STATE: state, TOKEN_SET: name}
             look = {"color": colour, "label": f"{m} {names[name]} tokens"}
             _draw_line(column[0], relative.sel(chosen), "energy", **look)
-            _draw_line(column[1], energies.sel(chosen), "cosine", **look)
+            _draw_line(column[1], repurposing.sel(chosen), "cosine", **look)
         column[0].axhline(1, color=ASIDE_COLOUR, lw=1.2, ls=":", label=f"random subspace of {m} dimensions")
         column[1].axhline(0, color=ASIDE_COLOUR, lw=1.2, ls=":")
         column[0].set_title(told[state])
-        set_depth_ticks(column[1], energies[DEPTH].values)
+        set_depth_ticks(column[1], repurposing[DEPTH].values)
     panels[0, 0].set_ylabel("energy in the embeddings' span\n(random subspace = 1)")
     panels[0, 0].set_ylim(0, None)
     panels[1, 0].set_ylabel("mean cosine with the embeddings")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=2, frameon=False, loc="outside upper center")
-    most, typical = float(energies["p_unlikely_max"]), float(energies["p_unlikely_median"])
+    interval = repurposing.attrs["interval"]
+    most, typical = float(repurposing["p_unlikely_max"]), float(repurposing["p_unlikely_median"])
     figure.supxlabel(
         f"largest probability among the least likely: median {typical:.0e}, maximum {most:.0e}; "
-        f"{int(energies['n_tokens']):,} tokens\n"
-        f"{energies.attrs['interval']:.0%} intervals: bootstrap over {int(energies['n_prompts']):,} prompts. "
+        f"{int(repurposing['n_tokens']):,} tokens\n"
+        f"{interval:.0%} intervals: bootstrap over {int(repurposing['n_prompts']):,} prompts. "
         "At the last depth states point away from unlikely tokens by construction.",
         fontsize="small",
     )

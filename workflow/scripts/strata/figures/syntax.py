@@ -39,20 +39,20 @@ PANELS = {
 COUNT_COLOURS = {"token": "#000000", "tag": "#CC79A7"}
 
 
-def draw_syntax_accuracy(result: xr.Dataset) -> Figure:
+def draw_accuracy(probes: xr.Dataset) -> Figure:
     """Held-out accuracy by depth of probes for labels and tokens, current and next, with their baselines.
 
     Parameters
     ----------
-    result : Dataset
-        As `strata.probes.syntax.analyse` returns it; so for `draw_syntax_centres`.
+    probes : Dataset
+        As `strata.probes.syntax.analyse` returns it; so for `draw_centres`.
     """
-    n_rows, n_columns = result.sizes[TARGET], result.sizes[LABEL]
+    n_rows, n_columns = probes.sizes[TARGET], probes.sizes[LABEL]
     figure = new_figure(3.5 * n_columns, 0.9 + 2.9 * n_rows)
     panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
-    for row, target in zip(panels, result[TARGET].values, strict=True):
-        for axes, label in zip(row, result[LABEL].values, strict=True):
-            part = result.sel({TARGET: target, LABEL: label})
+    for row, target in zip(panels, probes[TARGET].values, strict=True):
+        for axes, label in zip(row, probes[LABEL].values, strict=True):
+            part = probes.sel({TARGET: target, LABEL: label})
             _draw_line(axes, part, DEPTH, "accuracy", label="probe", color=OWN)
             look = {"color": CONTROL, "marker": "s", "linestyle": "--"}
             if part["control_accuracy"].notnull().any():
@@ -66,22 +66,22 @@ def draw_syntax_accuracy(result: xr.Dataset) -> Figure:
         row[0].set_ylabel("accuracy (share of tokens)")
     panels[0, 0].set_ylim(-0.02, 1.02)
     for axes in panels[-1]:
-        set_depth_ticks(axes, result[DEPTH].values)
+        set_depth_ticks(axes, probes[DEPTH].values)
         axes.tick_params(axis="x", labelsize="small")
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, ncols=4, frameon=False, loc="outside upper center")
     figure.supxlabel(
         "held-out tokens in contexts that were never trained on, in brackets how many labels there are; "
-        f"{result.attrs['interval']:.0%} intervals: bootstrap over documents",
+        f"{probes.attrs['interval']:.0%} intervals: bootstrap over documents",
         fontsize="small",
     )
     return figure
 
 
-def draw_syntax_centres(result: xr.Dataset) -> Figure:
+def draw_centres(probes: xr.Dataset) -> Figure:
     """The depths at which each label is gained and lost, the earliest on top, and how much of it."""
-    tasks = [(target, label) for target in result[TARGET].values for label in result[LABEL].values]
-    parts = [result.sel({TARGET: target, LABEL: label}) for target, label in tasks]
+    tasks = [(target, label) for target in probes[TARGET].values for label in probes[LABEL].values]
+    parts = [probes.sel({TARGET: target, LABEL: label}) for target, label in tasks]
     order = np.argsort([_sort_key(part) for part in parts])
     figure = new_figure(11, 1.7 + 0.42 * len(tasks))
     depths, amounts = figure.subplots(1, 2, sharey=True, width_ratios=(2.2, 1))
@@ -102,8 +102,8 @@ def draw_syntax_centres(result: xr.Dataset) -> Figure:
         )
     depths.set_yticks(range(len(tasks)), [_named(*tasks[index]) for index in order])
     depths.invert_yaxis()
-    set_depth_ticks(depths, result[DEPTH].values)
-    depths.set_xlim(result[DEPTH].values[0] - 0.4, result[DEPTH].values[-1] + 0.4)
+    set_depth_ticks(depths, probes[DEPTH].values)
+    depths.set_xlim(probes[DEPTH].values[0] - 0.4, probes[DEPTH].values[-1] + 0.4)
     depths.set_title("where accuracy is gained and lost")
     amounts.axvline(0, color="black", lw=0.8)
     amounts.set(xlabel="accuracy (share of tokens)", title="how much: lost, at once, later")
@@ -114,21 +114,21 @@ def draw_syntax_centres(result: xr.Dataset) -> Figure:
     handles += [Patch(color=colour, label=WHOSE[target]) for target, colour in WHOSE_COLOURS.items()]
     figure.legend(handles=handles, ncols=5, frameon=False, loc="outside upper center")
     told = (
-        f"{result.attrs['interval']:.0%} intervals: bootstrap over documents; none where too little changes"
+        f"{probes.attrs['interval']:.0%} intervals: bootstrap over documents; none where too little changes"
     )
     figure.supxlabel(told, fontsize="small")
     return figure
 
 
-def draw_keys(description: xr.Dataset) -> Figure:
+def draw_keys(keys: xr.Dataset) -> Figure:
     """What the strongest triggers of a key have in common, mean over keys by layer, and silent keys.
 
     Parameters
     ----------
-    description : Dataset
+    keys : Dataset
         As `strata.keys.describe` returns it.
     """
-    known = set(description[LABEL].values.tolist())
+    known = set(keys[LABEL].values.tolist())
     shown = {title: labels for title, labels in PANELS.items() if known & set(labels)}
     figure = new_figure(3.6 * (len(shown) + 1), 7.2)
     panels = figure.subplots(2, len(shown) + 1, sharex=True)
@@ -137,33 +137,33 @@ def draw_keys(description: xr.Dataset) -> Figure:
             for label, colour in labels.items():
                 # Pairs whose tokens differ agree in no token.
                 if label in known and (name, label) != ("beyond_token", "token"):
-                    part = description.sel({LABEL: label})
+                    part = keys.sel({LABEL: label})
                     part = part.where(part[f"{name}_n"] > 1)
                     _draw_line(axes, part, LAYER, f"{name}_mean", color=colour, label=WORDS[label])
-                    chance = float(description[f"{name}_chance"].sel({LABEL: label}))
+                    chance = float(keys[f"{name}_chance"].sel({LABEL: label}))
                     axes.axhline(chance, color=colour, ls=":", lw=1.4)
             axes.set(title=f"{title}\n{pairs}", ylim=(-0.02, 1.02))
         row[0].set_ylabel("share of pairs of triggers that agree")
     for axes in panels[0, :-1]:
         axes.legend(fontsize="small", loc="best", frameon=True)
     silent, counted = panels[:, -1]
-    silent.bar(description[LAYER], description["silent"], color=ASIDE_COLOUR)
+    silent.bar(keys[LAYER], keys["silent"], color=ASIDE_COLOUR)
     silent.set(title="keys that\nnothing makes answer", ylabel="share of keys", ylim=(0, 1.02))
     for label, colour in COUNT_COLOURS.items():
         if label in known:
-            counts = description["agreement_n"].sel({LABEL: label})
+            counts = keys["agreement_n"].sel({LABEL: label})
             counted.plot(counts[LAYER], counts, marker="o", ms=3.5, color=colour, label=WORDS[label])
     counted.set(title="keys in the means\nall pairs", ylabel="keys", ylim=(0, None))
     counted.legend(fontsize="small", loc="best", frameon=True)
     for axes in panels[-1]:
         axes.set_xlabel("layer")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
-    interval, k = description.attrs["interval"], description.attrs["n_triggers"]
+    interval, k = keys.attrs["interval"], keys.attrs["n_triggers"]
     told = (
         f"the {k} strongest triggers of each key, each of another document; dotted: pairs of random contexts"
     )
     figure.supxlabel(
-        f"{told}; {interval:.0%} intervals: bootstrap over {description.sizes[KEY]} keys a layer",
+        f"{told}; {interval:.0%} intervals: bootstrap over {keys.sizes[KEY]} keys a layer",
         fontsize="small",
     )
     return figure

@@ -1,0 +1,69 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from oracles.rendering import render
+from oracles.trace_example import AVERAGE, make_trace, visible
+from strata.figures import order as figures
+from strata.trace import restoration
+from strata.trace.order import Resampling, curve_difference, regression
+
+
+@pytest.fixture(scope="module")
+def averages():
+    return restoration.average_by_category(make_trace(), **AVERAGE)
+
+
+def test_every_transition_is_a_dot(averages):
+    one = averages.copy(deep=True)
+    one["transition_depth"][0] = np.nan
+    figure = figures.draw_transitions(one)
+    render(figure)
+    axes = visible(figure)[1]
+    of_semantic = one["prompt_category"].values == "semantic"
+    depths = one["transition_depth"].sel(noise="0.5").values[of_semantic]
+    dots = axes.collections[0].get_offsets()
+    np.testing.assert_allclose(dots[:, 1], np.sort(depths[~np.isnan(depths)]))
+    assert (abs(dots[:, 0]) <= 0.3).all() and len(np.unique(dots[:, 0])) == len(dots)
+    assert axes.texts[0].get_text() == "3\n1 w/o" and axes.texts[1].get_text() == "4\n"
+    mean, interval = axes.lines[:2]
+    np.testing.assert_allclose(mean.get_ydata(), one["transition_mean"].sel(noise="0.5")[0])
+    ends = [float(one[f"transition_{end}"].sel(noise="0.5")[0]) for end in ("low", "high")]
+    np.testing.assert_allclose(interval.get_ydata(), ends)
+
+
+def test_coefficients_in_their_intervals():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 5)), columns=list(figures.TERMS)[:5])
+    table["several_tokens"] = (np.arange(60) % 5 == 0).astype(float)
+    table["category"] = np.resize(["non_english", "plain_english", "semantic"], 60)
+    table = table.assign(noise="3x", transition_depth=rng.normal(8, 1, 60), transition_reason="")
+    found = regression(table, 0.95)
+    figure = figures.draw_regression(found)
+    render(figure)
+    axes = visible(figure)[0]
+    assert axes.get_title() == "noise 3 × embedding sd, n = 60"
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[:3] == ["non english", "plain english", "distance, subject to final token"]
+    rows = found[(found["test"] == "regression") & (found["statistic"] == "coefficient")]
+    dots, _, (bars,) = axes.containers[0]
+    np.testing.assert_allclose(dots.get_xydata()[:, 0], rows["value"])
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, rows[["low", "high"]])
+    assert len(axes.containers[1][0].get_xydata()) == 2  # category alone
+
+
+def test_difference_of_curves_in_its_band(averages):
+    how = Resampling(20, 49, 0.9, 0)
+    table = curve_difference(averages, "semantic", "plain_english", how)
+    figure = figures.draw_curve_difference(table)
+    render(figure)
+    axes = visible(figure)[1]
+    at = table[(table["noise"] == "0.5") & (table["site"] == "final")]
+    line = next(line for line in axes.lines if line.get_label() == "final token")
+    np.testing.assert_allclose(line.get_ydata(), at["value"])
+    edges = axes.collections[1].get_paths()[0].vertices
+    for row in at.itertuples():
+        there = edges[edges[:, 0] == row.depth, 1]
+        assert there.min() == pytest.approx(row.low) and there.max() == pytest.approx(row.high)
+    assert "semantic less plain english" in figure.legends[0].get_title().get_text()

@@ -1,0 +1,52 @@
+"""Maps of layer by head, shared by the figures of attention."""
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from strata.figures.curves import thinned
+from strata.figures.style import NO_VALUE_COLOUR, SEQUENTIAL, ink_on, new_figure
+from strata.names import HEAD, LAYER
+
+MAX_NUMBERED = 128  # cells of a map that still have room for a number
+HEAT_TICKS = (0, 0.05, 0.2, 0.4, 0.6, 0.8, 1)  # of a square-root scale of shares
+
+
+def new_maps(data: xr.Dataset, n: int, height_of_first: float | None = None) -> tuple[Figure, np.ndarray]:
+    """A figure of ``n`` maps of layer by head, one above the other; the first may be another panel."""
+    n_layers, n_heads = data.sizes[LAYER], data.sizes[HEAD]
+    heights = [max(1.5, 0.15 * n_heads + 0.6)] * n
+    if height_of_first is not None:
+        heights[0] = height_of_first
+    figure = new_figure(float(np.clip(2.2 + 0.62 * n_layers, 7, 13)), 0.9 + sum(heights))
+    panels = figure.subplots(n, 1, sharex=True, height_ratios=heights)
+    for axes in panels:
+        set_layers(axes, data[LAYER].values)
+        axes.set_xlabel("")
+    return figure, panels
+
+
+def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize) -> AxesImage:
+    """A map of layer by head, with numbers in the cells where there is room."""
+    cells = values.transpose(HEAD, LAYER).values
+    cmap = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=NO_VALUE_COLOUR)
+    image = axes.imshow(cells, aspect="auto", origin="lower", cmap=cmap, norm=norm, interpolation="nearest")
+    if cells.size <= MAX_NUMBERED:
+        colours = image.to_rgba(np.ma.masked_invalid(cells))
+        for head, layer in np.ndindex(cells.shape):
+            told = f"{cells[head, layer]:.2f}".removeprefix("0") if np.isfinite(cells[head, layer]) else ""
+            look = {"ha": "center", "va": "center", "fontsize": 8, "color": ink_on(colours[head, layer])}
+            axes.text(layer, head, told, **look)
+    axes.set_yticks(thinned(values[HEAD].values))
+    axes.set_ylabel("head")
+    axes.grid(False)
+    return image
+
+
+def set_layers(axes: Axes, layers: np.ndarray) -> None:
+    axes.set_xlabel("layer")
+    axes.set_xticks(thinned(layers))

@@ -1,0 +1,144 @@
+"""Figures of the order in which categories reach the final token (`strata.trace.order`)."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from strata.figures.style import SITE_COLOURS, category_colours, new_figure
+from strata.figures.trace_panels import (
+    GREY,
+    SITE_LABELS,
+    category_name,
+    draw_band,
+    folded,
+    hide_empty,
+    label_axis,
+    noise_name,
+    shared_legend,
+)
+from strata.names import CATEGORY, DEPTH, LAYER, NOISE, SITE
+
+TERMS = {
+    "distance": "distance, subject to final token",
+    "logit_clean": "clean probability (logit)",
+    "log_target_count": "frequency of target (log)",
+    "log_subject_count": "frequency of subject (log)",
+    "log_position": "subject's position (log)",
+    "several_tokens": "subject of several tokens",
+}
+
+
+def draw_transitions(averages: xr.Dataset) -> Figure:
+    """Transition depth of every prompt by category, with the mean and its interval; noise as facets."""
+    categories = averages[CATEGORY].values
+    colours = category_colours(categories)
+    columns, places = folded(averages[NOISE].values)
+    blocks = -(-averages.sizes[NOISE] // columns)
+    figure = new_figure(max(6.5, 0.6 + 4.1 * columns), 0.7 + 3.4 * blocks)
+    panels = figure.subplots(blocks, columns, squeeze=False, sharey=True)
+    of_prompt = averages["prompt_category"].values
+    for level, place in places.items():
+        axes, at = panels[place], averages.sel({NOISE: level})
+        for x, category in enumerate(categories):
+            depths = at["transition_depth"].values[of_prompt == category]
+            defined = np.sort(depths[np.isfinite(depths)])
+            axes.scatter(x + _spread(len(defined)), defined, s=10, color=colours[category], alpha=0.6, lw=0)
+            mean, low, high = (
+                float(at[f"transition_{name}"].sel({CATEGORY: category})) for name in ("mean", "low", "high")
+            )
+            axes.plot([x - 0.38, x + 0.38], [mean, mean], color="black", lw=1.5)
+            axes.plot([x, x], [low, high], color="black", lw=3)
+            without = len(depths) - len(defined)
+            told = f"{len(defined)}" + (f"\n{without} w/o" if without else "\n")
+            axes.text(x, 0.02, told, transform=axes.get_xaxis_transform(), ha="center", fontsize="x-small")
+        axes.set_xticks(
+            range(len(categories)), [category_name(c) for c in categories], rotation=30, ha="right"
+        )
+        axes.set_xlim(-0.6, len(categories) - 0.4)
+        axes.margins(y=0.2)
+        axes.set_title(noise_name(level, averages))
+        axes.grid(False, axis="x")
+    hide_empty(panels)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("transition depth")
+    told = f"a dot is a prompt; bar: mean in its {averages.attrs['interval']:.0%} bootstrap interval; "
+    figure.supxlabel(told + "below: prompts with a transition, and without", fontsize="small")
+    return figure
+
+
+def _spread(n: int) -> np.ndarray:
+    """Offsets of ``n`` points that share a column, even and the same every time (golden ratio)."""
+    return 0.6 * ((np.arange(n) * 0.618034) % 1 - 0.5)
+
+
+def draw_regression(regression: pd.DataFrame) -> Figure:
+    """Coefficients with their intervals as a forest plot; noise levels as facets.
+
+    Filled: all regressors together. Hollow: category alone.
+
+    Parameters
+    ----------
+    regression : DataFrame
+        Of `strata.trace.order.regression`.
+    """
+    table = regression[regression["statistic"] == "coefficient"]
+    terms = list(dict.fromkeys(table["group"]))
+    columns, places = folded(dict.fromkeys(table["noise"]))
+    blocks = -(-len(places) // columns)
+    figure = new_figure(max(7.5, 2.8 + 3.4 * columns), 1.3 + (0.7 + 0.36 * len(terms)) * blocks)
+    panels = figure.subplots(blocks, columns, squeeze=False, sharex=True, sharey=True)
+    fits = {
+        "regression": ("with confounders", "o", "black", 0.0),
+        "regression, category alone": ("category alone", "o", "white", 0.28),
+    }
+    for level, place in places.items():
+        axes, at = panels[place], table[table["noise"] == level]
+        for fit, (name, marker, fill, shift) in fits.items():
+            rows = at[(at["test"] == fit) & at["value"].notna()]
+            y = np.array([terms.index(term) for term in rows["group"]]) + shift
+            around = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+            axes.errorbar(
+                rows["value"], y, xerr=around, fmt=marker, color="black", mfc=fill, ms=5, lw=1.4, label=name
+            )
+        axes.axvline(0, color=GREY, lw=1, ls="--")
+        n = at.loc[at["test"] == "regression", "n"].max()
+        axes.set_title(f"{noise_name(level)}, n = {n}")
+        axes.set_yticks(range(len(terms)), [TERMS.get(term, category_name(term)) for term in terms])
+        axes.set_ylim(len(terms) - 0.4, -0.6)
+        axes.tick_params(labelbottom=True)
+    hide_empty(panels)
+    for axes in panels[-1]:
+        axes.set_xlabel("depths")
+    shared_legend(figure, panels, "coefficients (positive: a later transition)")
+    told = "categories: against the reference category; frequency, distance, …: for one standard deviation"
+    figure.supxlabel(told, fontsize="small")
+    return figure
+
+
+def draw_curve_difference(curves: pd.DataFrame) -> Figure:
+    """Difference of two categories' restoration curves in a band for all depths together.
+
+    ``curves`` is of `strata.trace.order.curve_difference`. Where the band leaves 0 out, the curves differ.
+    """
+    axis = LAYER if LAYER in curves else DEPTH
+    columns, places = folded(dict.fromkeys(curves["noise"]))
+    blocks = -(-len(places) // columns)
+    figure = new_figure(max(6.5, 0.6 + 4.1 * columns), 1.2 + 2.7 * blocks)
+    panels = figure.subplots(blocks, columns, squeeze=False, sharex=True, sharey=True)
+    for level, place in places.items():
+        axes, at = panels[place], curves[curves["noise"] == level]
+        for site, line in at.groupby(SITE, sort=False):
+            curve = (line[name] for name in (axis, "value", "low", "high"))
+            draw_band(axes, *curve, SITE_COLOURS[site], SITE_LABELS[site])
+        axes.axhline(0, color=GREY, lw=1, ls="--")
+        p = at["p"].min()
+        told = f"smallest p {p:.2g}" if np.isfinite(p) else "too few prompts"
+        axes.set_title(f"{noise_name(level)}\nn = {at['n'].max()}, {told}")
+        axes.tick_params(labelbottom=True)
+        label_axis(axes, at[axis].unique(), axis)
+    hide_empty(panels)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("difference of restoration")
+    shared_legend(figure, panels, f"{category_name(curves['group'].iloc[0])}; bands for all depths together")
+    return figure
