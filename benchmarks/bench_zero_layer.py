@@ -18,7 +18,7 @@ import torch
 import xarray as xr
 
 from strata.embedding.clump import find_clumps
-from strata.embedding.zero_layer import Scores
+from strata.embedding.scores import Scores
 from strata.model.norms import Norm
 
 VOCAB, CHANNELS = 256_000, 4_096

@@ -4,7 +4,8 @@ import xarray as xr
 from scipy import stats
 
 from oracles import components as slow
-from strata.embedding import components, orthogonality
+from strata.embedding import component_properties, components, orthogonality
+from strata.embedding.component_properties import separation_by_component
 from strata.embedding.frequency import rank_correlations
 from strata.embedding.svd import decompose
 from strata.embedding.token_properties import describe_tokens, parts_of_speech
@@ -342,7 +343,7 @@ def test_intervals_of_auc_and_length_cover():
         rng = np.random.default_rng(seed)
         flag = np.arange(90) < 30
         scores = rng.normal(size=90) + flag
-        error = components._auc_error(scores[:, None], flag[None])[0, 0]
+        error = component_properties._auc_error(scores[:, None], flag[None])[0, 0]
         hits += abs(separation(scores[:, None], flag)[0] - truth) < 1.645 * error
     assert 0.9 - 3 * 0.0212 < hits / 200 < 0.9 + 3 * 0.0212
 
@@ -357,7 +358,7 @@ def test_bonett_and_wright_agree_with_the_bootstrap(slope):
         coords={"basis": ["svd"], "component": [0]},
     )
     properties = describe_tokens(token_str, count)
-    found = components.separation_by_component(
+    found = separation_by_component(
         score, embedding, properties, least=20, draws=1, interval=0.95, seed=0
     ).squeeze()
     values = xr.DataArray(np.stack([score.values[0, 0], length]), dims=("feature", "vocab"))

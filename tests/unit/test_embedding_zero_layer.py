@@ -10,8 +10,9 @@ from oracles import tiny_models
 from oracles import zero_layer as slow
 from strata import io
 from strata.embedding import zero_layer
+from strata.embedding.scores import SPARE, Scores
 from strata.embedding.spelling import KINDS, is_printable, relation
-from strata.embedding.zero_layer import Scores
+from strata.embedding.tiles import measure
 from strata.embedding.zero_layer_tables import attractor_table, exception_table
 from strata.model import architecture
 
@@ -103,7 +104,7 @@ def test_neighbours_equal_the_loop():
 def test_measures_equal_numpy_in_tiles_of_any_size():
     matrix = slow.random_matrix(50, 6) + 3
     for rows in (1, 7, 50, 99):
-        norm, mean, std = zero_layer.measure(matrix, rows)
+        norm, mean, std = measure(matrix, rows)
         np.testing.assert_allclose(norm, np.linalg.norm(matrix, axis=1), rtol=1e-6)
         np.testing.assert_allclose(mean, matrix.astype(float).mean(0), rtol=1e-12)
         np.testing.assert_allclose(std, matrix.astype(float).std(0), rtol=1e-9)
@@ -154,7 +155,7 @@ def test_no_tile_is_larger_than_asked(rows, columns):
     norm = zero_layer.decoder_from(weights).norm
     with Sizes() as sizes:
         Scores(matrix, matrix, of_query=norm).best_others(2, rows=rows, columns=columns)
-    candidates = rows * (2 * (2 + zero_layer.SPARE))
+    candidates = rows * (2 * (2 + SPARE))
     largest = max(rows * columns, rows * channels, columns * channels, candidates, 2 * 400)
     assert rows * columns <= sizes.largest <= largest  # 2 x 400: what is found for every token
 

@@ -9,7 +9,8 @@ from scipy import stats
 from strata.embedding import NO_POSITIONS
 from strata.embedding.names import RIVALS
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
-from strata.stats.bootstrap import Bootstrap, named
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.groups import named
 from strata.stats.ranks import concordance, rank_correlation
 from strata.stats.two_groups import Groups, two_groups
 

@@ -17,9 +17,10 @@ from sklearn.cluster import DBSCAN
 from sklearn.preprocessing import robust_scale
 
 from strata.embedding.frequency import gain_channels
-from strata.embedding.zero_layer import measure
+from strata.embedding.tiles import measure
 from strata.names import CHANNEL, TOKEN_ID, TOKEN_STR, VOCAB
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.seeding import generator
 from strata.text.documents import count_by_row
 
 CELLS = 8  # to a radius: the tokens of one cell of the plane count as one place
@@ -90,7 +91,7 @@ def find_clumps(
     value = embedding[:, channel].astype(float)
 
     plane = _scaled(value, norm)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     planes = (_random_plane(channel, mean, std, len(norm), rng) for _ in range(draws))
     crowded = crowd_of(planes, crowd)
     clump, contrasts = clumps_of(plane, crowded, contrast)

@@ -3,13 +3,8 @@
 A token's embedding is held against every token's: the raw embedding W (W Wᵀ), the unembedding U where it is
 another matrix (W Uᵀ), and what the model itself would say of an input that no layer has touched (its final
 norm, then U). A token that calls for itself is on the diagonal; the others are exceptions. No table of all
-pairs is ever held: tiles of rows meet tiles of columns, and the best of each row are kept.
-
-Products are float32. The few best of each row are scored again in float64, so that the size of the tiles
-changes nothing. Ties go to the token itself, then to the lowest row.
+pairs is ever held (`strata.embedding.scores`); ties go to the token itself, then to the lowest row.
 """
-
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -17,18 +12,20 @@ import torch
 import xarray as xr
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
-from torch import Tensor
 from torch.nn.functional import normalize
 
 from strata.embedding.names import CENTRED, CENTRING, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, VARIANT
+from strata.embedding.scores import Scores
 from strata.embedding.spelling import KINDS, relation
+from strata.embedding.tiles import measure
 from strata.model.readout import decoder_from
 from strata.names import BAND, CHANNEL, KIND, TOKEN_ID, TOKEN_STR, VOCAB, K
-from strata.stats.bootstrap import Bootstrap, named
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.defined import percentiles
+from strata.stats.groups import named
+from strata.stats.permutation import permuted
+from strata.stats.seeding import generator
 from strata.text.documents import count_by_row
-
-SPARE = 4
-"""More candidates than asked for are scored again. Of more ties than these, which ones are kept is open."""
 
 CHANCE_QUANTILE = 0.99
 
@@ -133,134 +130,6 @@ def load_once(weights: xr.Dataset, rows: int = 1024) -> tuple[xr.Dataset, bool]:
     return weights.load(), tied
 
 
-def measure(matrix: np.ndarray, rows: int = 1024) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Norm of every row, and mean and standard deviation of every channel, float64, in one pass over tiles.
-
-    Raises
-    ------
-    ValueError
-        If the matrix holds NaN or infinite entries.
-    """
-    norm = np.empty(len(matrix))
-    total = squares = 0.0
-    for at in _tiles(len(matrix), rows):
-        tile = matrix[at].astype(float)
-        norm[at] = np.linalg.norm(tile, axis=1)
-        total, squares = total + tile.sum(0), squares + (tile**2).sum(0)
-    if not np.isfinite(norm).all():
-        raise ValueError("the embedding or the unembedding holds NaN or infinite entries")
-    mean = total / len(matrix)
-    return norm, mean, np.sqrt(np.maximum(squares / len(matrix) - mean**2, 0))
-
-
-# Scores of all pairs ------------------------------------------------------------------------
-
-
-def _as_it_is(tile: Tensor) -> Tensor:
-    return tile
-
-
-class Scores:
-    """Scores of every row of one matrix with every row of another, never held all at once.
-
-    Parameters
-    ----------
-    queries, keys : arrays (vocab, channel)
-        Of any float type, in memory or on disk.
-    of_query, of_key : functions of a tile of rows
-        What each is before they are multiplied, row by row.
-    bias : Tensor (vocab), optional
-        Added to every row of scores.
-    """
-
-    def __init__(
-        self,
-        queries: np.ndarray,
-        keys: np.ndarray,
-        of_query: Callable[[Tensor], Tensor] = _as_it_is,
-        of_key: Callable[[Tensor], Tensor] = _as_it_is,
-        bias: Tensor | None = None,
-    ):
-        self._queries, self._keys, self._bias = queries, keys, bias
-        self._of_query, self._of_key = of_query, of_key
-
-    def __len__(self) -> int:
-        return len(self._queries)
-
-    @torch.no_grad()
-    def best_others(
-        self,
-        k: int,
-        *,
-        rows: int = 1024,
-        columns: int = 8192,
-        device: str = "cpu",
-        among: range | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """For each row the ``k`` best others, best first, and what the row scores with itself.
-
-        Parameters
-        ----------
-        rows, columns : int
-            Size of a tile.
-        among : range, optional
-            Rows that are asked for; all.
-
-        Returns
-        -------
-        others : int64 array (row, k)
-        scores : float64 array (row, k)
-        own : float64 array (row)
-
-        Raises
-        ------
-        ValueError
-            If there are not ``k`` others.
-        """
-        if len(self._keys) <= k:
-            raise ValueError(f"{k} other tokens are asked for, of {len(self._keys)} in all")
-        among = range(len(self)) if among is None else among
-        parts = [self._of_tile(k, at, columns, device) for at in _tiles(among.stop, rows, among.start)]
-        return tuple(torch.cat(part).numpy() for part in zip(*parts, strict=True))
-
-    def _of_tile(self, k: int, at: slice, columns: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-        query = self._of_query(_tensor(self._queries[at], device))
-        rows = torch.arange(at.start, at.stop, device=device)
-        best = torch.empty(len(rows), 0, device=device)
-        others = torch.empty(len(rows), 0, dtype=torch.long, device=device)
-        for part in _tiles(len(self._keys), columns):
-            scores = query @ self._of_key(_tensor(self._keys[part], device)).T
-            if self._bias is not None:
-                scores += self._bias[part]
-            itself = (rows >= part.start) & (rows < part.stop)
-            scores[itself, rows[itself] - part.start] = -torch.inf
-            top, column = scores.topk(min(k + SPARE, scores.shape[1]))
-            best, others = torch.cat([best, top], 1), torch.cat([others, column + part.start], 1)
-            best, kept = best.topk(min(k + SPARE, best.shape[1]))
-            others = others.gather(1, kept)
-        # Where there are few tokens the row itself is among the candidates, at minus infinity.
-        exact = torch.stack([self._exact(query, other, device) for other in others.T], 1)
-        exact[others == rows[:, None]] = -torch.inf
-        others, order = others.sort(1)
-        exact, order = exact.gather(1, order).sort(dim=1, descending=True, stable=True)
-        own = self._exact(query, rows, device)
-        return others.gather(1, order)[:, :k].cpu(), exact[:, :k].cpu(), own.cpu()
-
-    def _exact(self, query: Tensor, other: Tensor, device: str) -> Tensor:
-        """Score (row) of each row with one other, products and sums in float64."""
-        key = self._of_key(_tensor(self._keys[other.cpu().numpy()], device))
-        score = torch.linalg.vecdot(query.double(), key.double())
-        return score if self._bias is None else score + self._bias[other].double()
-
-
-def _tensor(tile: np.ndarray, device: str) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(tile)).to(device, torch.float32)
-
-
-def _tiles(stop: int, size: int, start: int = 0) -> Iterator[slice]:
-    return (slice(at, min(at + size, stop)) for at in range(start, stop, size))
-
-
 def _called_for(scores: Scores, **tile) -> xr.Dataset:
     others, best, own = scores.best_others(1, **tile)
     other, on_diagonal = others[:, 0], own >= best[:, 0]
@@ -341,15 +210,15 @@ def kinds_of_exceptions(called: xr.Dataset, shuffles: int, interval: float, seed
         over shuffles. NaN without exceptions.
     """
     names = called[TOKEN_STR].values
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     each = []
     for variant in called[VARIANT].values:
         at = called.sel({VARIANT: variant})
         row = np.flatnonzero(~at["on_diagonal"].values)
         other = at["other_row"].values[row]
-        dealt = np.array([_count_kinds(names, row, rng.permutation(other)) for _ in range(shuffles)])
+        dealt = np.array([_count_kinds(names, row, deal) for deal in permuted(rng, other, shuffles)])
         chance = dealt / len(row) if len(row) else np.full(dealt.shape, np.nan)
-        low, high = np.quantile(chance, [(1 - interval) / 2, (1 + interval) / 2], axis=0)
+        low, high = percentiles(chance, interval, axis=0)
         count = xr.DataArray(_count_kinds(names, row, other), dims=KIND, coords={KIND: list(KINDS)})
         part = _proportion("kind_share", count, len(row), interval).assign(
             kind_count=count,
