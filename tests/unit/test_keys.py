@@ -8,14 +8,9 @@ import xarray as xr
 from oracles import keys as oracle
 from oracles import planted, tiny_models
 from strata import io
-from strata.keys.triggers import (
-    describe,
-    find_triggers,
-    first_contexts,
-    key_table,
-    random_keys,
-    trigger_table,
-)
+from strata.keys.agreement import describe
+from strata.keys.tables import key_table, trigger_table
+from strata.keys.triggers import find_triggers, first_contexts, random_keys
 from strata.model.architecture import find_parts, mlp_values
 from strata.text.documents import as_dataset, documents_of
 

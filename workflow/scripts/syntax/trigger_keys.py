@@ -5,7 +5,9 @@ Input: syntax/text.nc, the model. Output: syntax/keys.nc, triggers.tsv, keys.tsv
 
 from pipeline.job import job
 from strata import io
-from strata.keys import triggers as keys
+from strata.keys.agreement import describe
+from strata.keys.tables import key_table, trigger_table
+from strata.keys.triggers import find_triggers
 from strata.model.architecture import find_parts
 from strata.model.loading import load_model
 from strata.model.tokenizer import load_tokenizer
@@ -16,12 +18,12 @@ with job(snakemake) as progress:
     model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
     tokenizer = load_tokenizer(settings["source"], settings["revision"])
     text = io.open_dataset(snakemake.input.text).load()
-    triggers = keys.find_triggers(
+    triggers = find_triggers(
         find_parts(model), text, n_keys=n_keys, k=k, seed=statistics["seed"], progress=progress
     )
-    described = keys.describe(triggers, text, **statistics)
+    described = describe(triggers, text, **statistics)
     described = described.merge(triggers.drop_vars("eligible"), join="exact")
     io.write_dataset(described, snakemake.output.described, model=settings, config=snakemake.params.chosen)
-    table = keys.trigger_table(triggers, text, tokenizer.decode)
+    table = trigger_table(triggers, text, tokenizer.decode)
     io.write_table(table, snakemake.output.triggers)
-    io.write_table(keys.key_table(table), snakemake.output.shared)
+    io.write_table(key_table(table), snakemake.output.shared)

@@ -1,3 +1,8 @@
-"""Names of dimensions that only results of this package have; shared ones are in `strata.names`."""
+"""Names that only results of this package have; those that packages share are in `strata.names`."""
+
+from strata.names import KIND
 
 KEY = "key"
+
+TAGS = {"tag": "tag", "next tag": "next_tag", "role": "role", "kind": KIND}
+"""What triggers may have in common besides their tokens, and the coordinate of the text that says it."""
