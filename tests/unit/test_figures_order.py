@@ -5,13 +5,13 @@ import pytest
 from oracles.rendering import render
 from oracles.trace_example import AVERAGE, make_trace, visible
 from strata.figures import order as figures
-from strata.trace import restoration
+from strata.trace.averages import average_by_category
 from strata.trace.order import Resampling, curve_difference, regression
 
 
 @pytest.fixture(scope="module")
 def averages():
-    return restoration.average_by_category(make_trace(), **AVERAGE)
+    return average_by_category(make_trace(), **AVERAGE)
 
 
 def test_every_transition_is_a_dot(averages):

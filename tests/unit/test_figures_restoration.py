@@ -7,7 +7,9 @@ from oracles.trace_example import AVERAGE, CATEGORIES, LEVELS, make_trace, visib
 from strata.figures import restoration as figures
 from strata.figures.order import draw_transitions
 from strata.figures.style import SITE_COLOURS
-from strata.trace import restoration
+from strata.trace.averages import average_by_category, average_by_gap
+from strata.trace.severed import severed_share
+from strata.trace.subject_tokens import average_subject_tokens
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def trace():
 
 @pytest.fixture(scope="module")
 def averages(trace):
-    return restoration.average_by_category(trace, **AVERAGE)
+    return average_by_category(trace, **AVERAGE)
 
 
 def titled(figure, start):
@@ -68,7 +70,9 @@ def test_the_whole_heat_map_has_a_panel_for_each_category_and_noise(averages):
 
 def test_whole_figures_stay_within_a_page(averages):
     seven = xr.concat(
-        [averages.assign_coords(category=[f"{c}{i}" for c in CATEGORIES]) for i in range(3)], "category"
+        [averages.assign_coords(category=[f"{c}{i}" for c in CATEGORIES]) for i in range(3)],
+        "category",
+        data_vars="minimal",
     )
     seven = seven.isel(category=slice(7))
     for draw in (figures.draw_heatmap_all, figures.draw_lines_all):
@@ -83,7 +87,7 @@ def test_whole_figures_stay_within_a_page(averages):
 
 def test_lines_have_bands_and_the_other_rules_beside(trace, averages):
     options = {name: value for name, value in AVERAGE.items() if name != "min_gap"}
-    by_gap = restoration.average_by_gap(trace, [0.25, 0.5, 0.99], **options)
+    by_gap = average_by_gap(trace, [0.25, 0.5, 0.99], **options)
     figure = figures.draw_lines(averages, by_gap, "0.5")
     render(figure)
     assert len(visible(figure)) == 3
@@ -107,7 +111,7 @@ def test_lines_have_bands_and_the_other_rules_beside(trace, averages):
 
 def test_every_category_and_noise_has_its_lines(trace, averages):
     options = {name: value for name, value in AVERAGE.items() if name != "min_gap"}
-    by_gap = restoration.average_by_gap(trace, [0.25, 0.5, 0.99], **options)
+    by_gap = average_by_gap(trace, [0.25, 0.5, 0.99], **options)
     figure = figures.draw_lines_all(averages, by_gap)
     render(figure)
     panels = cells(figure, averages)
@@ -125,7 +129,7 @@ def test_every_category_and_noise_has_its_lines(trace, averages):
 def test_categories_without_prompts_say_so():
     trace = make_trace()
     trace["p_corrupted"][trace["category"].values == "semantic"] = 0.94
-    averages = restoration.average_by_category(trace, **AVERAGE)
+    averages = average_by_category(trace, **AVERAGE)
     for figure in (
         figures.draw_lines(averages, None, "0.5"),
         figures.draw_lines_all(averages),
@@ -140,16 +144,14 @@ def test_categories_without_prompts_say_so():
 
 
 def test_states_and_windows_are_columns(averages):
-    mlp, attn = (
-        restoration.average_by_category(make_trace(axis="layer", seed=seed), **AVERAGE) for seed in (2, 3)
-    )
+    mlp, attn = (average_by_category(make_trace(axis="layer", seed=seed), **AVERAGE) for seed in (2, 3))
     figure = figures.draw_windows(averages, mlp, attn, "3x")
     render(figure)
     check_columns(figure, {"state": averages, "MLP window": mlp, "attention window": attn})
 
 
 def test_measures_are_columns(averages):
-    others = [restoration.average_by_category(make_trace(seed=seed), **AVERAGE) for seed in (2, 3, 4)]
+    others = [average_by_category(make_trace(seed=seed), **AVERAGE) for seed in (2, 3, 4)]
     figure = figures.draw_measures(averages, *others, "3x")
     render(figure)
     names = ("probability", "logit difference", "KL from clean", "named set")
@@ -172,8 +174,8 @@ def check_columns(figure, runs):
 
 def test_severed_shares_at_the_subject(trace):
     severed = trace.assign(p_target=trace["p_corrupted"] + 0.3 * (trace["p_target"] - trace["p_corrupted"]))
-    share = restoration.severed_share(trace, severed, **AVERAGE)
-    whole = restoration.severed_share(trace, trace, **AVERAGE)
+    share = severed_share(trace, severed, **AVERAGE)
+    whole = severed_share(trace, trace, **AVERAGE)
     figure = figures.draw_severed(share, whole)
     render(figure)
     axes = next(axes for axes, at in cells(figure, share).items() if at == ("semantic", "0.5"))
@@ -185,7 +187,7 @@ def test_severed_shares_at_the_subject(trace):
 
 
 def test_a_line_for_every_subject_token(trace):
-    tokens = restoration.average_subject_tokens(trace, **AVERAGE)
+    tokens = average_subject_tokens(trace, **AVERAGE)
     figure = figures.draw_subject_tokens(tokens)
     render(figure)
     assert len(visible(figure)) == 2 * len(LEVELS)
@@ -199,4 +201,4 @@ def test_a_line_for_every_subject_token(trace):
 
 def test_subjects_of_one_token_only_are_said(trace):
     single = trace.assign_coords(subject_position=trace["subject_start"])
-    render(figures.draw_subject_tokens(restoration.average_subject_tokens(single, **AVERAGE)))
+    render(figures.draw_subject_tokens(average_subject_tokens(single, **AVERAGE)))

@@ -5,7 +5,7 @@ Input: trace/control/state.nc. Output: trace/control/by_category.nc.
 
 from pipeline.job import job
 from strata import io
-from strata.trace.restoration import average_by_category
+from strata.trace.averages import average_by_category
 
 with job(snakemake):
     trace = io.open_dataset(snakemake.input.trace).load()

@@ -8,7 +8,8 @@ Output: trace/by_category_{mlp,attn}.nc, trace/severed_{mlp,attn}.nc.
 
 from pipeline.job import job
 from strata import io
-from strata.trace.restoration import average_by_category, severed_share
+from strata.trace.averages import average_by_category
+from strata.trace.severed import severed_share
 
 with job(snakemake):
     given, config = snakemake.input, snakemake.params.averaging

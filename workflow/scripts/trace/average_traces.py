@@ -6,7 +6,8 @@ Output: trace/by_category.nc, by_category_{measure}.nc, by_gap.nc, subject_token
 
 from pipeline.job import job
 from strata import io
-from strata.trace.restoration import average_by_category, average_by_gap, average_subject_tokens, left_out
+from strata.trace.averages import average_by_category, average_by_gap, left_out
+from strata.trace.subject_tokens import average_subject_tokens
 
 with job(snakemake):
     trace = io.open_dataset(snakemake.input.trace).load()

@@ -29,6 +29,7 @@ from strata.embedding.names import (
 from strata.names import ALL, CHANNEL, COMPONENT, LAYER, TOKEN_ID, TOKEN_SET, VOCAB
 from strata.stats.defined import percentiles
 from strata.stats.draws import units_drawn
+from strata.stats.groups import named
 from strata.stats.ranks import columnwise_rank_correlation
 from strata.stats.seeding import generator
 from strata.text.documents import count_by_row
@@ -87,10 +88,9 @@ def analyse(
         rank_correlations(values.isel({VOCAB: chosen}), resamples=resamples, interval=interval, seed=seed)
         for chosen in sets.values()
     ]
-    named = xr.DataArray(list(TOKEN_SETS), dims=TOKEN_SET, name=TOKEN_SET)
     matrix = weights["token_embedding"].transpose(VOCAB, CHANNEL).values
     by_channel = [columnwise_rank_correlation(matrix, count.values, chosen) for chosen in sets.values()]
-    correlations = xr.concat(correlations, dim=named)
+    correlations = xr.concat(correlations, dim=named(TOKEN_SET, TOKEN_SETS))
     return xr.merge([channels, correlations], join="exact", combine_attrs="no_conflicts").assign(
         {
             "value": values.astype("float32"),

@@ -7,7 +7,8 @@ from scipy.signal import periodogram
 from strata.embedding import NO_POSITIONS
 from strata.embedding.names import FREQUENCY, GROUPS
 from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
-from strata.stats.bootstrap import Bootstrap, named
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.stats.svd import svd
 

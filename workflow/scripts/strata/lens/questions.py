@@ -33,7 +33,8 @@ from strata.names import (
     TOKEN_ID,
     TOKEN_STR,
 )
-from strata.stats.bootstrap import Bootstrap, masks_by_category, named
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.groups import masks_by_category, named
 from strata.stats.ranks import spearman
 from strata.text.prompts import PASSAGES
 

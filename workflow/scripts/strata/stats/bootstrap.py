@@ -1,16 +1,16 @@
-"""Intervals by drawing units again, units being prompts, mostly, and statistics by category."""
+"""Intervals of any statistic by drawing units again, units being prompts, mostly."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from scipy import stats
 
-from strata.names import ALL, CATEGORY, DEPTH
+from strata.names import CATEGORY, DEPTH
 from strata.stats.draws import check_resampling
+from strata.stats.groups import each
 from strata.stats.seeding import generator
 
 TILE_VALUES = 4_000_000  # float64 values of a tile of resamples: 32 MB
@@ -104,9 +104,9 @@ class Bootstrap:
 
         ``others`` (unit) belong to the same units and are drawn with them.
         """
-        each = self._estimate(name, statistic, [values, *others], (DEPTH,), paired=True)
+        by_depth = self._estimate(name, statistic, [values, *others], (DEPTH,), paired=True)
         mean = values[1:].mean(0)
-        return each.merge(self._estimate(f"{name}_overall", statistic, [mean, *others], (), paired=True))
+        return by_depth.merge(self._estimate(f"{name}_overall", statistic, [mean, *others], (), paired=True))
 
     def by_category(
         self,
@@ -117,8 +117,11 @@ class Bootstrap:
         dims: tuple[str, ...] = (),
     ) -> xr.Dataset:
         """`estimate` of ``values`` (..., unit) in each of the groups, masks (unit)."""
-        each = [self.estimate(name, statistic, values[..., group], dims=dims) for group in groups.values()]
-        return xr.concat(each, dim=named(CATEGORY, groups), join="exact")
+        return each(
+            CATEGORY,
+            groups,
+            lambda group: self.estimate(name, statistic, values[..., groups[group]], dims=dims),
+        )
 
     def _estimate(
         self,
@@ -136,15 +139,3 @@ class Bootstrap:
             low, high = self.ends(statistic, *samples, paired=paired, lost=lost)
         ends = {name: value, f"{name}_low": low, f"{name}_high": high}
         return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": n})
-
-
-def masks_by_category(category: Iterable[str], names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """Masks of all units together and of each category (of those named, or that occur)."""
-    category = np.asarray(category)
-    names = pd.unique(category) if names is None else names
-    return {ALL: np.ones(len(category), dtype=bool)} | {name: category == name for name in names}
-
-
-def named(dim: str, names: Iterable) -> xr.DataArray:
-    """Names along a dimension of their own, to concatenate along."""
-    return xr.DataArray(list(names), dims=dim, name=dim)

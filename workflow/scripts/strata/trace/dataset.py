@@ -1,4 +1,4 @@
-"""Traces of many prompts as one labelled dataset, as `strata.trace.restoration` and the figures read it."""
+"""Traces of many prompts as one labelled dataset, as averages and figures read it."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,0 +1,26 @@
+"""Groups of units, by category, and results side by side, one for each name."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from strata.names import ALL
+
+
+def masks_by_category(category: Iterable[str], names: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    """Masks of all units together and of each category (of those named, or that occur)."""
+    category = np.asarray(category)
+    names = pd.unique(category) if names is None else names
+    return {ALL: np.ones(len(category), dtype=bool)} | {name: category == name for name in names}
+
+
+def named(dim: str, names: Iterable) -> xr.DataArray:
+    """Names along a dimension of their own, to concatenate along."""
+    return xr.DataArray(list(names), dims=dim, name=dim)
+
+
+def each(dim: str, names: Iterable, result: Callable[..., xr.Dataset]) -> xr.Dataset:
+    """The ``result`` of each name, along a new dimension."""
+    return xr.concat([result(name) for name in names], dim=named(dim, names), join="exact")

@@ -1,0 +1,105 @@
+"""What remains of a restored state's effect where MLPs, or attention, are held at corrupted values."""
+
+import numpy as np
+import xarray as xr
+
+from strata.names import CATEGORY, DEPTH, NOISE, PROMPT, SAMPLE, SITE
+from strata.stats.defined import mean_of_defined, ratio
+from strata.stats.groups import named
+from strata.stats.seeding import generator
+from strata.trace.resampling import Samples, bounds
+from strata.trace.restoration import PROBABILITY, SITES, at_sites, check_trace, included, noise_coords
+
+RUN = "run"  # the state's and the severed one, side by side
+
+
+def severed_share(
+    state: xr.Dataset,
+    severed: xr.Dataset,
+    *,
+    min_gap: float,
+    n_resamples: int,
+    interval: float,
+    seed: int,
+    min_effect: float = 0.1,
+    measure: str = PROBABILITY,
+) -> xr.Dataset:
+    """What remains of a restored state's effect when MLPs, or attention, stay at corrupted values.
+
+    ROME's path-specific test (Meng et al. 2022, section 2.2): the share that is gone flowed through
+    the severed parts. It is a ratio of category means, effect(severed) / effect(state), both
+    normalised by the same corrupted and clean runs; its interval is of the bootstrap of
+    `strata.trace.averages.average_by_category`, with both runs on the same prompts and noise samples.
+
+    Parameters
+    ----------
+    state, severed : Dataset
+        Traces of the same prompts with the same noise; see `strata.trace.averages.average_by_category`.
+    min_effect : float
+        Mean restoration of the state below which the share is not stated (NaN): nothing by nothing.
+
+    Returns
+    -------
+    Dataset
+        By (category, noise): ``share``, ``share_low``, ``share_high``, ``effect_state``,
+        ``effect_severed`` (..., site, depth), no unit; ``n_prompts``, ``n_excluded``.
+
+    Raises
+    ------
+    ValueError
+        As `average_by_category`, or if the two traces are not of the same prompts, noise and depths.
+    """
+    check_trace(state, measure, n_resamples, interval)
+    check_trace(severed, measure, n_resamples, interval)
+    for name in (PROMPT, NOISE, DEPTH):
+        if not np.array_equal(state[name].values, severed[name].values):
+            raise ValueError(f"the state trace and the severed one differ in their {name}s")
+    runs = [trace[measure].astype(float).reset_coords(drop=True) for trace in (state, severed)]
+    sites = at_sites(xr.concat(runs, RUN, join="exact"), state)
+    samples = Samples.of(state, sites.transpose(PROMPT, NOISE, SAMPLE, RUN, SITE, DEPTH), measure)
+    keep = included(state, min_gap, measure).transpose(PROMPT, NOISE).values
+
+    dims = (NOISE, SITE, DEPTH)
+    coords = {NOISE: state[NOISE].values, SITE: list(SITES), DEPTH: state[DEPTH].values}
+    categories = list(dict.fromkeys(state[CATEGORY].values.tolist()))
+    tables = []
+    for category in categories:
+        rows = np.flatnonzero(state[CATEGORY].values == category)
+        part, rng = samples.rows(rows), generator(seed, category)
+        of_state, of_severed = _runs(part.restored(min_gap)[None])
+        table = xr.Dataset(
+            {
+                "effect_state": (dims, of_state[0]),
+                "effect_severed": (dims, of_severed[0]),
+                "share": (dims, ratio(of_severed, of_state)[0]),
+                "n_prompts": (NOISE, keep[rows].sum(0)),
+                "n_excluded": (NOISE, (~keep[rows]).sum(0)),
+            },
+            coords,
+        )
+        resampled = [_runs(restored) for restored in part.resampled(min_gap, n_resamples, rng)]
+        shares = [ratio(of_severed, of_state) for of_state, of_severed in resampled]
+        table = table.assign(bounds("share", table["share"], table["n_prompts"], shares, interval))
+        stated = table["effect_state"] >= min_effect
+        tables.append(table.assign({n: table[n].where(stated) for n in ("share", "share_low", "share_high")}))
+    return (
+        xr.concat(tables, dim=named(CATEGORY, categories), join="exact")
+        .assign_coords(noise_coords(state))
+        .assign_attrs(
+            measure=measure,
+            min_gap=min_gap,
+            min_effect=min_effect,
+            n_resamples=n_resamples,
+            interval=interval,
+            bootstrap_seed=seed,
+        )
+    )
+
+
+def _runs(restored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean effects of the state and of the severed run [resample, noise, site, depth].
+
+    ``restored`` [resample, prompt, noise, run, site, depth].
+    """
+    means = mean_of_defined(restored, 1)
+    return means[:, :, 0], means[:, :, 1]
