@@ -76,6 +76,24 @@ def test_dataset_comes_back_with_what_made_it(tmp_path):
     assert made_by["config"] == {"seed": 3, "on": True}
 
 
+def test_many_strings_and_numbers_take_little_room_and_come_back(tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([*STRINGS, "", " two words", "𝔘" * 30], dtype=object)
+    dataset = xr.Dataset(
+        {"top_str": (("token", "k"), rng.choice(words, (5000, 4))), "few": ("k", words[:4])},
+        coords={"kind": ("token", rng.choice(words, 5000)), "id": ("token", rng.integers(0, 9, 5000))},
+    )
+    big = xr.concat([dataset] * 4, "token", data_vars="minimal")
+    path = str(tmp_path / "data.nc")
+    io.write_dataset(big, path)
+    # Each string of variable length would take 40 bytes and more.
+    assert (tmp_path / "data.nc").stat().st_size < 6 * (big["top_str"].size + big["kind"].size)
+    with io.open_dataset(path) as back:
+        for name in big.variables:
+            assert back[name].dims == big[name].dims
+            assert (back[name].values == big[name].values).all(), name
+
+
 @pytest.mark.parametrize("where", ["variable", "coordinate"])
 def test_half_precision_is_refused_in_netcdf(tmp_path, where):
     half = ("token", np.zeros(3, "float16"))

@@ -3,12 +3,12 @@
 Input: prompts.tsv, the model. Output: activations.h5.
 """
 
-import torch
+from itertools import accumulate
 
 from pipeline.job import job
 from strata import io
 from strata.model.architecture import find_parts
-from strata.model.capture import LAYOUT, by_token, capture, sizes
+from strata.model.capture import LAYOUT, capture_documents, sizes
 from strata.model.loading import load_model
 from strata.model.tokenizer import encode, load_tokenizer, token_strings
 
@@ -23,12 +23,10 @@ with job(snakemake) as progress:
 
     shape, dtype = sizes(parts, len(flat)), snakemake.params.dtype
     made_by = {"model": settings, "config": {"dtype": dtype}}
+    starts = list(accumulate(map(len, ids), initial=0))
     with io.ActivationFile(snakemake.output[0], shape, LAYOUT, dtype, **made_by) as file:
-        start = 0
-        for prompt in progress(ids, "prompts"):
-            taken = capture(parts, torch.tensor([prompt], device=model.device))
-            file.write(start, by_token(taken))
-            start += len(prompt)
+        for prompt, taken in capture_documents(parts, ids, dtype=dtype, progress=progress):
+            file.write(starts[prompt], taken)
         file.label(
             {
                 "prompt": [name for name, prompt in zip(table["id"], ids, strict=True) for _ in prompt],

@@ -16,9 +16,14 @@ import pandas as pd
 import xarray as xr
 
 import strata
-from strata.names import DEPTH, HEAD, LAYER, TOKEN
+from strata.names import TOKEN
 
 PROVENANCE = "provenance"
+
+LARGE = 2**14
+"""Values from which a variable is compressed."""
+
+COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True}
 
 
 # Labelled data ------------------------------------------------------------------------------
@@ -39,7 +44,17 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     dataset = dataset.copy(deep=False)
     dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
     dataset.attrs[PROVENANCE] = _provenance(made_by)
-    dataset.to_netcdf(path, engine="h5netcdf")
+    encoding = _encoding(dataset) if Path(path).suffix == ".nc" else {}
+    dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+
+
+def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Large variables are compressed; strings as characters, since the others would not be."""
+    return {
+        name: COMPRESSED | ({"dtype": "S1"} if values.dtype.kind in "UOT" else {})
+        for name, values in dataset.variables.items()
+        if values.size >= LARGE
+    }
 
 
 def open_dataset(path: str) -> xr.Dataset:
@@ -62,10 +77,10 @@ def _provenance(made_by: Mapping[str, Any]) -> str:
 
 
 class ActivationFile:
-    """``activations.h5``, filled prompt by prompt into datasets laid out beforehand.
+    """``activations.h5``, filled prompt by prompt, in any order, into datasets laid out beforehand.
 
-    Layout: one chunk is 512 tokens of one depth, uncompressed: compression costs far more time
-    than it saves room on activations.
+    Layout: the tokens of one depth in a row, uncompressed: compression costs far more time than it saves
+    room on activations.
 
     Parameters
     ----------
@@ -78,19 +93,14 @@ class ActivationFile:
     """
 
     def __init__(self, path, sizes: Mapping[str, int], variables: Mapping, dtype: str, **made_by):
+        self._path, self._variables = path, dict(variables)
         self._file = h5py.File(path, "w", track_order=True)
         self._file.attrs[PROVENANCE] = _provenance(made_by)
-        self._variables = dict(variables)
         for name, size in sizes.items():
             self._file[name] = np.arange(size)
             self._file[name].make_scale(name)
         for name, dims in variables.items():
-            shape = tuple(sizes[d] for d in dims)
-            chunks = tuple(
-                1 if d in (DEPTH, LAYER, HEAD) else min(s, 512) if d == TOKEN else s
-                for d, s in zip(dims, shape, strict=True)
-            )
-            stored = self._file.create_dataset(name, shape, dtype, chunks=chunks)
+            stored = self._file.create_dataset(name, tuple(sizes[d] for d in dims), dtype)
             for axis, d in enumerate(dims):
                 stored.dims[axis].attach_scale(self._file[d])
 
@@ -103,18 +113,10 @@ class ActivationFile:
             self._file[name][tuple(where)] = array
 
     def label(self, coordinates: Mapping[str, Iterable]) -> None:
-        """Attach coordinates along tokens (numbers or strings)."""
-        for name, values in coordinates.items():
-            array = np.asarray(list(values))
-            if array.dtype.kind in "UO":
-                array = array.astype(object)
-                stored = self._file.create_dataset(name, data=array, dtype=h5py.string_dtype())
-            else:
-                stored = self._file.create_dataset(name, data=array)
-            stored.dims[0].attach_scale(self._file[TOKEN])
-        named = " ".join(coordinates)
-        for name in self._variables:
-            self._file[name].attrs["coordinates"] = named
+        """Attach coordinates along tokens (numbers or strings), when all is written."""
+        self._file.close()
+        labels = xr.Dataset(coords={name: (TOKEN, list(values)) for name, values in coordinates.items()})
+        labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
 
     def __enter__(self) -> "ActivationFile":
         return self

@@ -1,14 +1,14 @@
-"""Run sampled text and keep its residual stream, with all that is known of its tokens.
+"""Run sampled text and keep what its readers need of its activations, with all that is known of its tokens.
 
 Input: text.nc, the model. Output: activations.h5 beside it.
 """
 
-import torch
+from itertools import accumulate
 
 from pipeline.job import job
 from strata import io
 from strata.model.architecture import find_parts
-from strata.model.capture import LAYOUT, by_token, capture, sizes
+from strata.model.capture import LAYOUT, capture_documents, sizes
 from strata.model.loading import load_model
 from strata.text.documents import documents_of
 
@@ -18,14 +18,13 @@ with job(snakemake) as progress:
         load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
     )
     text = io.open_dataset(snakemake.input.text)
+    layout = {name: LAYOUT[name] for name in snakemake.params.keep}
+    made_by = {"model": settings, "config": {"dtype": dtype, "keep": list(layout)}}
     shape = sizes(parts, text.sizes["token"])
-    layout = {name: LAYOUT[name] for name in ("resid", "attn_out")}
-    made_by = {"model": settings, "config": {"dtype": dtype}}
+    documents = documents_of(text)
+    starts = list(accumulate(map(len, documents), initial=0))
     with io.ActivationFile(snakemake.output[0], shape, layout, dtype, **made_by) as file:
-        start = 0
-        for document in progress(documents_of(text), "documents"):
-            taken = by_token(capture(parts, torch.tensor([document], device=parts.model.device)))
-            file.write(start, {name: taken[name] for name in layout})
-            start += len(document)
+        for document, taken in capture_documents(parts, documents, layout, dtype, progress=progress):
+            file.write(starts[document], taken)
         labels = {name: values.values for name, values in text.variables.items() if values.dims == ("token",)}
         file.label(labels)

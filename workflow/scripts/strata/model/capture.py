@@ -1,5 +1,7 @@
-"""One forward pass, everything kept: the residual stream by depth and what each sub-block adds."""
+"""What passes through a model: shown while it runs, or kept, of many documents at a time."""
 
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,77 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from strata.model.architecture import Parts
+from strata.model.architecture import Parts, mlp_values
+from strata.model.batching import batches
 from strata.names import CHANNEL, DEPTH, HEAD, LAYER, TOKEN
-
-
-@dataclass(frozen=True)
-class Capture:
-    """Activations of prompts of one length.
-
-    ``resid`` (depth, prompt, position, channel): depth 0 enters block 0, depth L leaves the last
-    block, before the final norm. ``attn_out``, ``mlp_out`` (layer, prompt, position, channel): what
-    the sub-block adds. ``attention_last`` (layer, head, prompt, position): where the last position
-    attends. ``logprob_next`` (prompt, position): log p (nats) of the next token, NaN at the end.
-    ``logits_last`` (prompt, vocab).
-    """
-
-    resid: Tensor
-    attn_out: Tensor
-    mlp_out: Tensor
-    attention_last: Tensor
-    logprob_next: Tensor
-    logits_last: Tensor
-
-
-@torch.inference_mode()
-def capture(parts: Parts, input_ids: Tensor) -> Capture:
-    """Run prompts of equal length (prompt, position) and keep their activations.
-
-    Attention patterns exist under eager attention only, which is what `strata.model.loading` loads.
-    """
-    resid: list[Tensor] = []
-    attn_out: list[Tensor] = []
-    mlp_out: list[Tensor] = []
-    attention: list[Tensor] = []
-
-    def keep_input(module, args, kwargs):
-        # A clone: CTRL scales its embeddings in place, and blocks may reuse their input.
-        resid.append((args[0] if args else kwargs["hidden_states"]).clone())
-
-    def keep_attention(module, args, output):
-        attn_out.append(output[0].clone())
-        attention.append(output[1][:, :, -1].transpose(0, 1).clone())
-
-    def keep_mlp(module, args, output):
-        mlp_out.append(output.clone())
-
-    def keep_last(module, args):
-        resid.append(args[0].clone())
-
-    handles = [parts.final_norm.register_forward_pre_hook(keep_last)]
-    for block, attn, mlp in zip(parts.blocks, parts.attentions, parts.mlps, strict=True):
-        handles.append(block.register_forward_pre_hook(keep_input, with_kwargs=True))
-        handles.append(attn.register_forward_hook(keep_attention))
-        handles.append(mlp.register_forward_hook(keep_mlp))
-    try:
-        logits = parts.model(input_ids=input_ids, use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
-
-    logprob_next = torch.full(input_ids.shape, torch.nan, device=logits.device)
-    each = log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, input_ids[:, 1:, None])
-    logprob_next[:, :-1] = each[..., 0]
-    return Capture(
-        resid=torch.stack(resid),
-        attn_out=torch.stack(attn_out),
-        mlp_out=torch.stack(mlp_out),
-        attention_last=torch.stack(attention),
-        logprob_next=logprob_next,
-        logits_last=logits[:, -1],
-    )
-
+from strata.progress import Progress, silent
 
 LAYOUT = {
     "resid": (DEPTH, TOKEN, CHANNEL),
@@ -86,7 +21,124 @@ LAYOUT = {
     "attention_last": (LAYER, HEAD, TOKEN),
     "logprob_next": (TOKEN,),
 }
-"""Dimensions of what is kept, with the positions of all prompts in a row as tokens."""
+"""Dimensions of what can be kept, with the positions of all prompts in a row as tokens."""
+
+See = Callable[[int, Tensor], None]
+"""Is shown the depth or layer, and what passes there: only while it runs, so that what is kept is copied."""
+
+
+@contextmanager
+def watching(
+    parts: Parts,
+    *,
+    resid: See | None = None,
+    attn_out: See | None = None,
+    mlp_out: See | None = None,
+    attention: See | None = None,
+    answers: See | None = None,
+) -> Iterator[None]:
+    """While open, runs of the model are shown to whoever is given.
+
+    Parameters
+    ----------
+    resid : the state at each depth (row, position, channel): depth 0 enters block 0, depth L leaves the
+        last block, before the final norm
+    attn_out, mlp_out : what the sub-block of each layer adds (row, position, channel)
+    attention : the pattern of each layer (row, head, query, key); there is one under eager attention only,
+        which is what `strata.model.loading` loads
+    answers : what enters the last linear map of each layer's MLP (row, position, hidden channel)
+    """
+
+    def entering(see: See, index: int) -> Callable:
+        def hook(module, args, kwargs) -> None:
+            see(index, args[0] if args else kwargs["hidden_states"])
+
+        return hook
+
+    def leaving(see: See, index: int, place: int = 0) -> Callable:
+        def hook(module, args, output) -> None:
+            see(index, output[place] if isinstance(output, tuple) else output)
+
+        return hook
+
+    before = [(resid, [*parts.blocks, parts.final_norm]), (answers, mlp_values(parts) if answers else [])]
+    after = [(attn_out, parts.attentions, 0), (mlp_out, parts.mlps, 0), (attention, parts.attentions, 1)]
+    with ExitStack() as hooks:
+        for see, modules in before:
+            for index, module in enumerate(modules if see else []):
+                hook = entering(see, index)
+                hooks.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
+        for see, modules, place in after:
+            for index, module in enumerate(modules if see else []):
+                hooks.enter_context(module.register_forward_hook(leaving(see, index, place)))
+        yield
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Activations of some prompts; None for what was not to be kept.
+
+    ``resid`` (depth, prompt, position, channel): depth 0 enters block 0, depth L leaves the last
+    block, before the final norm. ``attn_out``, ``mlp_out`` (layer, prompt, position, channel): what
+    the sub-block adds. ``attention_last`` (layer, head, prompt, position): where the last position
+    attends. ``logprob_next`` (prompt, position): log p (nats) of the next token, NaN from a prompt's last
+    position on. ``logits_last`` (prompt, vocab), if ``logprob_next`` is kept. ``lengths`` (prompt): beyond
+    them, positions are padding.
+    """
+
+    lengths: Sequence[int]
+    resid: Tensor | None = None
+    attn_out: Tensor | None = None
+    mlp_out: Tensor | None = None
+    attention_last: Tensor | None = None
+    logprob_next: Tensor | None = None
+    logits_last: Tensor | None = None
+
+
+@torch.inference_mode()
+def capture(
+    parts: Parts,
+    input_ids: Tensor,
+    keep: Collection[str] = tuple(LAYOUT),
+    lengths: Sequence[int] | None = None,
+) -> Capture:
+    """Run prompts (prompt, position) together and keep some of their activations.
+
+    Parameters
+    ----------
+    keep : names of `LAYOUT`; logits are made only where ``logprob_next`` is among them
+    lengths : of the prompts, where some are padded on the right
+    """
+    n_rows, width = input_ids.shape
+    lengths = [width] * n_rows if lengths is None else lengths
+    rows = torch.arange(n_rows, device=input_ids.device)
+    last = torch.tensor(lengths, device=input_ids.device) - 1
+    weight, size = parts.token_embedding.weight, sizes(parts, width)
+
+    def room(name: str) -> Tensor | None:
+        """For one of `LAYOUT`, with a dimension for prompts before that of tokens."""
+        shape = [n for d in LAYOUT[name] for n in ([n_rows, width] if d == TOKEN else [size[d]])]
+        return weight.new_empty(shape) if name in keep else None
+
+    kept = {name: room(name) for name in LAYOUT}
+    see = {name: kept[name].__setitem__ for name in ("resid", "attn_out", "mlp_out") if name in keep}
+    if "attention_last" in keep:
+
+        def see_pattern(layer: int, pattern: Tensor) -> None:
+            kept["attention_last"][layer] = pattern[rows, :, last].transpose(0, 1)
+
+        see["attention"] = see_pattern
+
+    with watching(parts, **see):
+        if "logprob_next" not in keep:
+            parts.model.base_model(input_ids=input_ids, use_cache=False)
+            return Capture(lengths, **kept)
+        logits = parts.model(input_ids=input_ids, use_cache=False).logits
+    each = log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, input_ids[:, 1:, None])[..., 0]
+    kept["logprob_next"] = torch.full(input_ids.shape, torch.nan, device=logits.device)
+    inside = torch.arange(width - 1, device=last.device) < last[:, None]
+    kept["logprob_next"][:, :-1] = each.where(inside, torch.nan)
+    return Capture(lengths, **kept, logits_last=logits[rows, last])
 
 
 def sizes(parts: Parts, n_tokens: int) -> dict[str, int]:
@@ -96,12 +148,40 @@ def sizes(parts: Parts, n_tokens: int) -> dict[str, int]:
     return {DEPTH: n_layers + 1, LAYER: n_layers, HEAD: n_heads, TOKEN: n_tokens, CHANNEL: n_channels}
 
 
-def by_token(captured: Capture) -> dict[str, np.ndarray]:
-    """The activations of one prompt in the layout of the file, float32."""
-    return {
-        "resid": captured.resid[:, 0].float().cpu().numpy(),
-        "attn_out": captured.attn_out[:, 0].float().cpu().numpy(),
-        "mlp_out": captured.mlp_out[:, 0].float().cpu().numpy(),
-        "attention_last": captured.attention_last[:, :, 0].float().cpu().numpy(),
-        "logprob_next": captured.logprob_next[0].cpu().numpy(),
-    }
+def by_token(captured: Capture, prompt: int = 0, dtype: str = "float32") -> dict[str, np.ndarray]:
+    """What was kept of one prompt, in the layout of the file, without padding."""
+    found = {}
+    for name, dims in LAYOUT.items():
+        if (values := getattr(captured, name)) is not None:
+            axis = dims.index(TOKEN)
+            own = values.select(axis, prompt).narrow(axis, 0, captured.lengths[prompt])
+            found[name] = own.to(getattr(torch, dtype)).cpu().numpy()
+    return found
+
+
+def capture_documents(
+    parts: Parts,
+    documents: Sequence[Sequence[int]],
+    keep: Collection[str] = tuple(LAYOUT),
+    dtype: str = "float32",
+    max_tokens: int = 1024,
+    progress: Progress = silent,
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Run many documents in batches of like length.
+
+    Parameters
+    ----------
+    documents : token ids
+    keep : names of `LAYOUT`
+    dtype : of what is returned, float32 or float16
+    max_tokens : that go through the model at once
+
+    Returns
+    -------
+    The index of a document and what `by_token` says of it, of all, the shortest first.
+    """
+    device = parts.token_embedding.weight.device
+    for batch in progress(batches(documents, max_tokens, device), "batches of documents"):
+        captured = capture(parts, batch.ids, keep, batch.lengths)
+        for row, index in enumerate(batch.which):
+            yield index, by_token(captured, row, dtype)

@@ -1,0 +1,56 @@
+"""Documents that go through a model together: of like length, padded on the right.
+
+A causal model does not see what comes after a token. Padding on the right changes nothing before it, under
+local attention and rotary positions too, and no mask is needed: what is computed of padding is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of many documents in one rectangle.
+
+    ``which`` (row): their indices among all. ``lengths`` (row), in tokens. ``ids`` (row, position): token
+    ids, 0 in the padding.
+    """
+
+    which: Sequence[int]
+    lengths: Sequence[int]
+    ids: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """Where there is a token and no padding: bool (row, position)."""
+        positions = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return positions < torch.tensor(self.lengths, device=self.ids.device)[:, None]
+
+
+def batches(
+    documents: Sequence[Sequence[int]], max_tokens: int, device: str | torch.device = "cpu"
+) -> list[Batch]:
+    """All documents, the shortest first, in batches of bounded size.
+
+    Parameters
+    ----------
+    documents : token ids
+    max_tokens : of a batch, padding included, unless one document alone has more
+    device : where the ids are to be
+    """
+    found: list[list[int]] = []
+    for index in sorted(range(len(documents)), key=lambda index: len(documents[index])):
+        if not found or (len(found[-1]) + 1) * len(documents[index]) > max_tokens:
+            found.append([])
+        found[-1].append(index)
+    return [_batch(documents, which, device) for which in found]
+
+
+def _batch(documents: Sequence[Sequence[int]], which: list[int], device: str | torch.device) -> Batch:
+    lengths = [len(documents[index]) for index in which]
+    width = max(lengths)
+    rows = [[*documents[index], *[0] * (width - n)] for index, n in zip(which, lengths, strict=True)]
+    return Batch(which, lengths, torch.tensor(rows, device=device))
