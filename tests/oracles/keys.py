@@ -15,7 +15,7 @@ HIDDEN = {
     "gpt-neox-sequential": lambda mlp, x: mlp.act(mlp.dense_h_to_4h(x)),
     "llama": lambda mlp, x: mlp.act_fn(mlp.gate_proj(x)) * mlp.up_proj(x),
 }
-"""By family, what an MLP's hidden layer holds for what enters the MLP."""
+"""By family, what an MLP's hidden layer holds for what enters the MLP; others are gated as Llama's is."""
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def hidden_layers(model, family, document):
     found = []
 
     def keep(module, args):
-        found.append(HIDDEN[family](module, args[0])[0])
+        found.append(HIDDEN.get(family, HIDDEN["llama"])(module, args[0])[0])
 
     handles = [mlp.register_forward_pre_hook(keep) for mlp in find_parts(model).mlps]
     model(input_ids=torch.tensor([document]), use_cache=False)
