@@ -142,8 +142,8 @@ GOOD = "category: facts\ndescription: x\nprompts:\n- {id: a, text: One two, subj
 @pytest.mark.parametrize(
     "content,expected",
     [
-        ("category: facts\ncategory: facts\n", "facts.yaml: line 2: not YAML: key 'category' stands twice"),
-        (GOOD + "- {id: b, id: b}\n", "facts.yaml: line 5: not YAML: key 'id' stands twice"),
+        ("category: facts\ncategory: facts\n", "facts.yaml: line 2: not YAML: key 'category' occurs twice"),
+        (GOOD + "- {id: b, id: b}\n", "facts.yaml: line 5: not YAML: key 'id' occurs twice"),
         (GOOD + "- {id: b, text: no, subject: n, target: ' x'}\n", "prompt 'b': text: False"),
         (GOOD + "- {id: b, text: One 2, subject: 2, target: ' x'}\n", "prompt 'b': subject: 2"),
         (GOOD + "- {id: b, text: 'One ', subject: One, target: x}\n", "prompt 'b': text: 'One '"),

@@ -35,7 +35,7 @@ PROMPT_CASES = {
     "occurrence too high": (category(FRANCE | {"occurrence": 2}), [SEMANTIC, "'france'", "occurrence: 2"]),
     "unknown completions": (
         category(FRANCE | {"completions": "capitals"}),
-        [SEMANTIC, "'france'", "completions: 'capitals' is not one of", "completion_sets", "none is there"],
+        [SEMANTIC, "'france'", "completions: 'capitals' is not one of", "completion_sets", "it has none"],
     ),
     "empty set": (
         category(FRANCE) | {"completion_sets": {"capitals": []}},
@@ -114,7 +114,7 @@ CONFIG_CASES = {
     "more triggers than documents": (
         "syntax.keys.triggers",
         5000,
-        ["config.yaml", "syntax.keys.triggers: more than there are documents"],
+        ["config.yaml", "syntax.keys.triggers: more than syntax.documents"],
     ),
     "no published lens": (
         "models.organism.lenses",

@@ -110,13 +110,13 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
         if source != "organism" and not Path(source).expanduser().is_file():
             raise BadInput(f"{file}: {section}.source: no file {source!r} (expected: organism, or {kind})")
     if config["syntax"]["keys"]["triggers"] > config["syntax"]["documents"]:
-        raise BadInput(f"{file}: syntax.keys.triggers: more than there are documents (expected: one each)")
+        raise BadInput(f"{file}: syntax.keys.triggers: more than syntax.documents (expected: at most one a document)")
     for kind, levels in config["trace"]["parts"]["noise"].items():
         for level in levels:
             if level not in config["trace"]["noise"][kind]:
                 raise BadInput(
                     f"{file}: trace.parts.noise.{kind}: {level} is not one of trace.noise.{kind} "
-                    "(expected: levels that states are traced at too)"
+                    "(expected: a level at which states are traced)"
                 )
     parts = config["trace"]["parts"]["noise"]
     levels = [*(f"{level:g}" for level in parts["absolute"]), *(f"{level:g}x" for level in parts["relative"])]

@@ -69,7 +69,7 @@ def expand_figures(
     names = [figure.png for figure in figures]
     for name in names:
         if names.count(name) > 1:
-            raise BadInput(f"{file}: two rows make {name}")
+            raise BadInput(f"{file}: two rows produce {name}")
     return figures
 
 

@@ -15,14 +15,14 @@ class BadInput(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key stands twice: plain YAML would silently keep the last."""
+    """YAML in which no key occurs twice: plain YAML would silently keep the last."""
 
     def construct_mapping(self, node, deep=False):
         keys = set()
         for key, _ in node.value:
             if key.value in keys:
                 raise yaml.constructor.ConstructorError(
-                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
+                    problem=f"key {key.value!r} occurs twice", problem_mark=key.start_mark
                 )
             if key.tag != "tag:yaml.org,2002:merge":
                 keys.add(str(key.value))
@@ -35,7 +35,7 @@ def read_yaml(path: str | Path) -> Any:
     Raises
     ------
     BadInput
-        If the file is not YAML or a key stands twice in a mapping, with the line.
+        If the file is not YAML or a key occurs twice in a mapping, with the line.
     """
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader

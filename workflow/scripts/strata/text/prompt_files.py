@@ -61,7 +61,7 @@ def check_category(content: Any, schema: Mapping, file: str) -> None:
         if "completions" in prompt and prompt["completions"] not in sets:
             raise BadInput(
                 f"{file}: prompt {prompt['id']!r}: completions: {prompt['completions']!r} is not one of the "
-                f"file's completion_sets (expected: {', '.join(sets) or 'none is there'})"
+                f"file's completion_sets (expected: {', '.join(sets) or 'it has none'})"
             )
 
 
@@ -80,7 +80,7 @@ def _check_subject(prompt: Mapping, where: str) -> None:
 
 
 def check_unique_ids(categories: Mapping[str, Mapping]) -> None:
-    """Check that no id stands twice, within a file or over files.
+    """Check that no id occurs twice, within a file or over files.
 
     Raises
     ------
