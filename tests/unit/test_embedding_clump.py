@@ -8,7 +8,7 @@ from oracles import zero_layer as slow
 from strata import io
 from strata.embedding import clump
 
-FEW = {"crowd": 40, "draws": 19, "resamples": 200, "interval": 0.9}
+FEW = {"tokens": 40, "draws": 19, "resamples": 200, "interval": 0.9}
 N, SIZE = 1500, 120
 
 
@@ -43,8 +43,8 @@ def test_smooth_planes_of_other_shapes_have_no_clump(shape):
         "two modes": rng.normal(size=(4000, 2)) + modes,
     }[shape]
     normal = (clump.robust_scale(rng.normal(size=(4000, 2))) for _ in range(19))
-    crowd = clump.crowd_of(normal, 40)
-    label, contrasts = clump.clumps_of(clump.robust_scale(plane), crowd, 3.0)
+    density = clump.densest_by_chance(normal, 40)
+    label, contrasts = clump.clumps_of(clump.robust_scale(plane), density, 3.0)
     assert not label.any() and contrasts == []
 
 
@@ -53,35 +53,35 @@ def test_two_clumps_are_numbered_by_contrast():
     plane = rng.normal(size=(3000, 2))
     plane[:100] = [2, 1] + 0.02 * rng.normal(size=(100, 2))
     plane[100:200] = [-2, -1] + 0.002 * rng.normal(size=(100, 2))
-    crowd = clump.crowd_of([rng.normal(size=(3000, 2))], 40)
-    label, contrasts = clump.clumps_of(plane, crowd, 3.0)
+    density = clump.densest_by_chance([rng.normal(size=(3000, 2))], 40)
+    label, contrasts = clump.clumps_of(plane, density, 3.0)
     assert (label[100:200] == 1).all() and (label[:100] == 2).all()
     assert len(contrasts) == 2 and contrasts[0] > contrasts[1] > 3
 
 
-def test_crowded_places_equal_the_loop():
-    """Whoever is in a cluster's core has the crowd within the radius; nobody in random planes does."""
+def test_dense_places_equal_the_loop():
+    """Whoever is in a cluster's core has as many tokens within the radius; nobody in random planes does."""
     rng = np.random.default_rng(2)
     plane = rng.normal(size=(400, 2))
-    radius = clump.crowd_of([plane], 12).radius
+    radius = clump.densest_by_chance([plane], 12).radius
     assert radius == pytest.approx(slow_clump.least_reach(plane, 12))
-    other = clump.crowd_of([plane, rng.normal(size=(400, 2))], 12).radius
+    other = clump.densest_by_chance([plane, rng.normal(size=(400, 2))], 12).radius
     assert other <= radius
-    label, _ = clump.clumps_of(plane, clump.Crowd(12, radius * (1 - 1e-9)), 0.0)
-    assert not label.any()  # no place of the plane itself is more crowded than its most crowded
-    label, _ = clump.clumps_of(plane, clump.Crowd(12, 1.6 * radius), 0.0)
-    crowded = slow_clump.most_within(plane, label > 0, 1.6 * radius)
-    assert label.any() and crowded >= 12
+    label, _ = clump.clumps_of(plane, clump.Density(12, radius * (1 - 1e-9)), 0.0)
+    assert not label.any()  # no place of the plane itself is denser than its densest
+    label, _ = clump.clumps_of(plane, clump.Density(12, 1.6 * radius), 0.0)
+    most = slow_clump.most_within(plane, label > 0, 1.6 * radius)
+    assert label.any() and most >= 12
 
 
 def test_a_cluster_of_half_the_tokens_is_no_clump():
     rng = np.random.default_rng(3)
     plane = rng.normal(size=(1000, 2))
     plane[:510] *= 0.01
-    label, _ = clump.clumps_of(plane, clump.Crowd(40, 0.05), 3.0)
+    label, _ = clump.clumps_of(plane, clump.Density(40, 0.05), 3.0)
     assert not label.any()
     plane[:510] += rng.normal(size=(510, 2)) * np.repeat([0.0, 2.0], [480, 30])[:, None]
-    label, _ = clump.clumps_of(plane, clump.Crowd(40, 0.05), 3.0)
+    label, _ = clump.clumps_of(plane, clump.Density(40, 0.05), 3.0)
     assert (label[:480] == 1).all()
 
 

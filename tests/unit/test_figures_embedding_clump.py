@@ -16,7 +16,7 @@ def counts(n):
 
 
 @pytest.fixture(scope="module")
-def crowded():
+def clumped():
     return clump.find_clumps(slow.weights(slow.clumped(N, SIZE)), counts(N), draws=9, **FEW)
 
 
@@ -24,10 +24,10 @@ def texts(axes):
     return [t.get_text() for t in axes.texts]
 
 
-def test_clump_draws_both_groups_the_clump_and_counts(crowded):
-    whole, alone, share = figures.draw_clump(crowded).axes
-    inside = crowded["clump"].values > 0
-    points = np.column_stack([crowded["value"], crowded["norm"]])
+def test_clump_draws_both_groups_the_clump_and_counts(clumped):
+    whole, alone, share = figures.draw_clump(clumped).axes
+    inside = clumped["clump"].values > 0
+    points = np.column_stack([clumped["value"], clumped["norm"]])
     for axes in (whole, alone):
         outer, inner = (c.get_offsets().data for c in axes.collections)
         np.testing.assert_allclose(outer, points[~inside])
@@ -36,9 +36,9 @@ def test_clump_draws_both_groups_the_clump_and_counts(crowded):
     low, high = alone.get_xlim()
     assert ((low < points[inside, 0]) & (points[inside, 0] < high)).all()
     named = {text.split("·")[-1] for text in texts(alone)}
-    assert named and named <= set(crowded["token_str"].values[inside])
+    assert named and named <= set(clumped["token_str"].values[inside])
     in_clumps, others = share.lines
-    np.testing.assert_array_equal(in_clumps.get_xdata(), np.sort(crowded["count"].values[inside]))
+    np.testing.assert_array_equal(in_clumps.get_xdata(), np.sort(clumped["count"].values[inside]))
     assert len(others.get_xdata()) == (~inside).sum()
     assert "median 0" in in_clumps.get_label()
 

@@ -192,7 +192,7 @@ def make_project(folder: Path) -> Project:
     config["embedding"]["properties"] |= {"nmf_tokens": 200, "peaks": 5, "sample": 100, "draws": 4}
     config["embedding"]["sinusoids"] |= {"draws": 20}
     config["embedding"]["zero_layer"] |= {"shuffles": 9}
-    config["embedding"]["clump"] |= {"crowd": 10, "draws": 9}
+    config["embedding"]["clump"] |= {"tokens": 10, "draws": 9}
     config["embedding"]["experiments"] |= {"widths": [0, 2], "draws": 2, "min_documents": 2}
     config["organism"]["recipe"] = TINY
     config["organism"]["corpus"] |= {"tokenizer_documents": 300, "ramp": 100}

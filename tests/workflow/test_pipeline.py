@@ -1,6 +1,7 @@
 """The small project's results are what the contracts say."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+
+from pipeline.config import check_project
+from pipeline.profile import by_rule, costs
 
 ROOT = Path(__file__).parents[2]
 DECODERS = ["logit", "extended", "tuned", "jacobian"]
@@ -142,20 +146,16 @@ def test_published_lenses_take_the_place_of_fitted_ones(project):
     shape = {"d_model": len(weight), "num_hidden_layers": len(whole["depth"])}
     (published / "config.json").write_text(json.dumps(shape))
     before = xr.open_dataset(results / "tuned.nc", engine="h5netcdf").load()
-    config = project.read("config.yaml")
-    changed = project.read("config.yaml")
-    changed["models"]["organism"]["lenses"] = {"tuned": "published"}
-    try:
-        project.write("config.yaml", changed)
+    with project.changed(
+        "config.yaml", project.config_with("models.organism.lenses", {"tuned": "published"})
+    ):
         done = project.snakemake("results/organism/lens/tuned.nc")
         assert done.returncode == 0, done.stderr
         after = xr.open_dataset(results / "tuned.nc", engine="h5netcdf").load()
-    finally:
-        project.write("config.yaml", config)
     whole_depths = before["depth"].values % 1 == 0
     one, other = (dataset.isel(depth=whole_depths)["kl_final"] for dataset in (before, after))
     np.testing.assert_allclose(one, other, atol=1e-4)
-    assert "published" in done.stdout + done.stderr
+    assert "load_lens" in done.stdout + done.stderr
     assert project.snakemake("all").returncode == 0
 
 
@@ -172,20 +172,14 @@ CONLLU = """\
 
 
 def test_tags_come_from_a_treebank_that_the_user_names(project):
-    config = project.read("config.yaml")
-    changed = project.read("config.yaml")
-    changed["syntax"]["source"] = "sentences.conllu"
     sentences = [CONLLU.replace("One", word) for word in ("one", "two", "three", "four")]
-    try:
-        project.write("config.yaml", changed)
+    with project.changed("config.yaml", project.config_with("syntax.source", "sentences.conllu")):
         project.write("sentences.conllu", "".join(sentences))
         done = project.snakemake("results/organism/syntax/text.nc")
         assert done.returncode == 0, done.stderr
         text = xr.open_dataset(project.folder / "results/organism/syntax/text.nc", engine="h5netcdf").load()
         project.write("sentences.conllu", sentences[0] + sentences[1].replace("3	nsubj", "9	nsubj"))
         failed = project.snakemake("results/organism/syntax/text.nc")
-    finally:
-        project.write("config.yaml", config)
     assert len(np.unique(text["document"])) == 4
     tags = [tag for tag in text["tag"].values[text["document"].values == 0] if tag]
     assert tags == ["NUM", "NOUN", "VERB", "NUM", "NOUN", "PUNCT"]
@@ -207,34 +201,102 @@ def test_report_is_one_page_with_every_figure(project):
     page = (project.folder / "results/report.html").read_text()
     for name in (
         "lens_grid_lines_logit_kl_final.png",
-        "lines.html",
+        "explorer.html",
         "restoration_lines.png",
         "trace_once.png",
         "evaluation.html",
     ):
         assert name in page
     embedded = re.findall(r'"data_uri": "data:image/png;[^"]*?base64,', page)
-    assert len(embedded) == len(list((project.folder / "results/organism").glob("figures/*.png"))) + 1
+    figures = [path for path in (project.folder / "results").rglob("*.png") if "training" not in path.parts]
+    assert len(embedded) == len(figures)
     assert not re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="http', page)
 
 
-FIGURES = ["lens", "lens_decoders", "lens_page", "lens_questions", "probes", "trace", "embedding", "training"]
-WITH_TORCH = ["lens.readout", "lens.decoders", "lens.tuned", "lens.probes", "lens.repurposing"]
-ANALYSIS = ["restoration", "embedding.svd", "io", "text", "lens.comparison", "lens.questions", *WITH_TORCH]
+def pixels(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
 
 
-@pytest.mark.parametrize("module", [*ANALYSIS, *[f"figures.{name}" for name in FIGURES]])
-def test_analysis_never_imports_transformers_and_drawing_never_torch(module):
-    heavy = ["transformers"] if module in WITH_TORCH else ["transformers", "torch"]
-    code = f"import sys, strata.{module}; print([m for m in {heavy} if m in sys.modules])"
+def test_no_picture_comes_under_another_ones_caption(project):
+    """Rows of the table in another order: the same pictures under the same names, and nothing to draw."""
+    table = project.read("workflow/figures.yaml")
+    names = list(table)
+    first, second = names.index("lens_commas"), names.index("lens_first_block")
+    names[first], names[second] = names[second], names[first]
+    figures = project.folder / "results/organism/figures"
+    before = pixels(figures)
+    with project.changed("workflow/figures.yaml", {name: table[name] for name in names}):
+        assert project.planned("all") == []
+        done = project.snakemake("--forcerun", "draw_lens", "--", "results/organism/figures/lens_commas.png")
+        assert done.returncode == 0, done.stderr
+        assert pixels(figures) == before
+        figure = {f.name: f for f in check(project).figures}["lens_commas"]
+        assert (figure.caption, figure.draw) == ("lens_commas", "lens_questions.draw_commas")
+    # Functions swapped: the pictures follow, each under the name that its row says.
+    table["lens_commas"]["draw"], table["lens_first_block"]["draw"] = (
+        table[name]["draw"] for name in ("lens_first_block", "lens_commas")
+    )
+    with project.changed("workflow/figures.yaml", table):
+        done = project.snakemake("results/organism/figures/lens_commas.png")
+        assert done.returncode == 0, done.stderr
+        after = pixels(figures)
+    assert after["lens_commas.png"] == before["lens_first_block.png"]
+    assert after["lens_first_block.png"] == before["lens_commas.png"]
+    assert project.snakemake("all").returncode == 0
+    assert pixels(figures) == before
+
+
+def check(project):
+    os.chdir(project.folder)
+    try:
+        return check_project(project.read("config.yaml"), Path("workflow"))
+    finally:
+        os.chdir(ROOT)
+
+
+def test_the_first_figures_are_named_with_their_paths(project):
+    done = project.snakemake("--forcerun", "draw_lens_grids", "draw_single_traces", "--", "all")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    for line in (
+        "first lens grid: results/organism/figures/lens_grid_lines_logit_kl_final.png",
+        "first causal trace: results/organism/figures/trace_once.png",
+    ):
+        assert line in said
+        assert (project.folder / line.partition(": ")[2]).is_file()
+
+
+def test_shown_traces_are_those_of_the_whole(project):
+    results = project.folder / "results/organism/trace"
+    for what in ("state", "mlp", "attn"):
+        with (
+            xr.open_dataset(results / f"shown/{what}.nc", engine="h5netcdf") as shown,
+            xr.open_dataset(results / f"{what}.nc", engine="h5netcdf") as whole,
+        ):
+            assert shown["prompt"].values.tolist() == ["once"]
+            alike = whole.sel(prompt=["once"])
+            chosen = shown.sel(noise=alike["noise"].values).isel(sample=slice(alike.sizes["sample"]))
+            width = shown.sizes["position"]
+            np.testing.assert_allclose(
+                chosen["p_target"], alike["p_target"].isel(position=slice(width)), atol=1e-5
+            )
+
+
+def test_a_jobs_cost_is_in_its_log_and_in_the_profile(project):
+    jobs = costs(project.folder / "logs")
+    rules = {row[0]: row for row in by_rule(jobs)}
+    assert {"trace_prompts", "draw_lens", "fit_tuned", "all"} <= set(rules)
+    _, n_jobs, cpu, imports, _, memory = rules["trace_prompts"]
+    assert n_jobs == 2 and 0 < imports < cpu and memory > 50
+    assert rules["all"][1] == len(jobs)
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "pipeline.profile", str(project.folder / "logs")],
         cwd=ROOT / "workflow/scripts",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == "[]"
+    assert "imports s" in done.stdout and "trace_prompts" in done.stdout
 
 
 def test_an_interrupted_or_failing_job_leaves_a_log(project):

@@ -41,4 +41,4 @@ except BadInput as error:
 
 wildcard_constraints:
     model="|".join(map(re.escape, config["models"])),
-    decoder="logit|extended|tuned|jacobian",
+    decoder="|".join(sorted({"logit", *config["lens"]["decoders"]})),

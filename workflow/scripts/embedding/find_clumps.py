@@ -1,4 +1,4 @@
-"""Find the crowded clumps of tokens in the plane of outlier channel and norm, and list their tokens.
+"""Find the clumps of tokens in the plane of outlier channel and norm, and list their tokens.
 
 Input: weights.h5, a table of token counts. Output: embedding/clump.nc, clump.tsv.
 """

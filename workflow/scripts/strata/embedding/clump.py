@@ -1,8 +1,8 @@
-"""Tokens crowded together in the plane of one outlying channel and the embedding's norm.
+"""Clusters of tokens in the plane of one outlying channel and the embedding's norm.
 
-A vector that training hardly ever moved stays with others of its kind. To call a place crowded, it is held
-against random matrices of the same size whose channels have the same means and standard deviations: their
-norms and their channel spread over a plane too, and somewhere in it tokens stand closest.
+A vector that training hardly ever moved stays with others of its kind. To call a place dense, it is compared
+with random matrices of the same size whose channels have the same means and standard deviations: their
+norms and their channel spread over a plane too, and somewhere in it tokens are closest.
 """
 
 from collections.abc import Iterable
@@ -27,8 +27,8 @@ CELLS = 8  # to a radius: the tokens of one cell of the plane count as one place
 NO_OUTLIER = "absent: no channel's gain is an outlier in any layer"
 
 
-class Crowd(NamedTuple):
-    """How many tokens within which radius make a place crowded, of the scaled plane."""
+class Density(NamedTuple):
+    """How many tokens within which radius make a place of the scaled plane dense."""
 
     tokens: int
     radius: float
@@ -38,7 +38,7 @@ def find_clumps(
     weights: xr.Dataset,
     counts: pd.DataFrame | None = None,
     *,
-    crowd: int = 50,
+    tokens: int = 50,
     contrast: float = 3.0,
     draws: int = 99,
     resamples: int = 1000,
@@ -48,8 +48,8 @@ def find_clumps(
 ) -> xr.Dataset:
     """Find clumps in the plane of (value in the most outlying gain channel, norm), if there are any.
 
-    Both axes are scaled to their median and interquartile range. A place is crowded if a crowd of tokens
-    stands within a radius in which none does in any of the random matrices; crowded places within that
+    Both axes are scaled to their median and interquartile range. A place is dense if ``tokens``
+    tokens are within a radius in which no random matrix has as many anywhere; dense places within that
     radius of each other are one cluster (DBSCAN). A cluster is a clump if the plane right around it is not
     almost as dense, and if it holds fewer than half of the tokens.
 
@@ -60,12 +60,12 @@ def find_clumps(
         ``token_id``, ``token_str`` (vocab).
     counts : DataFrame, optional
         ``token_id`` and ``count``.
-    crowd : int
-        Tokens that make a crowd: a clump has at least as many.
+    tokens : int
+        Tokens of a clump, at least.
     contrast : float
         Least ratio of a clump's density to that of as many tokens nearest to it outside.
     draws : int
-        Random matrices. Chance finds a crowded place in one of ``draws`` + 1 such matrices.
+        Random matrices. Chance finds a dense place in one of ``draws`` + 1 such matrices.
     resamples, interval, seed
         Of the bootstrap over the clump's tokens; ``interval`` is a coverage, e.g. 0.95.
     rows : int
@@ -79,7 +79,7 @@ def find_clumps(
         With counts ``count`` (vocab), ``count_in_clump``, ``count_outside`` (medians), and
         ``rarer_share``, the mean share of tokens that occur more often than one in a clump, ties counted
         half, with interval over the clumps' tokens and n (0.5: clumps have nothing to do with counts).
-        Attributes: ``crowd`` (tokens), ``radius`` (interquartile ranges), ``n_clumps``, ``draws``. Without
+        Attributes: ``tokens``, ``radius`` (interquartile ranges), ``n_clumps``, ``draws``. Without
         an outlying channel the result is empty and attribute ``clump`` says so.
     """
     role = gain_channels(weights["norm1_gain"], weights["norm2_gain"], 1)["channel_role"]
@@ -93,16 +93,16 @@ def find_clumps(
     plane = _scaled(value, norm)
     rng = generator(seed)
     planes = (_random_plane(channel, mean, std, len(norm), rng) for _ in range(draws))
-    crowded = crowd_of(planes, crowd)
-    clump, contrasts = clumps_of(plane, crowded, contrast)
+    density = densest_by_chance(planes, tokens)
+    clump, contrasts = clumps_of(plane, density, contrast)
     result = xr.Dataset(
         {"value": (VOCAB, value), "norm": (VOCAB, norm), "clump": (VOCAB, clump)},
         coords={name: weights[name] for name in (TOKEN_ID, TOKEN_STR)},
         attrs={
             "clump": "sought",
             "n_clumps": len(contrasts),
-            "crowd": crowd,
-            "radius": crowded.radius,
+            "tokens": tokens,
+            "radius": density.radius,
             "draws": draws,
             "least_contrast": contrast,
             "interval": interval,
@@ -116,27 +116,27 @@ def find_clumps(
     )
 
 
-def crowd_of(planes: Iterable[np.ndarray], tokens: int) -> Crowd:
-    """The least radius within which ``tokens`` tokens stand anywhere in any of the planes (token, 2)."""
-    return Crowd(tokens, min(float(_reach(plane, plane, tokens).min()) for plane in planes))
+def densest_by_chance(planes: Iterable[np.ndarray], tokens: int) -> Density:
+    """The least radius within which ``tokens`` tokens are anywhere in any of the planes (token, 2)."""
+    return Density(tokens, min(float(_reach(plane, plane, tokens).min()) for plane in planes))
 
 
-def clumps_of(plane: np.ndarray, crowd: Crowd, contrast: float) -> tuple[np.ndarray, list[float]]:
+def clumps_of(plane: np.ndarray, density: Density, contrast: float) -> tuple[np.ndarray, list[float]]:
     """Number of each token's clump (token), 0 for none, and the contrast of each, the highest first.
 
     Clusters are those of the cells of a fine grid, weighted by their tokens: time and memory are those of
-    the cells that are taken, however many tokens stand in one.
+    the cells that are taken, however many tokens are in one.
     """
     cell, which, weight = np.unique(
-        np.floor(plane * CELLS / crowd.radius), axis=0, return_inverse=True, return_counts=True
+        np.floor(plane * CELLS / density.radius), axis=0, return_inverse=True, return_counts=True
     )
-    # Tokens of cells that are so near are within the radius, wherever in their cells they stand.
+    # Tokens of cells that are so near are within the radius, wherever in their cells they are.
     reach = CELLS - np.sqrt(2)
-    cells = DBSCAN(eps=reach, min_samples=crowd.tokens, algorithm="kd_tree").fit(cell, sample_weight=weight)
+    cells = DBSCAN(eps=reach, min_samples=density.tokens, algorithm="kd_tree").fit(cell, sample_weight=weight)
     label = cells.labels_[which.ravel()]
     clusters = [label == i for i in range(label.max() + 1)]
     clusters = [inside for inside in clusters if 2 * inside.sum() < len(plane)]
-    each = [(_contrast(plane, inside, crowd.tokens), inside) for inside in clusters]
+    each = [(_contrast(plane, inside, density.tokens), inside) for inside in clusters]
     each = sorted((e for e in each if e[0] >= contrast), key=lambda e: e[0], reverse=True)
     clump = np.zeros(len(plane), dtype=int)
     for number, (_, inside) in enumerate(each, start=1):

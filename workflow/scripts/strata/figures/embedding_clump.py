@@ -66,9 +66,9 @@ def draw_clump(clump: xr.Dataset, n_labels: int = 14) -> Figure:
         _draw_counts(panels[2], clump)
     rule = clump.attrs
     figure.supxlabel(
-        f"a clump: {rule['crowd']} tokens or more in less room than anywhere in {rule['draws']} random "
+        f"a clump: {rule['tokens']} tokens or more in less room than anywhere in {rule['draws']} random "
         f"matrices of the same means and spreads,\nand at least {rule['least_contrast']:g} times as dense "
-        "as what stands around it",
+        "as what is around it",
         fontsize="small",
     )
     return figure
