@@ -7,7 +7,7 @@ import json
 
 import pytest
 import xarray as xr
-from conftest import MODEL, SECOND
+from small_project import MODEL, SECOND
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from conftest import ROOT
+from small_project import ROOT
 
 from oracles.recipes import apply, recipe
 

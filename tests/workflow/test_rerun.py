@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 import pytest
-from conftest import Plan
+from small_project import Plan
 
 READ = ["read_lens", "read_extended_lens"]
 GRIDS = ["draw_lens_grids"]
