@@ -1,4 +1,4 @@
-"""What `strata.lens.probes` and `strata.lens.repurposing` compute, token by token and from definitions."""
+"""What `strata.probes` and `strata.lens.repurposing` compute, token by token and from definitions."""
 
 from collections import Counter
 

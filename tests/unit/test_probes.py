@@ -7,19 +7,10 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from oracles import probes as oracle
 from strata import io
-from strata.probes.linear import (
-    Moments,
-    Probe,
-    accuracy,
-    alignment,
-    analyse,
-    fit,
-    fit_better,
-    oas_shrinkage,
-    refine,
-    unseen_contexts,
-    weight_shares,
-)
+from strata.probes.bases import alignment, weight_shares
+from strata.probes.linear import Moments, Probe, fit, fit_better, oas_shrinkage, refine
+from strata.probes.task import accuracy, unseen_contexts
+from strata.probes.tokens import analyse
 from strata.stats.nmf import factorise
 from strata.text.documents import as_dataset, documents_of, next_in_document
 

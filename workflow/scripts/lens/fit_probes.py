@@ -8,14 +8,14 @@ import torch
 from pipeline.job import job
 from strata import io
 from strata.model.readout import decoder_from
-from strata.probes import linear as probes
+from strata.probes.tokens import analyse
 
 with job(snakemake) as progress:
     activations = io.open_dataset(snakemake.input.activations)
     weights = io.open_dataset(snakemake.input.weights)
     norm = decoder_from(weights, "plain").norm
     gain = weights["final_norm_gain"].values
-    result = probes.analyse(
+    result = analyse(
         lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values)),
         activations["depth"].values,
         activations,

@@ -1,6 +1,6 @@
 """Syntax by depth: where a linear probe reads the labels of words (`strata.text.words`).
 
-Probes are those of `strata.lens.probes`: fitted by depth for the labels of the current word and of the
+Probes are those of `strata.probes.linear`: fitted by depth for the labels of the current word and of the
 next, and for the two tokens themselves. Power's remark on the logit lens, that early depths hold the
 current token and late ones the next, and that later is more semantic, so gets numbers: the accuracy by
 depth, over what the token alone would tell and over a control task (Hewitt & Liang 2019), and the depth at
@@ -17,18 +17,8 @@ import xarray as xr
 from torch import Tensor
 
 from strata.names import DEPTH, LABEL, SAMPLE, TARGET, TOKEN_ID
-from strata.probes.linear import (
-    INPUT,
-    NEXT,
-    TARGETS,
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Moments,
-    Task,
-    fit_better,
-    in_unseen_context,
-)
+from strata.probes.linear import Moments, fit_better
+from strata.probes.task import INPUT, NEXT, TARGETS, TEST, TRAIN, VALIDATION, Task, in_unseen_context
 from strata.progress import Progress, silent
 from strata.stats.draws import DrawnGroups
 from strata.stats.seeding import generator
@@ -79,7 +69,7 @@ def analyse(
     load : depth to states (token, channel), float32, normalised as the model's parts read them
     depths : ascending
     text : as `strata.text.tagged.sample` returns it
-    epochs : passes of `strata.lens.probes.refine`; 0 leaves the closed form
+    epochs : passes of `strata.probes.linear.refine`; 0 leaves the closed form
     resamples, interval : of the bootstrap over documents; ``interval`` is a coverage, e.g. 0.95
     seed : of all that is drawn
 
@@ -94,7 +84,7 @@ def analyse(
         ``most_frequent``, the accuracy of always saying the most frequent label; ``given_token``, that
         of the label most frequent with the current token in training, which is what a model without
         context could say; ``chance``, ``unknown_share``, ``n_scored``, ``n_trained``, ``n_classes``,
-        ``n_documents`` as in `strata.lens.probes.analyse`.
+        ``n_documents`` as in `strata.probes.tokens.analyse`.
 
     Raises
     ------
