@@ -10,7 +10,7 @@ from strata.figures.probes import draw_accuracy, draw_embedding, draw_repurposin
 
 
 def make_probes(n_depths=5, n_components=12, n_nmf=4):
-    """As `strata.lens.probes.analyse` returns it, of random values."""
+    """As `strata.probes.tokens.analyse` returns it, of random values."""
     rng = np.random.default_rng(0)
     sizes = {"target": 2, "depth": n_depths, "component": n_components, "nmf_component": n_nmf}
 

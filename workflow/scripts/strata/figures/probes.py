@@ -1,4 +1,4 @@
-"""Figures of linear probes (`strata.lens.probes`) and of unlikely tokens' embeddings (`.repurposing`)."""
+"""Figures of linear probes (`strata.probes.tokens`) and of unlikely tokens' embeddings (`.repurposing`)."""
 
 import matplotlib
 import numpy as np
@@ -28,7 +28,7 @@ def draw_accuracy(probes: xr.Dataset) -> Figure:
     Parameters
     ----------
     probes : Dataset
-        As `strata.lens.probes.analyse` returns it; so for `draw_embedding`.
+        As `strata.probes.tokens.analyse` returns it; so for `draw_embedding`.
     """
     figure = new_figure(11, 4.8)
     panels = figure.subplots(1, probes.sizes[TARGET], sharex=True, sharey=True)
