@@ -6,7 +6,9 @@ from oracles.rendering import render
 from oracles.trace_example import AVERAGE, make_trace, visible
 from strata.figures import order as figures
 from strata.trace.averages import average_by_category
-from strata.trace.order import Resampling, curve_difference, regression
+from strata.trace.curves import curve_difference
+from strata.trace.regression import regression
+from strata.trace.testing import Resampling
 
 
 @pytest.fixture(scope="module")

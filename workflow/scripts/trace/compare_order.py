@@ -8,7 +8,13 @@ import pandas as pd
 
 from pipeline.job import job
 from strata import io
-from strata.trace import order
+from strata.trace.confounders import transitions
+from strata.trace.curves import curve_difference
+from strata.trace.effects import category_means, effect_sizes
+from strata.trace.order import trend
+from strata.trace.pairs import control_run, matched_pairs, pair_prompts
+from strata.trace.regression import regression
+from strata.trace.testing import Resampling
 
 with job(snakemake):
     averages = io.open_dataset(snakemake.input.averages).load()
@@ -16,18 +22,18 @@ with job(snakemake):
     prompts = io.read_prompts(snakemake.input.prompts)
     counts = io.read_table(snakemake.input.counts)
     params = snakemake.params
-    how = order.Resampling(params.resamples, params.permutations, params.interval, params.seed)
-    table, beside = (order.transitions(run, prompts, counts) for run in (averages, control))
+    how = Resampling(params.resamples, params.permutations, params.interval, params.seed)
+    table, prefixed = (transitions(run, prompts, counts) for run in (averages, control))
     tests = [
-        order.category_means(averages),
-        order.effect_sizes(table, how),
-        order.trend(table, how),
-        order.matched_pairs(table, order.pair_prompts(prompts), how),
-        order.control_run(table, beside, "after a prefix", how),
-        order.trend(beside, how, test="order, after a prefix"),
-        order.effect_sizes(table, how, ("invented", "semantic")),
+        category_means(averages),
+        effect_sizes(table, how),
+        trend(table, how),
+        matched_pairs(table, pair_prompts(prompts), how),
+        control_run(table, prefixed, "after a prefix", how),
+        trend(prefixed, how, test="order, after a prefix"),
+        effect_sizes(table, how, ("invented", "semantic")),
     ]
     io.write_table(pd.concat(tests, ignore_index=True), snakemake.output.order)
-    io.write_table(order.regression(table, params.interval), snakemake.output.regression)
-    curves = order.curve_difference(averages, "invented", "semantic", how)
+    io.write_table(regression(table, params.interval), snakemake.output.regression)
+    curves = curve_difference(averages, "invented", "semantic", how)
     io.write_table(curves, snakemake.output.curves)

@@ -1,6 +1,7 @@
 """Labels dealt out again, and how rarely chance does as much."""
 
 import numpy as np
+from scipy import stats
 
 
 def permuted(rng: np.random.Generator, labels: np.ndarray, n: int) -> np.ndarray:
@@ -24,3 +25,23 @@ def p_value(as_extreme: np.ndarray, axis: int = 0) -> np.ndarray:
     1997, section 4.2).
     """
     return (1 + as_extreme.sum(axis)) / (1 + as_extreme.shape[axis])
+
+
+def sign_flip_p(
+    differences: np.ndarray, permutations: int, rng: np.random.Generator, batch: int | None = None
+) -> float:
+    """p of the mean of paired differences if either sign were as likely, two-sided; NaN for fewer than two.
+
+    Of all flips of signs where they are no more than ``permutations``.
+    """
+    if len(differences) < 2:
+        return np.nan
+    return stats.permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=permutations,
+        batch=batch,
+        rng=rng,
+    ).pvalue

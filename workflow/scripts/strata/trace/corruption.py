@@ -19,7 +19,7 @@ from strata.names import CATEGORY, TARGET_ID
 from strata.trace.names import SUBJECT_POSITION, SUBJECT_START
 
 REPLACED = "replaced"
-"""What stands for a noise level where the subject is replaced."""
+"""The name of the noise level at which the subject is replaced."""
 
 
 @dataclass(frozen=True)

@@ -385,5 +385,5 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
 
 
 def _hidden(output: Tensor | tuple) -> Tensor:
-    """What a sub-block adds to the stream: attention returns its pattern beside it."""
+    """What a sub-block adds to the stream: attention returns its pattern with it."""
     return output[0] if isinstance(output, tuple) else output

@@ -1,0 +1,80 @@
+"""Pairs of prompts and of runs, with planted differences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from oracles.transitions import HOW, make_table, normals, one
+from strata.trace.pairs import control_run, matched_pairs, pair_prompts
+
+
+def make_prompts(**columns):
+    base = {"category": "semantic", "subject": "France", "target": " Paris", "subject_position": 1}
+    table = pd.DataFrame({"id": ["a", "a-far", "b", "c-far"], "n_tokens": [5, 9, 5, 12]} | columns)
+    return table.assign(**{name: value for name, value in base.items() if name not in columns})
+
+
+def test_prompts_are_paired_by_id_or_by_column():
+    assert pair_prompts(make_prompts()).to_dict("records") == [{"near": "a", "far": "a-far"}]
+    named = make_prompts(pair_id=["", "x", None, "x"], n_tokens=[5, 12, 5, 9])
+    assert pair_prompts(named).to_dict("records") == [{"near": "c-far", "far": "a-far"}]
+    assert pair_prompts(make_prompts(id=list("abcd"))).empty
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"subject": ["France", "Spain", "x", "y"]}, "a, a-far.*subject differ"),
+        ({"target": [" Paris", " Lyon", "x", "y"]}, "target differ"),
+        ({"category": ["semantic", "copying", "x", "y"]}, "category differ"),
+        ({"n_tokens": [5, 5, 5, 5]}, "different distances"),
+        ({"pair_id": ["x", "x", "x", ""]}, "a, a-far, b"),
+    ],
+)
+def test_what_is_no_pair_is_refused(columns, message):
+    with pytest.raises(ValueError, match=message):
+        pair_prompts(make_prompts(**columns))
+
+
+def test_paired_difference_and_its_sign_flips():
+    near = np.array([8.0, 8.5, 7.9, 8.2, 8.0, 8.1])
+    far = near + [0.5, 0.2, 0.3, 0.1, np.nan, 0.4]
+    table = make_table({"semantic": near})
+    table = pd.concat([table, make_table({"semantic": far}).assign(prompt=lambda t: t["prompt"] + "-far")])
+    pairs = pd.DataFrame({"near": [f"semantic-{i}" for i in range(7)]})
+    pairs["far"] = pairs["near"] + "-far"  # the seventh was not traced
+    found = matched_pairs(table, pairs, HOW)
+    row = one(found, group="far less near, all", statistic="mean difference")
+    assert row["value"] == pytest.approx(0.3) and row["n"] == 5
+    assert row["p"] == pytest.approx(2 / 2**5)  # all of one sign
+    assert 0.1 < row["low"] < 0.3 < row["high"] < 0.5
+    lost = one(found, group="far less near, all", statistic="without a transition")
+    assert lost[["value", "n", "unit"]].tolist() == [2, 7, "pairs"]
+    of_category = one(found, group="far less near, semantic", statistic="without a transition")
+    assert of_category[["value", "n"]].tolist() == [1, 6]
+
+
+def test_control_run_is_paired_by_prompt():
+    plain = make_table(normals(8, 8, 8) | {"copying": np.array([np.nan])}, ("0.5", "3x"))
+    control = plain.assign(transition_depth=plain["transition_depth"] + (plain["category"] == "semantic"))
+    found = control_run(plain, control.sample(frac=1, random_state=1), "prefix", HOW)
+    rows = found[(found["noise"] == "3x") & (found["statistic"] == "mean difference")].set_index("group")
+    semantic = rows.loc["prefix less plain, semantic"]
+    assert semantic[["value", "low", "high"]].tolist() == pytest.approx([1, 1, 1])
+    assert semantic["p"] < 0.02
+    assert rows.loc["prefix less plain, plain_english", ["value", "p"]].tolist() == [0, 1]
+    assert rows.loc["prefix less plain, all", "value"] == pytest.approx(1 / 3)
+    assert np.isnan(rows.loc["prefix less plain, copying", "value"])
+
+
+def test_paired_p_is_uniform_without_a_difference():
+    p = []
+    for seed in range(100):
+        plain, control = (
+            make_table({"semantic": normals(8, 8, 8, n=12, seed=s)["semantic"]})
+            for s in (seed, -1 - seed + 10**6)
+        )
+        found = control_run(plain, control, "prefix", HOW)
+        p.append(one(found, group="prefix less plain, all", statistic="mean difference")["p"])
+    assert stats.kstest(p, "uniform").pvalue > 0.01

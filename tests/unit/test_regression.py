@@ -1,0 +1,97 @@
+"""Regression against its formulas and on planted coefficients."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from oracles.transitions import make_table, one, planted
+from strata.trace.confounders import CONTINUOUS, INDICATORS
+from strata.trace.regression import regression
+from strata.trace.testing import ORDER
+
+
+def test_regression_recovers_planted_coefficients():
+    table = planted(0, n=3000, noise=0.05)
+    found = regression(table, 0.95).query("test == 'regression' and statistic == 'coefficient'")
+    value = found.set_index("group")["value"]
+    expected = {"non_english": -0.8, "plain_english": -0.4, "several_tokens": -0.5}
+    expected |= dict.fromkeys(("logit_clean", "log_target_count", "log_subject_count", "log_position"), 0)
+    expected["distance"] = 0.25 * table["distance"].std()
+    assert set(value.index) == set(expected)
+    for name, coefficient in expected.items():
+        assert value[name] == pytest.approx(coefficient, abs=0.02), name
+    alone = regression(table, 0.95).query("test == 'regression, category alone'")
+    # Left alone, category takes the distance's part: 2 tokens nearer, 0.5 depths earlier.
+    assert one(alone, group="non_english", statistic="coefficient")["value"] == pytest.approx(-1.3, abs=0.05)
+
+
+def test_regression_intervals_cover_as_often_as_they_say():
+    hits, trials = 0, 150
+    for seed in range(trials):
+        found = regression(planted(seed, n=90), 0.9)
+        row = one(found, test="regression", group="plain_english", statistic="coefficient")
+        hits += row["low"] <= -0.4 <= row["high"]
+    assert 0.8 < hits / trials < 0.99  # 90 %, four standard errors
+
+
+def test_regression_equals_its_formulas():
+    table = planted(3, n=60)
+    found = regression(table, 0.9)
+    names = ["non_english", "plain_english", *CONTINUOUS, *INDICATORS]
+    columns = [np.ones(60)]
+    for name in names:
+        values = table[name] if name in table else (table["category"] == name).astype(float)
+        standard = name in CONTINUOUS
+        columns.append((values - values.mean()) / values.std(ddof=1) if standard else values)
+    x = np.column_stack(columns)
+    for test, y in (
+        ("regression", table["transition_depth"].to_numpy()),
+        ("regression of ranks", stats.rankdata(table["transition_depth"]) / 60),
+    ):
+        inverse = np.linalg.inv(x.T @ x)
+        coefficients = inverse @ x.T @ y
+        residual = (y - x @ coefficients) / (1 - np.diag(x @ inverse @ x.T))
+        error = np.sqrt(np.diag(inverse @ (x.T * residual**2) @ x @ inverse))  # HC3
+        t = stats.t(60 - x.shape[1])
+        for i, name in enumerate(names, start=1):
+            row = one(found, test=test, group=name, statistic="coefficient")
+            assert row["value"] == pytest.approx(coefficients[i])
+            assert row["low"] == pytest.approx(coefficients[i] - t.ppf(0.95) * error[i])
+            assert row["high"] == pytest.approx(coefficients[i] + t.ppf(0.95) * error[i])
+            assert row["p"] == pytest.approx(2 * t.sf(abs(coefficients[i]) / error[i]))
+            rest = np.delete(x, i, axis=1)
+            unexplained = x[:, i] - rest @ np.linalg.lstsq(rest, x[:, i])[0]
+            inflation = ((x[:, i] - x[:, i].mean()) ** 2).sum() / (unexplained**2).sum()
+            assert one(found, test=test, group=name, statistic="VIF")["value"] == pytest.approx(inflation)
+    spectrum = np.linalg.svd(x, compute_uv=False)
+    row = one(found, test="regression", statistic="condition number")
+    assert row["value"] == pytest.approx(spectrum[0] / spectrum[-1]) and row["n"] == 60
+
+
+def test_what_the_regression_leaves_out_is_counted():
+    table = planted(1, n=90)
+    table.loc[[0, 5], ["transition_depth", "transition_reason"]] = [np.nan, "never overtakes"]
+    table.loc[[7], "log_target_count"] = np.nan
+    table["several_tokens"] = (table.index == 40).astype(float)  # one prompt decides it
+    table["log_position"] = 1.5  # does not vary
+    others = make_table({"copying": np.array([7.0, 7.5])})
+    found = regression(pd.concat([table, others], ignore_index=True), 0.95)
+    told = found[found["group"] == "all prompts"].set_index(["test", "statistic"])["value"]
+    assert told["regression", "left out: never overtakes"] == 2
+    assert told["regression", "left out: a confounder is unknown"] == 1
+    coefficients = found[(found["statistic"] == "coefficient") & (found["test"] == "regression")]
+    coefficients = coefficients.set_index("group")
+    assert (coefficients["n"] == 87).all()
+    missing = coefficients.index[coefficients["value"].isna()]
+    assert set(missing) == {"several_tokens", "log_position"}
+
+
+def test_too_few_prompts_for_a_regression():
+    found = regression(make_table({c: np.array([8.0, 8.5]) for c in ORDER}), 0.95)
+    coefficients = found[found["statistic"] == "coefficient"]
+    full = coefficients[coefficients["test"] == "regression"]
+    assert full["value"].isna().all() and (full["n"] == 6).all()
+    assert coefficients[coefficients["test"] == "regression, category alone"]["value"].notna().all()
+    with pytest.raises(ValueError, match="copying"):
+        regression(planted(0), 0.95, reference="copying")

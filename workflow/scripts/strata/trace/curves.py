@@ -1,0 +1,74 @@
+"""Where the whole restoration curves of two categories differ."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from strata.names import NOISE, PROMPT, SITE
+from strata.stats.permutation import p_value, permuted
+from strata.trace.restoration import depth_or_layer
+from strata.trace.testing import COLUMNS, Resampling
+
+ROUNDING = 1e-12  # of sums of restorations
+
+
+def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampling) -> pd.DataFrame:
+    """Where the restoration curves of two categories differ: mean of ``first`` less mean of ``second``.
+
+    Category labels are permuted. Every depth's difference is divided by its standard deviation over
+    the permutations; the largest over all depths and both sites is compared with the largest of each
+    permutation. So the band (``low`` to ``high``) holds for all depths together, and p is corrected
+    for their number (the single-step procedure of Westfall and Young 1993).
+
+    Parameters
+    ----------
+    averages : Dataset
+        Of `strata.trace.averages.average_by_category`.
+    first, second : str
+        Categories.
+    how : Resampling
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, and ``site`` and ``depth`` (or ``layer``). ``value`` has no unit: it is restoration.
+    """
+    axis = depth_or_layer(averages, "restoration_prompt")
+    category, group = averages["prompt_category"].values, f"{first} less {second}"
+    tables = []
+    for level in averages[NOISE].values:
+        curves = averages["restoration_prompt"].sel({NOISE: level}).transpose(PROMPT, SITE, axis)
+        used = averages["included"].sel({NOISE: level}).values & np.isin(category, [first, second])
+        values, of_first = curves.values[used], category[used] == first
+        difference, half, p = _max_band(values, of_first, how, group, level)
+        table = curves.isel({PROMPT: 0}, drop=True).copy(data=difference).to_dataframe("value").reset_index()
+        told = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}
+        table = table.assign(**told, p=p.ravel(), n=len(values), unit="restoration")
+        table["low"], table["high"] = (difference - half).ravel(), (difference + half).ravel()
+        tables.append(table[[*COLUMNS[:4], SITE, axis, *COLUMNS[4:]]])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _max_band(
+    values: np.ndarray, of_first: np.ndarray, how: Resampling, group: str, level: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Difference of means, half width of its band and p [...], of ``values`` [prompt, ...]."""
+    shape = values.shape[1:]
+    n, n_first = len(of_first), int(of_first.sum())
+    if min(n_first, n - n_first) < 2:
+        return (np.full(shape, np.nan),) * 3
+    flat = values.reshape(n, -1)
+    rng = how.generator("curves", level, group)
+    labels = np.concatenate([of_first[None], permuted(rng, of_first, how.n_permutations)])
+    differences = np.where(labels, 1 / n_first, -1 / (n - n_first)) @ flat
+    spread = differences.std(0)
+    # Rounding is no spread: a depth at which all prompts are restored alike decides nothing.
+    varies = spread > ROUNDING
+    differences = np.where(varies, differences, 0)
+    spread = np.where(varies, spread, 1)
+    standardised = np.abs(differences / spread)
+    largest = standardised.max(1)
+    # ROUNDING: sums in another order.
+    p = p_value(largest[1:, None] >= standardised[0] * (1 - ROUNDING))
+    half = np.quantile(largest, how.interval) * spread * varies
+    return differences[0].reshape(shape), half.reshape(shape), p.reshape(shape)

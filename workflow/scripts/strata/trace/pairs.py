@@ -1,0 +1,111 @@
+"""Paired differences of transition depth: pairs of prompts, and of runs of one prompt."""
+
+import numpy as np
+import pandas as pd
+
+from strata.names import CATEGORY, NOISE, PROMPT
+from strata.stats.permutation import sign_flip_p
+from strata.trace.confounders import TRANSITION
+from strata.trace.testing import BATCH, Resampling, row, table_of, with_transition
+
+
+def pair_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of prompts that differ only in the filler between subject and final token.
+
+    Two prompts are a pair where they have the same ``pair_id``, if the table has that column, or are
+    called ``x`` and ``x-far``.
+
+    Returns
+    -------
+    DataFrame
+        ``near`` and ``far``, ids, by the number of tokens from subject to final token.
+
+    Raises
+    ------
+    ValueError
+        If a pair is not two prompts of the same category with the same subject and target, and
+        different distances.
+    """
+    rows = prompts.set_index("id")
+    if "pair_id" in rows:
+        named = rows["pair_id"].dropna().astype(str)
+        pairs = [list(ids) for name, ids in named.groupby(named, sort=False).groups.items() if name]
+    else:
+        pairs = [[name.removesuffix("-far"), name] for name in rows.index if name.endswith("-far")]
+        pairs = [pair for pair in pairs if pair[0] in rows.index]
+    found = []
+    for pair in pairs:
+        both = rows.loc[pair]
+        distance = both["n_tokens"] - 1 - both["subject_position"]
+        alike = [c for c in (CATEGORY, "subject", "target") if both[c].nunique() > 1]
+        if len(pair) != 2 or alike or distance.nunique() != 2:
+            wrong = f"{', '.join(alike)} differ" if alike else "not two prompts at different distances"
+            raise ValueError(f"prompts {', '.join(pair)} are no pair: {wrong}")
+        found.append({"near": distance.idxmin(), "far": distance.idxmax()})
+    return pd.DataFrame(found, columns=["near", "far"])
+
+
+def matched_pairs(table: pd.DataFrame, pairs: pd.DataFrame, how: Resampling) -> pd.DataFrame:
+    """Paired difference of transition depth, far less near, of the pairs of `pair_prompts`.
+
+    p is of a sign-flip permutation test, two-sided. Pairs of which a prompt was not traced or has no
+    transition are counted.
+    """
+    category = table.drop_duplicates(PROMPT).set_index(PROMPT)[CATEGORY]
+    rows = []
+    for level, part in with_transition(table):
+        depth = part.set_index(PROMPT)[TRANSITION]
+        near, far = (depth.reindex(pairs[side]).to_numpy() for side in ("near", "far"))
+        of = category.reindex(pairs["near"]).to_numpy()
+        rows += _paired_rows("distance", level, "far less near", near, far, of, how)
+    return table_of(rows)
+
+
+def control_run(table: pd.DataFrame, control: pd.DataFrame, name: str, how: Resampling) -> pd.DataFrame:
+    """Paired difference of transition depth between a control run and the plain one, by prompt.
+
+    With something before every prompt, so that no subject stands near the first position, noise
+    cannot disturb the attention sink there. p and counts are those of `matched_pairs`.
+
+    Parameters
+    ----------
+    table, control : DataFrame
+        Of `strata.trace.confounders.transitions`, on the plain trace and on the control's.
+    name : str
+        Of the control, e.g. "neutral prefix".
+    how : Resampling
+    """
+    rows = []
+    for level, part in table.groupby(NOISE, sort=False):
+        after = control[control[NOISE] == level].set_index(PROMPT)[TRANSITION]
+        after = after.reindex(part[PROMPT]).to_numpy()
+        before, of = part[TRANSITION].to_numpy(), part[CATEGORY].to_numpy()
+        rows += _paired_rows("control", level, f"{name} less plain", before, after, of, how)
+    return table_of(rows)
+
+
+def _paired_rows(
+    test: str,
+    level: str,
+    told: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    categories: np.ndarray,
+    how: Resampling,
+) -> list[dict]:
+    """Differences ``after - before`` [pair], of all pairs and of each category's."""
+    rows = []
+    # A pair of which no prompt was traced has no category.
+    for category in ["all", *dict.fromkeys(c for c in categories if isinstance(c, str))]:
+        chosen = np.full(len(before), True) if category == "all" else categories == category
+        difference = (after - before)[chosen]
+        defined = difference[~np.isnan(difference)]
+        group = f"{told}, {category}"
+        rng = how.generator(test, level, group, "signs")
+        p = sign_flip_p(defined, how.n_permutations, rng, BATCH)
+        low, high = how.ends(np.mean, [defined], test, level, group)
+        mean = defined.mean() if len(defined) else np.nan
+        n_lost, n = len(difference) - len(defined), len(difference)
+        rows.append(row(test, level, group, "mean difference", mean, low, high, p, len(defined), "depth"))
+        rows.append(row(test, level, group, "without a transition", n_lost, n=n, unit="pairs"))
+    return rows
