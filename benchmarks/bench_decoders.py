@@ -1,4 +1,4 @@
-"""What the decoders cost beside what they cannot avoid, in turns; random weights.
+"""What the decoders cost compared with a lower bound, in turns; random weights.
 
 - tuned: a training step against the two matrix products of every state with the unembedding (logits,
   and their gradient back), and against plain autograd over the whole vocabulary. GPT-2 small's shape.

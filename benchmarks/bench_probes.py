@@ -1,4 +1,4 @@
-"""Probes against the bare matrix products that they cannot avoid, in turns.
+"""Probes compared with a lower bound on their cost, the bare matrix products, in turns.
 
 Random states of the organism's shape, one depth, one target. What cannot be avoided: for the closed form
 the float64 product of the states with themselves; for scoring that of the held-out states with the rows

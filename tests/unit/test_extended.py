@@ -63,7 +63,7 @@ def test_the_last_mlp_alone_begins_after_its_attention(family):
 
 
 def test_an_mlp_beside_its_attention_cannot_begin_a_decoder():
-    with pytest.raises(ValueError, match="beside its attention"):
+    with pytest.raises(ValueError, match="parallel to its attention"):
         carry_through(find_parts(tiny_models.build("gpt-neox")), "mlp")
 
 

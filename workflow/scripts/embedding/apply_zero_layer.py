@@ -1,4 +1,4 @@
-"""The model without its layers: what every token's embedding calls for, the exceptions, their attractors.
+"""The model without its layers: every token's best match, the exceptions, their attractors.
 
 Input: weights.h5, a table of token counts. Output: embedding/zero_layer.nc, exceptions.tsv, attractors.tsv.
 """

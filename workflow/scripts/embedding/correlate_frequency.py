@@ -1,4 +1,4 @@
-"""Hold what the embedding is said to know of token frequency against counts, and against each other.
+"""Correlate candidate frequency features with counts, and with each other.
 
 Input: weights.h5, embedding.nc, a table of token counts. Output: embedding/frequency.nc, frequency.tsv.
 """

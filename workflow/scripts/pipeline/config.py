@@ -110,7 +110,7 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
         if source != "organism" and not Path(source).expanduser().is_file():
             raise BadInput(f"{file}: {section}.source: no file {source!r} (expected: organism, or {kind})")
     if config["syntax"]["keys"]["triggers"] > config["syntax"]["documents"]:
-        raise BadInput(f"{file}: syntax.keys.triggers: more than syntax.documents (expected: at most one a document)")
+        raise BadInput(f"{file}: syntax.keys.triggers: more than syntax.documents (expected: one each)")
     for kind, levels in config["trace"]["parts"]["noise"].items():
         for level in levels:
             if level not in config["trace"]["noise"][kind]:

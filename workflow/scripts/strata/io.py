@@ -159,7 +159,7 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
 
 
 def read_words(path: str | Path) -> tuple[str, ...]:
-    """The words of a text file, parted by white space."""
+    """The words of a text file, separated by white space."""
     return tuple(Path(path).read_text(encoding="utf-8").split())
 
 

@@ -1,6 +1,6 @@
 """Run sampled text and keep what its readers need of its activations, with all that is known of its tokens.
 
-Input: text.nc, the model. Output: activations.h5 beside it.
+Input: text.nc, the model. Output: activations.h5 in the same folder.
 """
 
 from itertools import accumulate

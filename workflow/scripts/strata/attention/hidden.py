@@ -181,7 +181,7 @@ def at_transition(
 
     A transition depth in [l, l + 1) lies in the step of block l: offset 0. The statistic is the mean over
     prompts of x at offset 0 less x's mean over the prompt's other layers. Every model has layers that move
-    the state more than others, whatever the prompt; so the statistic is held against what it is when
+    the state more than others, whatever the prompt; so the statistic is compared with what it is when
     transition depths are shuffled among the prompts of a category, which keeps both that profile and the
     distribution of transitions. Prompts whose transition is undefined or cropped off are left out, and for
     cosines of steps those with a step of zero.
@@ -316,7 +316,7 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
 
 
 def _cosine(vectors: np.ndarray) -> np.ndarray:
-    """Cosine of neighbours along the last axis but one; NaN beside a zero vector."""
+    """Cosine of neighbours along the last axis but one; NaN next to a zero vector."""
     norm = np.linalg.norm(vectors, axis=-1)
     product = norm[:, :-1] * norm[:, 1:]
     dot = (vectors[:, :-1] * vectors[:, 1:]).sum(axis=-1)

@@ -1,4 +1,4 @@
-"""Where attention goes: the final token's in every prompt, and everybody's in long texts.
+"""Where attention goes: the final token's in every prompt, and every token's in long texts.
 
 From activations alone, no model: how the final token's attention is shared between the first token, the
 subject and itself; its entropy; where in depth the first token takes attention over and lets it go; and
@@ -525,7 +525,7 @@ def outsized_channels(
 
     Outsized at a depth is a channel whose mean |h| at position 0 is at least ``among_channels`` times the
     median channel's there, and whose ratio of that to its mean |h| at other positions is at least
-    ``among_positions`` times the median channel's ratio. A set's overlap with them is held against chance:
+    ``among_positions`` times the median channel's ratio. A set's overlap with them is compared with chance:
     as many channels drawn at random (hypergeometric).
 
     Parameters

@@ -35,7 +35,7 @@ def split(position_std: np.ndarray) -> Split:
     """Split channels in two by their standard deviation over positions (channel).
 
     Its log10 falls into two groups by the rule of `strata.embedding.bimodality`: where the density between
-    them is lowest is the boundary. Else there are no two groups, and channels are parted into halves at
+    them is lowest is the boundary. Else there are no two groups, and channels are divided into halves at
     the median.
     """
     size = _log10(position_std)
@@ -69,7 +69,7 @@ def _log10(std: np.ndarray) -> np.ndarray:
 
 
 def _distance(size: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
-    """Ashman's D of ``size`` (channel), with its interval: the mixture is fitted to every resample anew."""
+    """Ashman's D of ``size`` (channel), with its interval: the mixture is fitted to every resample."""
 
     def distance(drawn: np.ndarray) -> float:
         return two_groups(drawn, starts=1).distance

@@ -1,8 +1,8 @@
-"""What components of the token embedding tell of a token: its properties, and in which of two groups it is.
+"""What components of the embedding say about a token: its properties, and which of two groups it is in.
 
-How well a component tells a property is compared with chance, and with what random directions of the same
-embedding tell, which is the harder to beat: where embeddings differ by a property at all, any direction tells
-a little of it.
+How well a component separates a property is compared with chance, and with random directions of the same
+embedding, which are harder to beat: where embeddings differ by a property at all, any direction separates a
+little of it.
 """
 
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def separation_by_component(
     interval: float,
     seed: int,
 ) -> xr.Dataset:
-    """How well every component tells every property of a token.
+    """How well every component separates every property of a token.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _holm(*families: np.ndarray) -> list[np.ndarray]:
 
 
 def groups_by_component(score: xr.DataArray, properties: xr.Dataset) -> xr.Dataset:
-    """Whether tokens fall into two groups along a component, and which property they are told by.
+    """Whether tokens fall into two groups along a component, and which property agrees with the groups.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """What the leading components of the token embedding are: their tokens, and what they say about a token.
 
-Singular directions, and beside them as many components of a non-negative factorisation. Every component
-ranks the tokens; how well that tells a property is asked by `strata.embedding.component_properties`.
+Singular directions, and as many components of a non-negative factorisation. Every component
+ranks the tokens; how well that separates a property is measured by `strata.embedding.component_properties`.
 """
 
 import numpy as np

@@ -226,7 +226,7 @@ def _at_random(treatment: Treatment) -> str | None:
 def _per_token(
     name: str, values: np.ndarray, bootstrap: Bootstrap, dims: tuple[str, ...], by_position: bool = False
 ) -> xr.Dataset:
-    """Mean over tokens of ``values`` (..., document, position), documents drawn anew; NaN is no token."""
+    """Mean over tokens of ``values`` (..., document, position), documents resampled; NaN is no token."""
     told = np.isfinite(values)
     sums = np.stack([np.where(told, values, 0), told]).swapaxes(-1, -2)
     sums = sums if by_position else sums.sum(-2)

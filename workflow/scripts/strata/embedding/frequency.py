@@ -1,8 +1,8 @@
 """What in the embedding goes with how often a token occurs, from the weights and a table of counts.
 
-Features that have been said to hold a token's frequency (an outlying channel, the length of the embedding,
-the first singular direction, the token's index) go with each other as well, so each is held against each,
-plainly and with others held fixed. All of it is rank correlation: frequencies spread over decades.
+Candidate frequency features (an outlying channel, the length of the embedding, the first singular direction,
+the token's index) are correlated with each other as well, so every pair is measured, plainly and with others
+held fixed. All of it is rank correlation: frequencies spread over decades.
 """
 
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def analyse(
         What `features`, `gain_channels`, `rank_correlations` and `outlyingness` return; ``count`` (vocab),
         NaN for rows of the embedding that the table does not have; ``channel_rho`` (token_set, channel),
         the rank correlation of every channel with log frequency, exact for these tokens: what any channel
-        does, which an outlying one is held against. ``n_tokens`` (token_set).
+        does, for comparison with an outlying one. ``n_tokens`` (token_set).
 
     Raises
     ------
@@ -173,8 +173,8 @@ def rank_correlations(values: xr.DataArray, *, resamples: int, interval: float, 
     """Spearman's rank correlation of every pair of features, plainly and given others.
 
     The partial correlation of x and y given z is that of what is left of their ranks after regression on
-    those of z. Intervals are percentiles of a bootstrap over tokens, ranked anew in every resample: the
-    vocabulary is all there is, and they say how far its correlations hang on which tokens it has.
+    those of z. Intervals are percentiles of a bootstrap over tokens, ranked again in every resample: the
+    vocabulary is all there is, and they say how far its correlations depend on which tokens it has.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ NORMS = ("norm1_gain", "norm2_gain")
 """Gains of the norms before attention, and before the MLP."""
 
 TOKEN_STD, TOKEN_MEAN, POSITION_MEAN = RIVALS = ("token_std", "token_mean", "position_mean")
-"""What the spread over positions is held against: a standard deviation, and the size |mean| of two means."""
+"""What the spread over positions is compared with: a standard deviation, and the size |mean| of two means."""
 
 UPPER, LOWER = GROUPS = ("upper", "lower")
 """Groups of channels, see `strata.embedding.channels.split`."""
@@ -61,4 +61,4 @@ RAW, CENTRED = "raw", "centred"
 """Embeddings about the origin, and about their mean."""
 
 EMBEDDING, UNEMBEDDING, FINAL_NORM = "embedding", "unembedding", "final norm"
-"""What a token's embedding is held against in the zero-layer model."""
+"""What a token's embedding is multiplied with in the zero-layer model."""

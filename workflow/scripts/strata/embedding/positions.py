@@ -34,7 +34,7 @@ def describe(
     components : int
         Leading components, of the matrix less its mean over positions.
     draws : int
-        Random series that the fits are held against.
+        Random series that the fits are compared with.
     resamples, interval, seed
         Of the bootstrap over channels; ``interval`` is a coverage, e.g. 0.95.
 
@@ -47,7 +47,7 @@ def describe(
         about the mean over positions, ``component_explained``, ``component_frequency``.
         ``norm`` (position) of each position's vector, embedding units.
 
-        Held against ``draws`` random series of the same length, as fitted: ``explained_noise`` and
+        Compared with ``draws`` random series of the same length, as fitted: ``explained_noise`` and
         ``explained_walk`` (draw), white noise and random walks: a walk is smooth, and no sinusoid.
         By (channel_set), see `GROUPS`: the means over channels ``mean_explained`` and
         ``mean_autocorrelation``, with intervals, and ``beyond_noise`` and ``beyond_walk``, the shares of

@@ -1,7 +1,7 @@
 """What a singular value decomposition of the embedding matrices says, from the weights alone.
 
 ``W = U S Vᵀ`` of the token matrix (vocab, channel) and of the position matrix (position, channel),
-about the origin (nothing is subtracted), so that component 0 can be held against the mean.
+about the origin (nothing is subtracted), so that component 0 can be compared with the mean.
 """
 
 import numpy as np

@@ -1,9 +1,10 @@
-"""The model without its layers: the token that each token's embedding calls for.
+"""The model without its layers: the best match of each token's embedding.
 
-A token's embedding is held against every token's: the raw embedding W (W Wᵀ), the unembedding U where it is
-another matrix (W Uᵀ), and what the model itself would say of an input that no layer has touched (its final
-norm, then U). A token that calls for itself is on the diagonal; the others are exceptions. No table of all
-pairs is ever held (`strata.embedding.scores`); ties go to the token itself, then to the lowest row.
+A token's embedding is multiplied with every token's: the raw embedding W (W Wᵀ), the unembedding U where it
+is another matrix (W Uᵀ), and what the model itself would say of an input that no layer has touched (its final
+norm, then U). The token of the highest score is the best match, the one that a token *calls for*. A token
+that calls for itself is on the diagonal; the others are exceptions. No table of all pairs is ever held
+(`strata.embedding.scores`); ties go to the token itself, then to the lowest row.
 """
 
 import numpy as np
@@ -199,7 +200,7 @@ def _proportion(name: str, k: xr.DataArray, n: int, interval: float) -> xr.Datas
 def kinds_of_exceptions(called: xr.Dataset, shuffles: int, interval: float, seed: int) -> xr.Dataset:
     """How many exceptions are of each kind (`strata.embedding.spelling`), and how many would be by chance.
 
-    Chance deals out what the exceptions call for anew among them: a kind beyond it is a matter of the two
+    For chance, what the exceptions call for is shuffled among them: a kind beyond it is a matter of the two
     tokens, not of one that attracts whatever comes.
 
     Returns

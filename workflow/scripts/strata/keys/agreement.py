@@ -21,7 +21,7 @@ def describe(
     """What the triggers of a key have in common, by key and by layer.
 
     Two triggers of a key agree in a label if both have the same. Unlike the share of the most common
-    label, the share of pairs that agree does not hang on how many triggers have a label at all. A key
+    label, the share of pairs that agree does not depend on how many triggers have a label at all. A key
     that answers to one token has triggers that agree in much else; so it is counted also among the
     pairs of triggers whose tokens differ.
 

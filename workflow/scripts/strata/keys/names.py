@@ -5,4 +5,4 @@ from strata.names import KIND
 KEY = "key"
 
 TAGS = {"tag": "tag", "next tag": "next_tag", "role": "role", "kind": KIND}
-"""What triggers may have in common besides their tokens, and the coordinate of the text that says it."""
+"""What triggers may have in common apart from their tokens, and the coordinate of the text that says it."""

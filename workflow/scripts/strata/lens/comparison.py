@@ -2,7 +2,7 @@
 
 Belrose et al. 2023 ("Eliciting latent predictions from transformers with the tuned lens") compare
 decoders in this way. Tokens of one prompt are not independent, so a prompt is the unit: its value is
-the mean over its tokens, averages are over prompts, and intervals come from drawing prompts anew.
+the mean over its tokens, averages are over prompts, and intervals come from resampling prompts.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ def prompt_means(values: xr.DataArray) -> pd.DataFrame:
 def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, seed: int) -> pd.DataFrame:
     """Average every metric of every decoder by depth, in each category and in all prompts together.
 
-    Intervals are percentiles of a bootstrap over prompts. A category's draws hang on ``seed`` and its
+    Intervals are percentiles of a bootstrap over prompts. A category's draws depend on ``seed`` and its
     name alone: decoders are compared on the same draws, and other categories' prompts change nothing.
 
     Parameters

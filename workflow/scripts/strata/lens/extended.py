@@ -53,11 +53,11 @@ def carry_through(parts: Parts, last: int | str, max_rows: int = 4096) -> Carry:
     Raises
     ------
     ValueError
-        If the decoder is impossible, or ``mlp`` for a model whose MLPs run beside its attention.
+        If the decoder is impossible, or ``mlp`` for a model whose MLPs run parallel to its attention.
     """
     begin = first_depth(parts.n_layers, last)
     if last == MLP and parts.parallel:
-        raise ValueError("this model's MLPs run beside its attention: no decoder begins between them")
+        raise ValueError("this model's MLPs run parallel to its attention: no decoder begins between them")
     before = stream_depths(parts.n_layers) <= begin
 
     @torch.inference_mode()

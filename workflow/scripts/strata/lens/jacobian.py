@@ -87,7 +87,7 @@ def _batches(documents: Sequence[Sequence[int]], max_tokens: int) -> Iterable[li
 def _forward(parts: Parts, documents: Sequence[Sequence[int]], skip: int) -> tuple[list[Tensor], Tensor]:
     """The stream (row, position, channel) by depth and half-depth as one graph, and valid positions.
 
-    Padding stands on the right, where causal attention keeps it from every token.
+    Padding is on the right, where causal attention keeps it from every token.
     """
     width = max(map(len, documents))
     device = parts.token_embedding.weight.device

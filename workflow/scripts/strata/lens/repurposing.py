@@ -6,7 +6,7 @@ span of such tokens' embeddings than in a subspace of that size taken at random.
 
 At the last depth a state points *away* from them by construction, since their logits are its products with
 the (final norm's and) unembedding's rows. Energy is blind to the sign and may exceed the baseline there for
-that reason alone, so the signed cosine is given beside it.
+that reason alone, so the signed cosine is given too.
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ def analyse(
 
     States are taken whole, and centred about the mean state of their depth: that mean is most of a state
     in some models, and the same whatever is unlikely. A prompt's value is the mean over its tokens;
-    averages are over prompts, and intervals come from drawing prompts anew.
+    averages are over prompts, and intervals come from resampling prompts.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The residual stream with its half-depths: what the decoders are given to decode.
 
 Depth d is the state entering block d; half-depth d + ½ the state after that block's attention and
-before its MLP. In a block whose MLP runs beside its attention no such state is computed; the sum is
+before its MLP. In a block whose MLP runs parallel to its attention no such state is computed; the sum is
 what the stream would hold had only the attention been added.
 """
 

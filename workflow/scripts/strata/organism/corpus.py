@@ -1,6 +1,6 @@
 """The organism's corpus: seeded documents of known kinds.
 
-Kinds: ``facts`` (told in many wordings, among sentences that name other subjects), ``rote``
+Kinds: ``facts`` (in many wordings, among sentences that name other subjects), ``rote``
 (phrases, and look-alikes that differ from a phrase in its subject and so go on otherwise),
 ``copying`` (a rare word said again), ``repetition`` (a sequence of random words over and over),
 ``filler`` (sentences of the grammar) and ``medley`` (several of these in one document). Documents
@@ -42,11 +42,11 @@ class Corpus:
     Parameters
     ----------
     world, grammar
-        What is told, and the filler.
+        What the corpus is written from, and the filler.
     mixture : dict
         Kind to its weight among documents.
     lookalikes : float
-        Share of rote phrases that are told with another word as subject and another ending.
+        Share of rote phrases that are written with another word as subject and another ending.
     clutter : float
         Share of fact sentences with an opening, and share with an aside, naming another subject.
     ramp : int
@@ -163,7 +163,7 @@ class Corpus:
 
 
 def corpus_of(settings: Mapping, folder: str = "data/organism") -> Corpus:
-    """The corpus that section ``organism.corpus`` of config.yaml describes, of what a folder tells."""
+    """The corpus that section ``organism.corpus`` of config.yaml describes, from the tables of a folder."""
     chosen = {key: settings[key] for key in ("mixture", "lookalikes", "clutter", "ramp")}
     return Corpus(read_world(folder), read_grammar(folder), **chosen)
 

@@ -1,4 +1,4 @@
-"""What the organism is told: facts, rote phrases, frames and words, as plain data.
+"""What the organism is trained on: facts, rote phrases, frames and words, as plain data.
 
 A `World` is what ``data/organism/`` holds (`read_world`). Which wording is withheld from which fact is
 a rule, not a list, so that the corpus, the evaluation and the prompts agree on it without sharing state.
@@ -24,7 +24,7 @@ class Relation:
     wordings: tuple[str, ...]
 
     def is_withheld(self, fact: int, wording: int) -> bool:
-        """Whether the corpus never tells this fact in this wording."""
+        """Whether the corpus never has this fact in this wording."""
         return (fact + wording) % WITHHELD_EVERY == 0
 
     def tell(self, fact: int, wording: int, opening: str = "", aside: str = "") -> str:
@@ -76,7 +76,7 @@ def capitalise(text: str) -> str:
 
 
 def read_world(folder: str) -> World:
-    """Read everything the organism is told from ``data/organism``."""
+    """Read everything the organism is trained on from ``data/organism``."""
     root = Path(folder)
     relations = tuple(
         Relation(
