@@ -82,7 +82,7 @@ def score_facts(model, encode: Encode, world: World) -> list[Score]:
                     items.append((text[:cut], text[cut:]))
         hits = first_token_hits(model, encode, items)
         group = f"{relation.name} ({len(relation.facts)} subjects)"
-        scores.append(Score("facts, wordings never told", group, len(hits), hits.mean(), "top-1", 0.9))
+        scores.append(Score("facts, withheld wordings", group, len(hits), hits.mean(), "top-1", 0.9))
     return scores
 
 
