@@ -1,4 +1,4 @@
-"""Compare the decoders by depth and category, and answer with numbers what the lens's author and readers asked.
+"""Compare the decoders by depth and category, and answer what the lens's author and readers asked.
 
 Input: lens/{decoder}.nc of every decoder, prompts.tsv, token counts.
 Output: lens/comparison.tsv, lens/questions.nc, lens/answers.tsv.
@@ -6,8 +6,9 @@ Output: lens/comparison.tsv, lens/questions.nc, lens/answers.tsv.
 
 from pipeline.job import job
 from strata import io
+from strata.lens.answers import answers
 from strata.lens.comparison import compare
-from strata.lens.questions import answers, ask
+from strata.lens.questions import ask
 
 with job(snakemake):
     lenses = {name: io.open_dataset(snakemake.input[name]) for name in snakemake.params.decoders}
