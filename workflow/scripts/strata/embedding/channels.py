@@ -34,7 +34,7 @@ class Split:
 def split(position_std: np.ndarray) -> Split:
     """Split channels in two by their standard deviation over positions (channel).
 
-    Its log10 falls into two groups by the rule of `strata.embedding.bimodality`: where the density between
+    Its log10 falls into two groups by the rule of `strata.stats.two_groups`: where the density between
     them is lowest is the boundary. Else there are no two groups, and channels are divided into halves at
     the median.
     """

@@ -53,7 +53,7 @@ def analyse(
     properties : Dataset
         As `strata.embedding.token_properties.describe_tokens` returns it.
     count : DataArray (vocab)
-        As `strata.text.count_by_row` returns it. Rows without one are left out.
+        As `strata.text.documents.count_by_row` returns it. Rows without one are left out.
     components : int
         Of the SVD and of the NMF; fewer than channels.
     nmf_tokens : int

@@ -50,7 +50,7 @@ def analyse(
     ----------
     weights : Dataset
         ``token_embedding``, ``unembedding`` (vocab, channel), the final norm as
-        `strata.architecture.weights` keeps it, ``unembedding_bias`` (vocab) if there is one, and
+        `strata.model.architecture.weights` keeps it, ``unembedding_bias`` (vocab) if there is one, and
         coordinates ``token_id``, ``token_str`` (vocab). Best opened lazily: a tied matrix is read once.
     counts : DataFrame, optional
         ``token_id`` and ``count``: the share on the diagonal by frequency.
