@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 
 from oracles.planted import VOCAB, WIDTH, idle_blocks
+from strata import io
 
 # Files --------------------------------------------------------------------------------------
 
@@ -132,3 +133,13 @@ def looks_at(position: int):
         _, weight, _ = block.attn.c_attn.weight.split(WIDTH, dim=1)
         weight[VOCAB + position, 0] = 30.0
     return model
+
+
+def check_kept(result: xr.Dataset, path: str) -> None:
+    """A result comes back from its file as it was, in single precision."""
+    io.write_dataset(result, path, model={}, config={})
+    back = io.open_dataset(path).load()
+    del back.attrs["provenance"]
+    xr.testing.assert_equal(back, result)
+    assert back.attrs == result.attrs
+    assert all(v.dtype == "float32" for v in result.data_vars.values() if v.dtype.kind == "f")

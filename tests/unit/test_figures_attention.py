@@ -5,7 +5,8 @@ from matplotlib.colors import to_hex
 
 from oracles import attention as slow
 from oracles.rendering import render
-from strata.attention import patterns as analysis
+from strata.attention.final_token import analyse
+from strata.attention.outsized import outsized_channels
 from strata.figures.attention import draw_final_token, draw_heads, draw_sink, draw_subject_peak
 from strata.figures.attention_text import (
     draw_first_by_position,
@@ -29,7 +30,7 @@ def make_attention(n_layers=5, n_heads=3, undefined=()):
         "noise_sd": ("noise", [0.5, 0.3]),
     }
     transition = xr.DataArray(depths, coordinates, ("prompt", "noise"))
-    return analysis.analyse(activations, prompts, transition, resamples=40, interval=0.9, seed=0)
+    return analyse(activations, prompts, transition, resamples=40, interval=0.9, seed=0)
 
 
 def make_in_text(n_layers=5, n_heads=3, n_positions=30, n_channels=40):
@@ -272,7 +273,7 @@ def make_outsized(rotary=False):
         values = np.random.default_rng(1).normal(size=(50, 40)) * spread
         weights["position_embedding"] = (("position", "channel"), values)
     rule = {"among_channels": 5, "among_positions": 4, "share": 0.5}
-    return _together(in_text, analysis.outsized_channels(in_text, weights, **rule))
+    return _together(in_text, outsized_channels(in_text, weights, **rule))
 
 
 def test_outsized_channels_are_named_and_counted():
@@ -300,7 +301,7 @@ def test_without_outsized_channels_or_position_embedding():
     figure = draw_outsized(make_outsized(rotary=True))
     render(figure)
     assert "no position embedding" in figure.axes[2].get_xlabel()
-    none = analysis.outsized_channels(
+    none = outsized_channels(
         make_in_text(),
         xr.Dataset({f"norm{i}_gain": (("layer", "channel"), np.ones((5, 40))) for i in (1, 2)}),
         among_channels=5,

@@ -7,7 +7,8 @@ import xarray as xr
 
 from pipeline.job import job
 from strata import io
-from strata.attention import patterns as attention
+from strata.attention.outsized import outsized_channels
+from strata.attention.over_text import over_text, variability
 from strata.model.architecture import find_parts
 from strata.model.loading import load_model
 from strata.text.documents import documents_of
@@ -17,9 +18,9 @@ with job(snakemake) as progress:
     model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
     parts = find_parts(model)
     documents = documents_of(io.open_dataset(snakemake.input.text))[: made["documents"]]
-    in_text = attention.over_text(parts, documents, made["skip"], progress)
-    varying = attention.variability(parts, documents, made["first"], progress=progress)
+    in_text = over_text(parts, documents, made["skip"], progress)
+    varying = variability(parts, documents, made["first"], progress=progress)
     weights = io.open_dataset(snakemake.input.weights)
-    channels = attention.outsized_channels(in_text, weights, **made["outsized"])
+    channels = outsized_channels(in_text, weights, **made["outsized"])
     result = xr.merge([in_text, varying, channels], join="exact", combine_attrs="no_conflicts")
     io.write_dataset(result, snakemake.output[0], model=settings, config=made)

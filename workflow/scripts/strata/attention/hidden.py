@@ -5,21 +5,27 @@ neighbouring states or steps, are indexed by layer; what belongs to one state is
 first and the last steps are often many times the others: `crop` leaves them out.
 """
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from strata.attention.names import OFFSET
+from strata.attention.precision import as_float32
 from strata.names import CATEGORY, CHANNEL, DEPTH, LAYER, MEASURE, NOISE, PROMPT, TOKEN
-from strata.stats.bootstrap import Bootstrap, masks_by_category
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.defined import mean_of_defined, percentiles, ratio
+from strata.stats.groups import each, masks_by_category
+from strata.stats.permutation import p_value, permuted_within
+from strata.stats.seeding import generator
 
 MEASURES = ("norm", "step", "relative_step", "growth", "cosine_state", "cosine_step")
 """See `motion`."""
 
 STEP_MEASURES = MEASURES[1:]
 """Those with a value for each block, which can be large or small where a transition is."""
+
+SHUFFLED = 0.95
+"""Share of the shuffles between ``shuffled_low`` and ``shuffled_high``."""
 
 
 def analyse(
@@ -60,7 +66,7 @@ def analyse(
     by_prompt = by_prompt.rename({name: f"{name}_prompt" for name in MEASURES})
     everything = xr.merge([averages, tested, by_prompt], join="exact", compat="no_conflicts")
     everything.attrs = averages.attrs | tested.attrs
-    return everything.map(lambda v: v.astype("float32") if v.dtype.kind == "f" else v, keep_attrs=True)
+    return as_float32(everything)
 
 
 def motion(resid: xr.DataArray, prompts: pd.DataFrame) -> xr.Dataset:
@@ -232,21 +238,16 @@ def at_transition(
         kept = groups[category] & (at >= lowest) & (at < values.shape[1])
         kept &= np.isfinite(values[:, lowest:]).all(axis=1)
         names = motion["prompt_category"].values[kept]
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         return _test(values[kept], at[kept].astype(int), names, offsets, shuffles, rng)
 
     def tests(measure: str) -> xr.Dataset:
-        return _each(NOISE, noises, lambda n: _each(CATEGORY, groups, lambda c: test(measure, n, c)))
+        return each(NOISE, noises, lambda n: each(CATEGORY, groups, lambda c: test(measure, n, c)))
 
     noises = layers[NOISE].values
-    tested = _each(MEASURE, STEP_MEASURES, tests)
+    tested = each(MEASURE, STEP_MEASURES, tests)
     of_noise = {name: c for name, c in transition.coords.items() if c.dims == (NOISE,)}
     return tested.assign_coords(of_noise).assign_attrs(cropped=cropped, shuffles=shuffles, seed=seed)
-
-
-def _each(dim: str, names: Iterable[str], table: Callable[[str], xr.Dataset]) -> xr.Dataset:
-    label = xr.DataArray(list(names), dims=dim, name=dim)
-    return xr.concat([table(name) for name in names], dim=label, join="exact")
 
 
 def _test(
@@ -264,12 +265,8 @@ def _test(
         fields = dict.fromkeys(("excess", "excess_shuffled", "p", "at_transition", "elsewhere"), np.nan)
         fields |= dict.fromkeys(("aligned", "shuffled", "shuffled_low", "shuffled_high"), empty)
         return xr.Dataset(fields | {"n": 0, "aligned_n": xr.zeros_like(offsets)}, {OFFSET: offsets})
-    drawn = np.tile(layers, (shuffles, 1))
-    for category in np.unique(categories):
-        rows = np.flatnonzero(categories == category)
-        drawn[:, rows] = rng.permuted(drawn[:, rows], axis=1)
     # Row 0 is the truth, the others are shuffled.
-    placed = np.vstack([layers, drawn])
+    placed = np.vstack([layers, permuted_within(rng, layers, categories, shuffles)])
 
     here = values[np.arange(n), placed]  # (row, prompt)
     total, count = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1)
@@ -283,19 +280,19 @@ def _test(
     reach = int(offsets.max())
     padded = np.pad(values, ((0, 0), (reach, reach)), constant_values=np.nan)
     by_offset = [padded[np.arange(n), placed + reach + offset] for offset in offsets.values]
-    aligned_n = np.array([np.isfinite(each[0]).sum() for each in by_offset])
-    aligned = np.stack([_mean_of_defined(each) for each in by_offset])  # (offset, row)
-    low, high = np.stack([_quantiles(each[1:]) for each in aligned], axis=1)
+    aligned_n = np.array([np.isfinite(shifted[0]).sum() for shifted in by_offset])
+    aligned = np.stack([mean_of_defined(shifted, -1) for shifted in by_offset])  # (offset, row)
+    low, high = percentiles(aligned[:, 1:], SHUFFLED)
     return xr.Dataset(
         {
             "excess": excess[0],
             "excess_shuffled": excess[1:].mean(),
-            "p": np.nan if constant else (1 + as_far.sum()) / (1 + shuffles),
+            "p": np.nan if constant else p_value(as_far),
             "at_transition": here[0].mean(),
             "elsewhere": elsewhere[0].mean(),
             "n": n,
             "aligned": (OFFSET, aligned[:, 0]),
-            "shuffled": (OFFSET, _mean_of_defined(aligned[:, 1:])),
+            "shuffled": (OFFSET, mean_of_defined(aligned[:, 1:], -1)),
             "shuffled_low": (OFFSET, low),
             "shuffled_high": (OFFSET, high),
             "aligned_n": (OFFSET, aligned_n),
@@ -304,20 +301,9 @@ def _test(
     )
 
 
-def _mean_of_defined(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is not NaN; NaN where nothing is."""
-    count = np.isfinite(values).sum(axis=-1)
-    return np.divide(np.nansum(values, axis=-1), count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
-def _quantiles(values: np.ndarray) -> np.ndarray:
-    defined = values[np.isfinite(values)]
-    return np.quantile(defined, [0.025, 0.975]) if len(defined) else np.full(2, np.nan)
-
-
 def _cosine(vectors: np.ndarray) -> np.ndarray:
     """Cosine of neighbours along the last axis but one; NaN next to a zero vector."""
     norm = np.linalg.norm(vectors, axis=-1)
     product = norm[:, :-1] * norm[:, 1:]
     dot = (vectors[:, :-1] * vectors[:, 1:]).sum(axis=-1)
-    return np.divide(dot, product, out=np.full(dot.shape, np.nan), where=product > 0)
+    return ratio(dot, product)

@@ -1,0 +1,216 @@
+"""Attention over many texts, from a model: on the first token by position, and how it varies with content.
+
+Attention variability is Vig and Belinkov's (2019): how much a head looks at content rather than at positions.
+Channels with outsized values at the first position serve attention as a place to rest (Xiao et al. 2023; Sun
+et al. 2024): their size is measured here, and `strata.attention.outsized` finds them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from strata.attention.names import HEAD_CHOICES, HEADS
+from strata.attention.onset import onset_and_release
+from strata.attention.precision import as_float32
+from strata.names import CHANNEL, DEPTH, HEAD, LAYER, POSITION
+from strata.progress import Progress, silent
+
+if TYPE_CHECKING:  # what needs no model starts without transformers
+    from strata.model.architecture import Parts
+
+
+@torch.inference_mode()
+def over_text(
+    parts: "Parts",
+    documents: Sequence[Sequence[int]],
+    skip: int,
+    progress: Progress = silent,
+) -> xr.Dataset:
+    """Sums over texts: attention on the first token by position, and the size of channels at the first.
+
+    One document goes through the model at a time, and of what a layer computes only sums are kept: memory
+    is that of one document's attention in one layer, and of the result.
+
+    Parameters
+    ----------
+    documents : token ids, each no longer than the model's context
+    skip : positions left out of the means over positions: a short text has nowhere else to look
+
+    Returns
+    -------
+    Dataset, float32
+        ``first_by_position`` (layer, head, position): mean over documents of the attention that a query
+        at that position pays to the first; ``n_documents`` (position), how many are that long.
+        Means over all tokens from position ``skip`` on: ``first_in_text`` (layer, head), attention on the
+        first token, and ``entropy_in_text`` (layer, head), entropy as a share of its largest possible
+        value; ``onset_in_text`` and ``release_in_text`` (heads) of the former, see
+        `strata.attention.onset.onset_and_release`, beyond its share if attention were spread evenly;
+        ``n_tokens_in_text``. By (depth, channel): ``magnitude_first``, mean |h| at position 0, and
+        ``magnitude_others``, at all others.
+
+    Raises
+    ------
+    ValueError
+        If no document is longer than ``skip`` tokens, or ``skip`` is below 1.
+    """
+    longest = max(map(len, documents), default=0)
+    if not 1 <= skip < longest:
+        raise ValueError(f"skip is at least 1 and below the longest document's {longest} tokens, not {skip}")
+    n_layers, n_heads = parts.n_layers, parts.model.config.num_attention_heads
+    device = parts.token_embedding.weight.device
+    double = {"dtype": torch.float64, "device": device}
+    first = torch.zeros(n_layers, n_heads, longest, **double)
+    entropy = torch.zeros(n_layers, n_heads, **double)
+    largest_entropy = torch.arange(1, longest + 1, **double).log()
+    magnitude = torch.zeros(2, n_layers + 1, parts.token_embedding.embedding_dim, **double)
+
+    def see_pattern(layer: int, patterns: Tensor) -> None:
+        pattern = patterns[0].float()  # (head, query, key)
+        n = pattern.shape[-1]
+        first[layer, :, :n] += pattern[:, :, 0]
+        late = torch.special.entr(pattern[:, skip:]).sum(-1)
+        entropy[layer] += (late / largest_entropy[skip:n]).sum(-1)
+
+    def see_state(depth: int, states: Tensor) -> None:
+        size = states[0].abs().double()
+        magnitude[0, depth] += size[0]
+        magnitude[1, depth] += size[1:].sum(0)
+
+    with _watching(parts, see_pattern, see_state):
+        for document in progress(documents, "documents"):
+            parts.model.base_model(input_ids=torch.tensor([document], device=device), use_cache=False)
+
+    lengths = np.array([len(document) for document in documents])
+    n_documents = (lengths[:, None] > np.arange(longest)).sum(0)
+    n_late = int(n_documents[skip:].sum())
+    total = first.cpu().numpy()
+    in_text = total[..., skip:].sum(-1) / n_late
+    even = (n_documents / np.arange(1, longest + 1))[skip:].sum() / n_late
+    onset, release = onset_and_release(np.stack([in_text.mean(1), in_text.max(1)], axis=1) - even)
+    at_first, at_others = magnitude.cpu().numpy()
+    return as_float32(
+        xr.Dataset(
+            {
+                "first_by_position": ((LAYER, HEAD, POSITION), total / n_documents),
+                "n_documents": (POSITION, n_documents),
+                "first_in_text": ((LAYER, HEAD), in_text),
+                "entropy_in_text": ((LAYER, HEAD), entropy.cpu().numpy() / n_late),
+                "onset_in_text": (HEADS, onset),
+                "release_in_text": (HEADS, release),
+                "n_tokens_in_text": n_late,
+                "magnitude_first": ((DEPTH, CHANNEL), at_first / len(documents)),
+                "magnitude_others": ((DEPTH, CHANNEL), at_others / n_documents[1:].sum()),
+            },
+            coords={
+                LAYER: np.arange(n_layers),
+                HEAD: np.arange(n_heads),
+                POSITION: np.arange(longest),
+                DEPTH: np.arange(n_layers + 1),
+                CHANNEL: np.arange(at_first.shape[1]),
+                HEADS: list(HEAD_CHOICES),
+            },
+            attrs={"skip": skip},
+        )
+    )
+
+
+@torch.inference_mode()
+def variability(
+    parts: "Parts",
+    documents: Sequence[Sequence[int]],
+    n_first: int = 10,
+    batch: int = 64,
+    progress: Progress = silent,
+) -> xr.Dataset:
+    """How much each head's attention varies with content at the same positions.
+
+    Attention variability of Vig and Belinkov 2019 ("Analyzing the Structure of Attention in a Transformer
+    Language Model"), the mean absolute deviation scaled to lie between 0 and 1:
+
+        sum_x sum_i sum_(j <= i) |a_ij(x) - mean_x a_ij| / (2 sum_x sum_i sum_(j <= i) a_ij(x))
+
+    where a_ij(x) is how much position i of text x attends to position j. 0: the head looks at positions,
+    whatever stands there. Only the first positions are taken, so that each has enough texts. They leave
+    out attention on the first token, where a head rests that finds nothing; both are given here.
+
+    Parameters
+    ----------
+    documents : token ids; those with fewer than ``n_first`` tokens are left out
+    n_first : positions, 10 in the paper
+    batch : documents at a time
+
+    Returns
+    -------
+    Dataset, float32
+        ``variability`` and ``variability_beyond_first`` (layer, head), the latter over j > 0, NaN where
+        nothing is attended to there; ``n_texts``.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two documents are long enough, or ``n_first`` is below 2.
+    """
+    device = parts.token_embedding.weight.device
+    texts = torch.tensor([d[:n_first] for d in documents if len(d) >= n_first], device=device)
+    if n_first < 2 or len(texts) < 2:
+        raise ValueError(
+            f"{len(texts)} documents have {n_first} tokens; two documents and two tokens are needed"
+        )
+    shape = (parts.n_layers, parts.model.config.num_attention_heads, n_first, n_first)
+    total, deviation = torch.zeros(2, *shape, dtype=torch.float64, device=device)
+
+    def add(layer: int, patterns: Tensor) -> None:
+        total[layer] += patterns.float().sum(0)
+
+    def deviate(layer: int, patterns: Tensor) -> None:
+        mean = (total[layer] / len(texts)).float()
+        deviation[layer] += (patterns.float() - mean).abs().sum(0)
+
+    # The mean has to be known before anything can deviate from it.
+    for see, what in ((add, "mean attention"), (deviate, "deviations")):
+        with _watching(parts, see):
+            for rows in progress(texts.split(batch), what):
+                parts.model.base_model(input_ids=rows, use_cache=False)
+
+    def ratio(first_key: int) -> np.ndarray:
+        varying, all_of_it = (x[..., first_key:].sum((-1, -2)) for x in (deviation, total))
+        return (varying / (2 * all_of_it)).cpu().numpy()
+
+    return as_float32(
+        xr.Dataset(
+            {
+                "variability": ((LAYER, HEAD), ratio(0)),
+                "variability_beyond_first": ((LAYER, HEAD), ratio(1)),
+                "n_texts": len(texts),
+            },
+            coords={LAYER: np.arange(shape[0]), HEAD: np.arange(shape[1])},
+            attrs={"n_first": n_first},
+        )
+    )
+
+
+@contextmanager
+def _watching(
+    parts: "Parts",
+    see_pattern: Callable[[int, Tensor], None],
+    see_state: Callable[[int, Tensor], None] | None = None,
+) -> Iterator[None]:
+    """Show each layer's pattern (row, head, query, key) and each depth's states (row, position, channel)."""
+
+    def pattern_hook(layer: int) -> Callable:
+        return lambda module, args, output: see_pattern(layer, output[1])
+
+    def state_hook(depth: int) -> Callable:
+        return lambda module, args, kwargs: see_state(depth, args[0] if args else kwargs["hidden_states"])
+
+    with ExitStack() as hooks:
+        for layer, module in enumerate(parts.attentions):
+            hooks.enter_context(module.register_forward_hook(pattern_hook(layer)))
+        for depth, module in enumerate([*parts.blocks, parts.final_norm] if see_state else []):
+            hooks.enter_context(module.register_forward_pre_hook(state_hook(depth), with_kwargs=True))
+        yield
