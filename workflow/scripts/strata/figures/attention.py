@@ -31,6 +31,7 @@ from strata.names import (
     PROMPT,
     SITE,
 )
+from strata.stats.seeding import generator
 
 SITES = {"first": "first token", "subject": "subject", "final": "final token (itself)"}
 HEAD_CHOICES = {"mean": "mean of the heads", "best": "head that attends the most"}
@@ -140,7 +141,7 @@ def draw_subject_peak(attention: xr.Dataset, noise: str) -> Figure:
     figure = new_figure(10.5, 8.6)
     panels = figure.subplots(len(HEAD_CHOICES), 2)
     colours = category_colours(attention[CATEGORY].values)
-    jitter = np.random.default_rng(0).uniform(-0.3, 0.3, attention.sizes[PROMPT])
+    jitter = generator(0).uniform(-0.3, 0.3, attention.sizes[PROMPT])
     depth = attention["transition_depth"].sel({NOISE: noise}).values
     defined = np.isfinite(depth)
     every = np.append(attention["peak_layer"].values[:, defined], depth[defined])

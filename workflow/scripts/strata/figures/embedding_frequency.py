@@ -20,6 +20,7 @@ from strata.embedding.names import (
 from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, ink_on, new_figure
 from strata.names import ALL, CHANNEL, TOKEN_SET, TOKEN_STR
+from strata.stats.seeding import generator
 
 BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"
@@ -49,7 +50,7 @@ def draw_scatter(frequency: xr.Dataset, n_labels: int = 7) -> Figure:
     count = frequency["count"].values
     seen, never = count > 0, count == 0
     x = np.where(seen, frequency["value"].sel({FEATURE: LOG_FREQUENCY}).values, NEVER_SEEN)
-    spread = np.random.default_rng(0).uniform(-0.15, 0.15, len(x)) * never
+    spread = generator(0).uniform(-0.15, 0.15, len(x)) * never
     tokens = frequency[TOKEN_STR].values
     dots = {"s": 5, "lw": 0, "rasterized": True, "alpha": float(np.clip(3000 / len(x), 0.15, 0.6))}
     for axes, name in zip(panels, names, strict=False):

@@ -10,6 +10,7 @@ from strata.embedding.names import CENTRED, CENTRING, EMBEDDING, FINAL_NORM, RAW
 from strata.embedding.zero_layer_tables import exception_table
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, NO_VALUE_COLOUR, new_figure, readable
 from strata.names import BAND, KIND, TOKEN_STR, VOCAB, K
+from strata.stats.seeding import generator
 from strata.text.tokens import plain_text
 
 INK = "#222222"
@@ -144,7 +145,7 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
         norm, attracted = at["key_norm"].values, at["attracted"].values
         drawn = attracted > 0
         dots = {"lw": 0, "rasterized": True}
-        jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(norm))
+        jitter = generator(0).uniform(-0.25, 0.25, len(norm))
         axes.scatter(norm[~drawn], jitter[~drawn], s=5, color=NO_VALUE_COLOUR, alpha=0.6, **dots)
         axes.scatter(norm[drawn], attracted[drawn], s=16, color=COLOURS[variant], **dots)
         axes.set_yscale("symlog", linthresh=1, linscale=0.6)

@@ -20,6 +20,7 @@ from strata.names import DEPTH, LABEL, SAMPLE, TARGET, TOKEN_ID
 from strata.probes.linear import Moments, fit_better
 from strata.probes.task import INPUT, NEXT, TARGETS, TEST, TRAIN, VALIDATION, Task, in_unseen_context
 from strata.progress import Progress, silent
+from strata.stats.defined import percentiles
 from strata.stats.draws import DrawnGroups
 from strata.stats.seeding import generator
 from strata.text.documents import next_in_document
@@ -187,7 +188,6 @@ def compare(result: xr.Dataset, order: Sequence[tuple[str, str, str]] = SUGGESTE
     words), ``difference`` of their centres in depths, ``low`` and ``high`` (percentiles of the bootstrap),
     ``in_order`` (share of resamples in which the earlier one is earlier); NaN where a centre is.
     """
-    ends = [(1 - result.attrs["interval"]) / 2, (1 + result.attrs["interval"]) / 2]
 
     def of_task(task: tuple[str, str, str], suffix: str = "") -> xr.DataArray:
         measure, target, label = task
@@ -196,7 +196,7 @@ def compare(result: xr.Dataset, order: Sequence[tuple[str, str, str]] = SUGGESTE
     rows = []
     for earlier, later in pairwise(order):
         apart = (of_task(later, "_resampled") - of_task(earlier, "_resampled")).values
-        low, high = np.quantile(apart, ends)
+        low, high = percentiles(apart, result.attrs["interval"], lost=0)
         in_order = np.nan if np.isnan(apart).any() else (apart > 0).mean()
         difference = float(of_task(later) - of_task(earlier))
         rows.append([" ".join(earlier), " ".join(later), difference, low, high, in_order])

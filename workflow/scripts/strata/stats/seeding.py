@@ -10,9 +10,13 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 
     Names are words (of a category, of a test) or numbers (of a layer).
     """
-    words = "\0".join(name for name in names if isinstance(name, str))
+    words = [name for name in names if isinstance(name, str)]
     numbers = [int(name) for name in names if not isinstance(name, str)]
     if words:
-        digest = hashlib.sha256(words.encode()).digest()
-        numbers.append(int.from_bytes(digest[:8], "little"))
+        numbers.append(int.from_bytes(digest(*words)[:8], "little"))
     return np.random.default_rng([seed, *numbers])
+
+
+def digest(*names: object) -> bytes:
+    """32 bytes (SHA-256) that depend on names, in their order, and on nothing else."""
+    return hashlib.sha256("\0".join(map(str, names)).encode()).digest()

@@ -6,7 +6,6 @@ Practices of Activation Patching"): the subject's tokens are those of another su
 model reads a text of the kind it was trained on.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ import torch
 
 from strata.model.architecture import Parts
 from strata.names import CATEGORY, TARGET_ID
+from strata.stats.seeding import digest
 from strata.trace.names import SUBJECT_POSITION, SUBJECT_START
 
 REPLACED = "replaced"
@@ -73,8 +73,8 @@ def seeded_noise(prompt: str, level: str, sample: int, seed: int, shape: tuple[i
 
     Adding prompts, levels or samples, reordering or sharding them changes nothing.
     """
-    digest = hashlib.sha256(f"{seed}\0{prompt}\0{level}\0{sample}".encode()).digest()
-    return np.random.default_rng(np.frombuffer(digest, np.uint64)).standard_normal(shape, np.float32)
+    entropy = np.frombuffer(digest(seed, prompt, level, sample), np.uint64)
+    return np.random.default_rng(entropy).standard_normal(shape, np.float32)
 
 
 def replacements(
@@ -107,7 +107,7 @@ def replacements(
 
     def chosen(row: int) -> list[tuple[int, ...]]:
         def rank(subject: tuple[int, ...]) -> bytes:
-            return hashlib.sha256(f"{seed}\0{prompts['id'].iloc[row]}\0{subject}".encode()).digest()
+            return digest(seed, prompts["id"].iloc[row], subject)
 
         same_target = {
             subject for subject, target in zip(subjects, targets, strict=True) if target == targets[row]

@@ -22,7 +22,8 @@ def trend(
     """Permutation test of an order of categories, from the earliest transition to the latest.
 
     The statistic is the `strata.stats.ranks.concordance` of Jonckheere and Terpstra; p is the share of
-    permutations of the category labels with one as large. Both directions are rows: the stated order and its reverse.
+    permutations of the category labels with one as large. Both directions are rows: the stated order and
+    its reverse.
 
     Parameters
     ----------
