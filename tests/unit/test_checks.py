@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import check_config, check_figures
-from strata import inputs as validation
 from strata.inputs import BadInput, read_yaml
+from strata.model.source import is_folder_source
 from strata.text.prompt_files import read_prompt_files
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +128,7 @@ def test_a_model_that_is_not_run_need_not_be_there(config, schemas):
 )
 def test_a_folder_is_told_from_a_hub_id(tmp_path, monkeypatch, source, folder):
     monkeypatch.chdir(tmp_path)
-    assert validation.is_folder_source(source) is folder
+    assert is_folder_source(source) is folder
 
 
 def write(folder: Path, **files: str) -> None:
