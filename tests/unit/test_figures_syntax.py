@@ -38,7 +38,7 @@ def make_result(n_depths=7):
 
 
 def make_description(n_layers=6, labels=("token", "next token", "tag", "next tag", "role", "kind")):
-    """As `strata.keys.describe` returns it, of random values; few keys have tags in layer 1."""
+    """As `strata.keys.agreement.describe` returns it, of random values; few keys have tags in layer 1."""
     rng = np.random.default_rng(1)
     shape = len(labels), n_layers
     fields = {"silent": ("layer", rng.random(n_layers))}

@@ -229,3 +229,27 @@ def test_few_modules_open_files():
         if "h5py" in imported(nodes) or any(map(OPENING.search, named)):
             opens.add(module.removeprefix("strata."))
     assert opens == set(OPENS)
+
+
+def test_what_docstrings_name_is_there():
+    """In backticks stands a module, or what is defined at its top."""
+
+    def at_top(path: Path) -> set[str]:
+        found = {node.name for node in tree(path).body if hasattr(node, "name")}
+        assigned = (
+            n for statement in tree(path).body for n in ast.walk(statement) if isinstance(n, ast.Name)
+        )
+        return found | {name.id for name in assigned if isinstance(name.ctx, ast.Store)}
+
+    def is_there(name: str) -> bool:
+        parts = name.split(".")
+        n = max(n for n in range(1, len(parts) + 1) if file_of(".".join(parts[:n])))
+        return n == len(parts) or parts[n] in at_top(file_of(".".join(parts[:n])))
+
+    lost = {
+        f"{path}: {name}"
+        for path in [*ROOT.rglob("*.py"), *Path("tests").rglob("*.py")]
+        for name in re.findall(r"`(strata(?:\.\w+)+)`", path.read_text(encoding="utf-8"))
+        if not is_there(name)
+    }
+    assert not lost

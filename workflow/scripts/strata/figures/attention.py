@@ -45,7 +45,7 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
     Parameters
     ----------
     attention : Dataset
-        As `strata.attention.patterns.analyse` returns it; so for `draw_heads`, `draw_sink`,
+        As `strata.attention.final_token.analyse` returns it; so for `draw_heads`, `draw_sink`,
         `draw_subject_peak`.
     """
     figure = new_figure(11, 10.5)
@@ -96,7 +96,7 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
     Parameters
     ----------
     in_text : Dataset, optional
-        As `strata.attention.patterns.over_text` returns it: long texts beside the prompts.
+        As `strata.attention.over_text.over_text` returns it: long texts beside the prompts.
     """
     at = attention.sel({CATEGORY: ALL})
     layers = attention[LAYER].values

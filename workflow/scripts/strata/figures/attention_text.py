@@ -1,4 +1,4 @@
-"""Figures of attention over many texts (`strata.attention.patterns.over_text`), and of outsized channels."""
+"""Figures of attention over many texts (`strata.attention.over_text.over_text`), and of outsized channels."""
 
 import matplotlib
 import numpy as np
@@ -35,7 +35,7 @@ def draw_first_by_position(in_text: xr.Dataset, min_documents: int = 10) -> Figu
     Parameters
     ----------
     in_text : Dataset
-        As `strata.attention.patterns.over_text` returns it; so for the next.
+        As `strata.attention.over_text.over_text` returns it; so for the next.
     min_documents : int
         Positions that fewer documents reach are not drawn.
     """
@@ -97,7 +97,7 @@ def draw_variability(in_text: xr.Dataset) -> Figure:
     Parameters
     ----------
     in_text : Dataset
-        What `strata.attention.patterns.variability` returns is among it.
+        What `strata.attention.over_text.variability` returns is among it.
     """
     names = {
         "variability": "all of a head's attention",
@@ -126,7 +126,7 @@ def draw_outsized(in_text: xr.Dataset) -> Figure:
     Parameters
     ----------
     in_text : Dataset
-        What `strata.attention.patterns.over_text` and `outsized_channels` return is among it.
+        What `strata.attention.over_text.over_text` and `outsized_channels` return is among it.
     """
     figure = new_figure(15, 5.2)
     panels = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))

@@ -35,7 +35,7 @@ def draw_motion(hidden: xr.Dataset, cropped: int = 0) -> Figure:
     Parameters
     ----------
     hidden : Dataset
-        As `strata.hidden.analyse` returns it.
+        As `strata.attention.hidden.analyse` returns it.
     cropped : int
         Depths that are left out at either end; 0 draws all.
     """
@@ -78,7 +78,7 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     Parameters
     ----------
     hidden : Dataset
-        As `strata.hidden.analyse` returns it.
+        As `strata.attention.hidden.analyse` returns it.
     noise : str
         The noise level whose transitions are meant.
     """

@@ -80,7 +80,7 @@ def draw_regression(regression: pd.DataFrame) -> Figure:
     Parameters
     ----------
     regression : DataFrame
-        Of `strata.trace.order.regression`.
+        Of `strata.trace.regression.regression`.
     """
     table = regression[regression["statistic"] == "coefficient"]
     terms = list(dict.fromkeys(table["group"]))
@@ -119,7 +119,7 @@ def draw_regression(regression: pd.DataFrame) -> Figure:
 def draw_curve_difference(curves: pd.DataFrame) -> Figure:
     """Difference of two categories' restoration curves in a band for all depths together.
 
-    ``curves`` is of `strata.trace.order.curve_difference`. Where the band leaves 0 out, the curves differ.
+    ``curves`` is of `strata.trace.curves.curve_difference`. Where the band leaves 0 out, the curves differ.
     """
     axis = LAYER if LAYER in curves else DEPTH
     columns, places = folded(dict.fromkeys(curves["noise"]))

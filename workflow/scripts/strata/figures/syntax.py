@@ -126,7 +126,7 @@ def draw_keys(keys: xr.Dataset) -> Figure:
     Parameters
     ----------
     keys : Dataset
-        As `strata.keys.describe` returns it.
+        As `strata.keys.agreement.describe` returns it.
     """
     known = set(keys[LABEL].values.tolist())
     shown = {title: labels for title, labels in PANELS.items() if known & set(labels)}
