@@ -60,6 +60,13 @@ def test_sums_over_texts_equal_the_loop(name):
         np.testing.assert_allclose(found["magnitude_others"][depth], others, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_how_documents_are_batched_changes_nothing(name):
+    parts = find_parts(tiny_models.build(name))
+    alone, together = (over_text(parts, DOCUMENTS, SKIP, max_tokens=most) for most in (1, 1000))
+    xr.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
 def test_watching_leaves_nothing_behind():
     parts = find_parts(tiny_models.build("gpt2"))
     over_text(parts, DOCUMENTS, SKIP)

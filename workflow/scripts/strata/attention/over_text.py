@@ -5,9 +5,7 @@ Channels with outsized values at the first position serve attention as a place t
 et al. 2024): their size is measured here, and `strata.attention.outsized` finds them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,29 +15,31 @@ from torch import Tensor
 from strata.attention.names import HEAD_CHOICES, HEADS
 from strata.attention.onset import onset_and_release
 from strata.attention.precision import as_float32
+from strata.model.architecture import Parts
+from strata.model.batching import batches
+from strata.model.capture import watching
 from strata.names import CHANNEL, DEPTH, HEAD, LAYER, POSITION
 from strata.progress import Progress, silent
-
-if TYPE_CHECKING:  # what needs no model starts without transformers
-    from strata.model.architecture import Parts
 
 
 @torch.inference_mode()
 def over_text(
-    parts: "Parts",
+    parts: Parts,
     documents: Sequence[Sequence[int]],
     skip: int,
     progress: Progress = silent,
+    max_tokens: int = 2048,
 ) -> xr.Dataset:
     """Sums over texts: attention on the first token by position, and the size of channels at the first.
 
-    One document goes through the model at a time, and of what a layer computes only sums are kept: memory
-    is that of one document's attention in one layer, and of the result.
+    Documents of like length go through the model together, and of what a layer computes only sums are kept:
+    memory is that of one batch's attention in one layer, and of the result.
 
     Parameters
     ----------
     documents : token ids, each no longer than the model's context
     skip : positions left out of the means over positions: a short text has nowhere else to look
+    max_tokens : of a batch, unless one document alone has more
 
     Returns
     -------
@@ -70,20 +70,20 @@ def over_text(
     magnitude = torch.zeros(2, n_layers + 1, parts.token_embedding.embedding_dim, **double)
 
     def see_pattern(layer: int, patterns: Tensor) -> None:
-        pattern = patterns[0].float()  # (head, query, key)
-        n = pattern.shape[-1]
-        first[layer, :, :n] += pattern[:, :, 0]
-        late = torch.special.entr(pattern[:, skip:]).sum(-1)
-        entropy[layer] += (late / largest_entropy[skip:n]).sum(-1)
+        present = batch.present[:, None]  # (row, 1, query): what is in the padding attends to nothing
+        n = patterns.shape[-1]
+        first[layer, :, :n] += (patterns[..., 0].double() * present).sum(0)
+        late = torch.special.entr(patterns[:, :, skip:].float()).sum(-1) * present[..., skip:]
+        entropy[layer] += (late / largest_entropy[skip:n]).sum((0, -1))
 
     def see_state(depth: int, states: Tensor) -> None:
-        size = states[0].abs().double()
-        magnitude[0, depth] += size[0]
-        magnitude[1, depth] += size[1:].sum(0)
+        size = states.abs().double() * batch.present[..., None]
+        magnitude[0, depth] += size[:, 0].sum(0)
+        magnitude[1, depth] += size[:, 1:].sum((0, 1))
 
-    with _watching(parts, see_pattern, see_state):
-        for document in progress(documents, "documents"):
-            parts.model.base_model(input_ids=torch.tensor([document], device=device), use_cache=False)
+    with watching(parts, attention=see_pattern, resid=see_state):
+        for batch in progress(batches(documents, max_tokens, device), "batches of documents"):
+            parts.model.base_model(input_ids=batch.ids, use_cache=False)
 
     lengths = np.array([len(document) for document in documents])
     n_documents = (lengths[:, None] > np.arange(longest)).sum(0)
@@ -121,7 +121,7 @@ def over_text(
 
 @torch.inference_mode()
 def variability(
-    parts: "Parts",
+    parts: Parts,
     documents: Sequence[Sequence[int]],
     n_first: int = 10,
     batch: int = 64,
@@ -173,7 +173,7 @@ def variability(
 
     # The mean has to be known before anything can deviate from it.
     for see, what in ((add, "mean attention"), (deviate, "deviations")):
-        with _watching(parts, see):
+        with watching(parts, attention=see):
             for rows in progress(texts.split(batch), what):
                 parts.model.base_model(input_ids=rows, use_cache=False)
 
@@ -192,25 +192,3 @@ def variability(
             attrs={"n_first": n_first},
         )
     )
-
-
-@contextmanager
-def _watching(
-    parts: "Parts",
-    see_pattern: Callable[[int, Tensor], None],
-    see_state: Callable[[int, Tensor], None] | None = None,
-) -> Iterator[None]:
-    """Show each layer's pattern (row, head, query, key) and each depth's states (row, position, channel)."""
-
-    def pattern_hook(layer: int) -> Callable:
-        return lambda module, args, output: see_pattern(layer, output[1])
-
-    def state_hook(depth: int) -> Callable:
-        return lambda module, args, kwargs: see_state(depth, args[0] if args else kwargs["hidden_states"])
-
-    with ExitStack() as hooks:
-        for layer, module in enumerate(parts.attentions):
-            hooks.enter_context(module.register_forward_hook(pattern_hook(layer)))
-        for depth, module in enumerate([*parts.blocks, parts.final_norm] if see_state else []):
-            hooks.enter_context(module.register_forward_pre_hook(state_hook(depth), with_kwargs=True))
-        yield
