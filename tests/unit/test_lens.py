@@ -12,7 +12,8 @@ from oracles import lens as oracle
 from oracles import planted
 from strata.lens import readout as lens
 from strata.lens.decoders import DepthMaps
-from strata.lens.readout import as_datasets, carry_by, next_tokens, pieces, read_activations, read_out
+from strata.lens.labels import as_datasets, next_tokens
+from strata.lens.readout import carry_by, pieces, read_activations, read_out
 from strata.model.architecture import find_parts, norm_parameters
 from strata.model.capture import capture
 from strata.model.norms import Norm
@@ -238,7 +239,8 @@ def test_what_is_behind_the_stream_is_read_against_the_streams_ends():
     final = logp[2].argmax(-1)
     own = logp[3].gather(-1, final[:, None])
     assert torch.equal(out["rank_of_final"][3].long(), (logp[3] > own).sum(-1))
-    assert out["rank_of_guess"].shape == (4, TOKENS, 3)
+    assert torch.equal(out["rank_of_guess"], stream["rank_of_guess"])
+    assert out["rank_of_guess"].shape == (3, TOKENS, 3)
 
 
 @pytest.mark.parametrize("max_tokens,expected", [(1, [2, 3, 1]), (5, [5, 1]), (4, [2, 4]), (99, [6])])
@@ -313,6 +315,10 @@ def test_labels():
     assert stream["depth"].values.tolist() == stream["guess"].values.tolist() == [0, 0.5, 1, 1.5, 2]
     assert updates["top_id"].dims == ("part", "layer", "token", "k")
     assert updates["part"].values.tolist() == ["attn", "mlp"] and "rank_of_guess" not in updates
+    # Small types, and of an update's guesses the first alone.
+    assert stream["rank_of_guess"].dtype == np.uint16
+    assert stream["top_id"].dtype == updates["top_id"].dtype == stream["rank_of_final"].dtype == np.int32
+    assert stream.sizes["k"] == 2 and updates.sizes["k"] == 1
     for dataset in (stream, updates):
         assert dataset["target_str"].values.tolist() == ["b", "Ċ", "a", "Ġd", ""]
         assert dataset["category"].values.tolist() == ["semantic"] * 2 + ["passages"] * 3
@@ -322,6 +328,14 @@ def test_labels():
             assert dataset[name].attrs["units"] == "nat"
         assert dataset["bits_target"].attrs["units"] == "bit"
         np.testing.assert_allclose(dataset["bits_target"], -dataset["logprob_target"] / np.log(2), rtol=1e-6)
+    large = as_datasets(fields, ACTIVATIONS, targets, np.resize(vocabulary, 2**16 + 1), PROMPTS)[0]
+    assert large["rank_of_guess"].dtype == np.int32
+    unranked = read_activations(
+        activations, decoder, carry_by(n_layers=2), targets, top_k=2, rank_guesses=False
+    )
+    without = as_datasets(unranked, ACTIVATIONS, targets, vocabulary, PROMPTS)
+    xr.testing.assert_identical(without[0], stream.drop_vars(["rank_of_guess", "guess"]))
+    xr.testing.assert_identical(without[1], updates)
     # Each state of the stream and each update is where its label says, read by itself.
     for depth, state in (
         (1, activations["resid"][1]),

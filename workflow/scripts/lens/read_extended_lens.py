@@ -7,7 +7,8 @@ Output: lens/extended.nc, lens/extended_updates.nc.
 from pipeline.job import job
 from strata import io
 from strata.lens.extended import carry_through
-from strata.lens.readout import as_datasets, next_tokens, read_activations
+from strata.lens.labels import as_datasets, next_tokens
+from strata.lens.readout import read_activations
 from strata.model.architecture import find_parts
 from strata.model.loading import load_model
 from strata.model.readout import decoder_from
@@ -21,7 +22,9 @@ with job(snakemake) as progress:
     decoder = decoder_from(weights, params.norm)
     carry = carry_through(find_parts(model), params.extended["last"])
     targets = next_tokens(activations, prompts)
-    fields = read_activations(activations, decoder, carry, targets, params.top_k, progress=progress)
+    fields = read_activations(
+        activations, decoder, carry, targets, params.top_k, rank_guesses=False, progress=progress
+    )
     datasets = as_datasets(fields, activations, targets, weights["token_str"].values, prompts)
     config = {"top_k": params.top_k, "norm": params.norm, **params.extended}
     for dataset, path in zip(datasets, snakemake.output, strict=True):

@@ -7,7 +7,8 @@ Output: lens/{decoder}.nc, lens/{decoder}_updates.nc.
 from pipeline.job import job
 from strata import io
 from strata.lens.decoders import DepthMaps
-from strata.lens.readout import as_datasets, carry_by, next_tokens, read_activations
+from strata.lens.labels import as_datasets, next_tokens
+from strata.lens.readout import carry_by, read_activations
 from strata.model.readout import decoder_from
 
 with job(snakemake) as progress:
@@ -19,7 +20,10 @@ with job(snakemake) as progress:
     decoder = decoder_from(weights, norm)
     carry = carry_by(*maps, n_layers=activations.sizes["layer"])
     targets = next_tokens(activations, prompts)
-    fields = read_activations(activations, decoder, carry, targets, top_k, progress=progress)
+    rank_guesses = snakemake.wildcards.decoder == "logit"
+    fields = read_activations(
+        activations, decoder, carry, targets, top_k, rank_guesses=rank_guesses, progress=progress
+    )
     datasets = as_datasets(fields, activations, targets, weights["token_str"].values, prompts)
     made_by = {"model": io.made_by(activations)["model"], "config": {"top_k": top_k, "norm": norm}}
     for dataset, path in zip(datasets, snakemake.output, strict=True):

@@ -16,28 +16,20 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
 from torch.linalg import vecdot
 
 from strata.lens.decoders import DepthMaps
-from strata.lens.names import GUESS, PART
 from strata.lens.stream import stream_depths, with_half_depths
 from strata.model.readout import LogitDecoder
 from strata.names import (
-    CATEGORY,
     CHANNEL,
-    DEPTH,
     LAYER,
-    POSITION,
     PROMPT,
-    TARGET_ID,
     TOKEN,
     TOKEN_ID,
-    TOKEN_STR,
-    K,
 )
 from strata.progress import Progress, silent
 
@@ -58,6 +50,7 @@ def read_out(
     target_ids: Tensor,
     top_k: int,
     n_stream: int | None = None,
+    rank_guesses: bool = True,
     max_bytes: int = 2**27,
     compile_from: float = COMPILE_FROM,
     progress: Progress = silent,
@@ -74,6 +67,8 @@ def read_out(
     n_stream : int, optional
         How many of the states, from the first, are the stream; what follows (what sub-blocks add,
         say) is read against the same references. All, if not given.
+    rank_guesses : bool
+        Whether to follow every top guess of the stream through its depths.
     max_bytes : int
         Size of the buffer of logits, and so of a tile (at least one token with all its depths).
     compile_from : float
@@ -89,8 +84,8 @@ def read_out(
         ``rank_of_final``, ``rank_of_input``, ``rank_of_target``: how many entries have a larger
         logit than the final top-1, the input token, the true next token (0 is the top; -1 where
         there is no target); ``logprob_final``, ``logprob_input``, ``logprob_target`` of the same
-        (NaN where there is no target). (depth, token, guess): ``rank_of_guess``, that of the top
-        guess of each depth of the stream.
+        (NaN where there is no target). (depth of the stream, token, guess), if asked for:
+        ``rank_of_guess``, that of the top guess of each depth of the stream.
 
     Raises
     ------
@@ -112,7 +107,8 @@ def read_out(
     k = min(top_k, vocab)
     out = {name: states.new_empty(n_depths, n_tokens, k, dtype=kind) for name, kind in _TOP.items()}
     out |= {name: states.new_empty(n_depths, n_tokens, dtype=kind) for name, kind in _EACH.items()}
-    out["rank_of_guess"] = states.new_empty(n_depths, n_tokens, n_stream, dtype=torch.int32)
+    if rank_guesses:
+        out["rank_of_guess"] = states.new_empty(n_stream, n_tokens, n_stream, dtype=torch.int32)
 
     padded = -(-vocab // BLOCK) * BLOCK
     tile = max(1, min(n_tokens, max_bytes // (4 * n_depths * padded)))
@@ -133,6 +129,9 @@ def read_out(
             # An incomplete last group is not worth compiling for.
             how = reduce if len(z) == group else _reduce
             fields = _read_tokens(z, vocab, n_stream, input_ids[tokens], target_ids[tokens], k, how)
+            if rank_guesses:
+                guesses = fields["top_id"][:, :n_stream, 0]
+                fields["rank_of_guess"] = _ranks_of(guesses, z[:, :n_stream, :vocab])
             for name, value in fields.items():
                 out[name][:, tokens] = value.transpose(0, 1)
     return out
@@ -165,7 +164,6 @@ def _read_tokens(
     final = n_stream - 1
     ids = torch.stack([top_id[:, final, 0], input_ids, target_ids.clamp(min=0)], -1)
     own = logits.gather(-1, ids[:, None].expand(-1, logits.shape[1], -1))
-    guesses = logits.gather(-1, top_id[:, None, :n_stream, 0].expand(-1, logits.shape[1], -1))
     references = logits[:, [final, 0]].softmax(-1)
     maximum = top[..., 0]
     total, weighted, cross, above = reduce(logits, maximum, references, own)
@@ -189,7 +187,6 @@ def _read_tokens(
         "rank_of_final": above[..., 0],
         "rank_of_input": above[..., 1],
         "rank_of_target": above[..., 2].masked_fill(missing, -1),
-        "rank_of_guess": _count_above(logits, guesses),
         "logprob_final": own_logp[..., 0],
         "logprob_input": own_logp[..., 1],
         "logprob_target": own_logp[..., 2].masked_fill(missing, torch.nan),
@@ -219,7 +216,7 @@ def _reduce(z: Tensor, maximum: Tensor, references: Tensor, own: Tensor) -> tupl
     """
     shifted = z - maximum[..., None]
     e = shifted.exp()
-    cross = shifted @ references.mT
+    cross = (references @ shifted.mT).mT  # several times faster than the other way round
     return e.sum(-1), vecdot(e, shifted), cross, _count_above(z, own)
 
 
@@ -230,76 +227,21 @@ def _count_above(z: Tensor, own: Tensor) -> Tensor:
     return torch.stack([larger(own[..., i, None]).sum(-1) for i in range(own.shape[-1])], -1)
 
 
-def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:
-    """The true next token of every token: the text's own, at a prompt's end its target, else -1."""
-    ids, names = activations[TOKEN_ID].values, activations[PROMPT].values
-    following = np.append(ids[1:], -1)
-    last = np.append(names[1:] != names[:-1], True)
-    target = prompts.set_index("id")["target_id"]
-    following[last] = target.loc[names[last]]
-    return following
+def _ranks_of(guesses: Tensor, logits: Tensor) -> Tensor:
+    """How many logits (token, depth, vocab) are above those of guesses (token, guess): (token, depth, guess).
 
-
-def as_datasets(
-    fields: dict[str, Tensor],
-    activations: xr.Dataset,
-    target_ids: np.ndarray,
-    vocabulary: np.ndarray,
-    prompts: pd.DataFrame,
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Label what `read_out` returns of the stream with its half-depths and, behind it, of updates.
-
-    Parameters
-    ----------
-    fields : as `read_out` returns them; behind the 2L + 1 states of the stream, what the attention
-        of every layer adds, then what the MLP of every layer adds
-
-    Returns
-    -------
-    stream : dims (depth, token[, k or guess]); depths are 0, ½, 1, ..., L
-    updates : dims (part, layer, token[, k]), part ``attn`` or ``mlp``
-
-    Both carry the tokens' coordinates. Token strings are the vocabulary's byte-level form;
-    ``target_str`` is empty where none is. What is measured in nats or bits says so in its attribute
-    ``units``; ``bits_target`` is the surprise at the true next token.
+    Most depths guess alike: of each token, what is guessed several times is ranked once.
     """
-    n_layers = (len(fields["entropy"]) - 1) // 4
-    n_stream = 2 * n_layers + 1
-    depths = stream_depths(n_layers)
-    category = prompts.set_index("id")["category"]
-    of_tokens = {
-        **{name: activations[name].variable for name in (PROMPT, POSITION, TOKEN_ID, TOKEN_STR)},
-        TARGET_ID: (TOKEN, target_ids),
-        "target_str": (TOKEN, np.where(target_ids < 0, "", vocabulary[target_ids])),
-        CATEGORY: (TOKEN, category.loc[activations[PROMPT].values].to_numpy(dtype=object)),
-    }
-    arrays = {name: values.cpu().numpy() for name, values in fields.items()}
-    arrays["bits_target"] = -arrays["logprob_target"] / np.float32(np.log(2))
-    arrays["top_str"] = vocabulary[arrays["top_id"]]
+    first = (guesses[:, :, None] == guesses[:, None]).byte().argmax(-1)
+    new = first == torch.arange(guesses.shape[1], device=guesses.device)
+    place = (new.cumsum(-1) - 1).gather(-1, first)
+    different = guesses.new_zeros(len(guesses), int(place.max()) + 1).scatter_(-1, place, guesses)
 
-    def labelled(
-        first: tuple[str, ...], rows: slice, shape: tuple[int, ...], names, coordinates
-    ) -> xr.Dataset:
-        variables = {}
-        for name in names:
-            values = arrays[name][rows]
-            last = (GUESS,) if name == "rank_of_guess" else (K,)
-            dims = (*first, TOKEN, *last[: values.ndim - 2])
-            variables[name] = (dims, values.reshape(*shape, *values.shape[1:]), _units(name))
-        return xr.Dataset(variables, coords=coordinates | of_tokens)
+    def at_every_depth(index: Tensor) -> Tensor:
+        return index[:, None].expand(-1, logits.shape[1], -1)
 
-    stream = labelled((DEPTH,), slice(n_stream), (n_stream,), arrays, {DEPTH: depths, GUESS: depths})
-    names = [name for name in arrays if name != "rank_of_guess"]
-    parts = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
-    updates = labelled((PART, LAYER), slice(n_stream, None), (2, n_layers), names, parts)
-    return stream, updates
-
-
-def _units(name: str) -> dict[str, str]:
-    if name.startswith("bits_"):
-        return {"units": "bit"}
-    nats = name == "entropy" or name.startswith(("kl_", "logprob_", "top_logprob"))
-    return {"units": "nat"} if nats else {}
+    ranks = _count_above(logits, logits.gather(-1, at_every_depth(different)))
+    return ranks.gather(-1, at_every_depth(place))
 
 
 Carry = Callable[[Tensor, Tensor, list[int]], tuple[Tensor, Tensor]]
@@ -325,6 +267,7 @@ def read_activations(
     carry: Carry,
     target_ids: np.ndarray,
     top_k: int,
+    rank_guesses: bool = True,
     max_bytes: int = 2**28,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
@@ -334,6 +277,7 @@ def read_activations(
     ----------
     activations : ``resid`` (depth, token, channel), ``attn_out``, ``mlp_out`` (layer, token, channel)
     target_ids : (token), see `next_tokens`
+    top_k, rank_guesses : as for `read_out`
     max_bytes : size of the states of a piece
 
     Returns
@@ -355,10 +299,11 @@ def read_activations(
             read_out(
                 torch.cat([stream, updates]),
                 decoder,
-                torch.from_numpy(piece[TOKEN_ID].values),
+                torch.from_numpy(piece[TOKEN_ID].values.astype(np.int64)),
                 torch.from_numpy(target_ids[tokens]),
                 top_k,
-                n_stream=len(stream),
+                len(stream),
+                rank_guesses,
                 compile_from=compile_from,
             )
         )

@@ -1,0 +1,99 @@
+"""What the lens reads out of all prompts, labelled as it is kept in files."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from torch import Tensor
+
+from strata.lens.names import GUESS, PART
+from strata.lens.stream import stream_depths
+from strata.names import (
+    CATEGORY,
+    DEPTH,
+    LAYER,
+    POSITION,
+    PROMPT,
+    TARGET_ID,
+    TOKEN,
+    TOKEN_ID,
+    TOKEN_STR,
+    K,
+)
+
+
+def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:
+    """The true next token of every token: the text's own, at a prompt's end its target, else -1."""
+    ids, names = activations[TOKEN_ID].values, activations[PROMPT].values
+    following = np.append(ids[1:], -1)
+    last = np.append(names[1:] != names[:-1], True)
+    target = prompts.set_index("id")["target_id"]
+    following[last] = target.loc[names[last]]
+    return following
+
+
+def as_datasets(
+    fields: dict[str, Tensor],
+    activations: xr.Dataset,
+    target_ids: np.ndarray,
+    vocabulary: np.ndarray,
+    prompts: pd.DataFrame,
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Label what `strata.lens.readout.read_out` returns of the stream and, behind it, of updates.
+
+    Parameters
+    ----------
+    fields : as that returns them, of the 2L + 1 states of the stream with its half-depths, then of what the
+        attention of every layer adds, then of what the MLP of every layer adds
+
+    Returns
+    -------
+    stream : dims (depth, token[, k or guess]); depths are 0, ½, 1, ..., L
+    updates : dims (part, layer, token[, k]), part ``attn`` or ``mlp``; of the top k the first alone, since
+        nobody reads the others
+
+    Both carry the tokens' coordinates. Token strings are the vocabulary's byte-level form;
+    ``target_str`` is empty where none is. What is measured in nats or bits says so in its attribute
+    ``units``; ``bits_target`` is the surprise at the true next token. Whole numbers are of 32 bits,
+    ``rank_of_guess`` of 16 where the vocabulary allows: (depth, token, guess) grows with the square of the
+    depth. It is there if it was read out, which is done for the logit lens only: its one reader follows a
+    guess through depths, and there it is the model's own.
+    """
+    n_layers = (len(fields["entropy"]) - 1) // 4
+    n_stream = 2 * n_layers + 1
+    depths = stream_depths(n_layers)
+    category = prompts.set_index("id")["category"]
+    of_tokens = {
+        **{name: activations[name].variable for name in (PROMPT, POSITION, TOKEN_ID, TOKEN_STR)},
+        TARGET_ID: (TOKEN, target_ids),
+        "target_str": (TOKEN, np.where(target_ids < 0, "", vocabulary[target_ids])),
+        CATEGORY: (TOKEN, category.loc[activations[PROMPT].values].to_numpy(dtype=object)),
+    }
+    arrays = {name: values.cpu().numpy() for name, values in fields.items()}
+    arrays["top_id"] = arrays["top_id"].astype(np.int32)
+    arrays["bits_target"] = -arrays["logprob_target"] / np.float32(np.log(2))
+    followed = {}
+    if (ranks := arrays.pop("rank_of_guess", None)) is not None:
+        small = np.uint16 if len(vocabulary) <= 2**16 else np.int32
+        followed = {"rank_of_guess": ((DEPTH, TOKEN, GUESS), ranks.astype(small))}
+
+    def labelled(dims: tuple[str, ...], shape: tuple[int, ...], rows: slice, k: int | None) -> dict:
+        variables = {}
+        for name, values in arrays.items():
+            own = values[rows] if values.ndim == 2 else values[rows, :, :k]
+            last = (TOKEN, K)[: own.ndim - 1]
+            variables[name] = ((*dims, *last), own.reshape(*shape, *own.shape[1:]), _units(name))
+        places, ids = variables["top_id"][:2]
+        return variables | {"top_str": (places, vocabulary[ids])}
+
+    stream = labelled((DEPTH,), (n_stream,), slice(n_stream), None) | followed
+    updates = labelled((PART, LAYER), (2, n_layers), slice(n_stream, None), 1)
+    at_depths = {DEPTH: depths} | ({GUESS: depths} if followed else {})
+    in_layers = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
+    return xr.Dataset(stream, at_depths | of_tokens), xr.Dataset(updates, in_layers | of_tokens)
+
+
+def _units(name: str) -> dict[str, str]:
+    if name.startswith("bits_"):
+        return {"units": "bit"}
+    nats = name == "entropy" or name.startswith(("kl_", "logprob_", "top_logprob"))
+    return {"units": "nat"} if nats else {}
