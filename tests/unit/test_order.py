@@ -61,8 +61,8 @@ def test_a_level_or_a_category_more_changes_nothing():
     depths = normals(8, 8, 8.2)
     alone = trend(make_table(depths), HOW)
     more = make_table(depths | {"copying": np.array([1.0, 2])}, ("0.1", "3x"))
-    beside = trend(more.sample(frac=1, random_state=0).sort_index(), HOW)
-    pd.testing.assert_frame_equal(alone, beside[beside["noise"] == "3x"].reset_index(drop=True))
+    among_others = trend(more.sample(frac=1, random_state=0).sort_index(), HOW)
+    pd.testing.assert_frame_equal(alone, among_others[among_others["noise"] == "3x"].reset_index(drop=True))
     other = trend(make_table(depths), Resampling(200, 199, 0.9, seed=4))
     assert not other["low"].equals(alone["low"])
 

@@ -18,7 +18,7 @@ def make_long_subjects(lengths, n_depths=4, seed=0):
     )
 
 
-def test_the_trickle_from_token_to_token():
+def test_the_answer_passes_from_token_to_token():
     trace = make_long_subjects([1, 3, 3])
     corrupted, clean = 0.1, 0.9
     p = np.full(trace.p_target.shape, corrupted)

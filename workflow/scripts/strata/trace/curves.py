@@ -42,8 +42,8 @@ def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampl
         values, of_first = curves.values[used], category[used] == first
         difference, half, p = _max_band(values, of_first, how, group, level)
         table = curves.isel({PROMPT: 0}, drop=True).copy(data=difference).to_dataframe("value").reset_index()
-        told = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}
-        table = table.assign(**told, p=p.ravel(), n=len(values), unit="restoration")
+        names = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}
+        table = table.assign(**names, p=p.ravel(), n=len(values), unit="restoration")
         table["low"], table["high"] = (difference - half).ravel(), (difference + half).ravel()
         tables.append(table[[*COLUMNS[:4], SITE, axis, *COLUMNS[4:]]])
     return pd.concat(tables, ignore_index=True)

@@ -35,13 +35,13 @@ def trend(
     test : str
         What the rows are called, to tell runs apart.
     """
-    told = {"unit": "share of pairs (0.5: no order)"}
+    unit = "share of pairs (0.5: no order)"
     rows = []
     for level, part in with_transition(table):
         values = {c: part.loc[part[CATEGORY] == c, TRANSITION].to_numpy() for c in order}
         kept = [c for c in order if len(values[c]) >= 2]
         if len(kept) < 2:
-            rows.append(row(test, level, "too few prompts", "concordance", np.nan, **told))
+            rows.append(row(test, level, "too few prompts", "concordance", np.nan, unit=unit))
             continue
         groups = tuple(values[c] for c in kept)
         found = concordance(*groups)
@@ -50,7 +50,7 @@ def trend(
             groups, group = tuple(values[c] for c in names), " ≤ ".join(names)
             low, high = how.ends(concordance, groups, test, level, group)
             value, p, n = concordance(*groups), p_value(as_large), sum(map(len, groups))
-            rows.append(row(test, level, group, "concordance", value, low, high, p, n, **told))
+            rows.append(row(test, level, group, "concordance", value, low, high, p, n, unit))
     return table_of(rows)
 
 

@@ -87,7 +87,7 @@ def control_run(table: pd.DataFrame, control: pd.DataFrame, name: str, how: Resa
 def _paired_rows(
     test: str,
     level: str,
-    told: str,
+    compared: str,
     before: np.ndarray,
     after: np.ndarray,
     categories: np.ndarray,
@@ -100,7 +100,7 @@ def _paired_rows(
         chosen = np.full(len(before), True) if category == "all" else categories == category
         difference = (after - before)[chosen]
         defined = difference[~np.isnan(difference)]
-        group = f"{told}, {category}"
+        group = f"{compared}, {category}"
         rng = how.generator(test, level, group, "signs")
         p = sign_flip_p(defined, how.n_permutations, rng, BATCH)
         low, high = how.ends(np.mean, [defined], test, level, group)

@@ -69,8 +69,8 @@ def regression(
         rows += _fit_rows("regression of ranks", level, ranks, full, interval, of_ranks)
         reasons = part["transition_reason"].where(part[TRANSITION].isna(), "a confounder is unknown")
         for reason, n in reasons[~part.index.isin(used.index)].value_counts().items():
-            told = {"n": len(part), "unit": "prompts"}
-            rows.append(row("regression", level, "all prompts", f"left out: {reason}", n, **told))
+            why = f"left out: {reason}"
+            rows.append(row("regression", level, "all prompts", why, n, n=len(part), unit="prompts"))
     return table_of(rows)
 
 
