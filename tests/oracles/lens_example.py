@@ -17,8 +17,11 @@ PROMPT = "p$1$"
 WIDE_TOKENS = ["ĠWWWWWWWWWWWW", "ĠMMMMMMMM", "Ġresponsibilities", "ĠåĽ½åĽ½", "$x^2$", "Ċ", "âĢ", "</script>"]
 
 
-def make_lens(n_layers=3, n_tokens=6, prompt=PROMPT, category="semantic", seed=0, top_k=3, decoder="logit"):
-    """One prompt's lens: depths 0, 0.5, ... n_layers; the last token has no true next token.
+def make_lens(
+    n_layers=3, n_tokens=6, prompt=PROMPT, category="semantic", seed=0, top_k=3, decoder="logit", target=-1
+):
+    """One prompt's lens: depths 0, 0.5, ... n_layers; ``target`` is the id of the true next token behind the
+    last, -1 if there is none.
 
     Logits drift from the first depth's to the last's, so that ranks and distances move with depth.
     """
@@ -28,7 +31,7 @@ def make_lens(n_layers=3, n_tokens=6, prompt=PROMPT, category="semantic", seed=0
     first, last, noise = rng.normal(0, 3, (3, n_tokens, vocab))
     logits = (1 - way) * first + way * last + 0.5 * np.sin(np.pi * way) * noise
     ids = rng.integers(0, vocab, n_tokens)
-    target = np.append(ids[1:], -1)
+    target = np.append(ids[1:], target)
     logp = np.apply_along_axis(log_softmax, -1, logits)
     p = np.exp(logp)
     order = np.argsort(-logits, axis=-1, kind="stable")
