@@ -33,7 +33,6 @@ from strata.names import (
     NOISE,
     POSITION,
     PROMPT,
-    SAMPLE,
     TARGET_ID,
     TOKEN,
     TOKEN_ID,
@@ -41,7 +40,7 @@ from strata.names import (
     K,
 )
 from strata.text.tokens import byte_alphabet, plain_text
-from strata.trace.restoration import taken_share
+from strata.trace.restoration import included
 
 DECODERS = {
     "logit": "final norm and unembedding",
@@ -92,7 +91,7 @@ def build_explorer(
     ------
     ValueError
         If there is no lens, a decoder is unknown, the lenses are not of the same tokens at the same
-        depths, a prompt is not in them, or a trace is of other tokens than the lens.
+        depths, a prompt is not in them or in two places, or a trace is of other tokens than the lens.
     """
     lenses = _checked(lenses, prompts)
     first = lenses[0]
@@ -148,8 +147,12 @@ def _checked(lenses: Mapping[str, xr.Dataset], prompts: Collection[str] | None) 
 def _spans(prompts: np.ndarray) -> dict[str, slice]:
     """Each prompt's tokens, which stand together."""
     starts = np.flatnonzero(np.append(True, prompts[1:] != prompts[:-1]))
-    ends = np.append(starts[1:], len(prompts))
-    return {str(prompts[a]): slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True)}
+    spans: dict[str, slice] = {}
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(prompts)], strict=True):
+        if (prompt := str(prompts[start])) in spans:
+            raise ValueError(f"prompt {prompt} stands in two places of the lens")
+        spans[prompt] = slice(start, end)
+    return spans
 
 
 def _decoder(lens: xr.Dataset) -> dict:
@@ -231,10 +234,9 @@ def _of_all_traces(trace: xr.Dataset | None) -> dict:
     if trace is None:
         return {"noises": [], "noise": None}
     levels = trace[NOISE].values
-    is_taken = taken_share(trace).mean(SAMPLE) >= 0.5
     return {
         "noises": [{"name": str(level), "label": noise_name(level, trace)} for level in levels],
-        "noise": str(levels[is_taken.sum(PROMPT).values.argmax()]),
+        "noise": str(levels[included(trace, 0.5).sum(PROMPT).values.argmax()]),
         "traceDepths": trace[DEPTH].values.tolist(),
         "restoration": {
             "caption": "restoration of the target's probability",

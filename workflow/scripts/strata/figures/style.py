@@ -6,7 +6,6 @@ from itertools import cycle
 
 import matplotlib
 import numpy as np
-import seaborn as sns
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -40,6 +39,8 @@ NO_VALUE_COLOUR = "#BBBBBB"
 
 def use_style() -> None:
     """Set seaborn's theme with this project's sizes."""
+    import seaborn as sns  # takes longer than all else here, and the page of the explorer needs no theme
+
     matplotlib.use("agg")
     sns.set_theme(context="notebook", style="whitegrid", font=FONT, font_scale=0.9)
     matplotlib.rcParams.update({"figure.constrained_layout.use": True, "axes.titlesize": 11})
