@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.colors import to_rgba
-from matplotlib.patches import Rectangle
 
 from oracles.contrast import contrast, luminance
 from oracles.lens_example import PROMPT, VOCABULARY, WIDE_TOKENS, make_lens
@@ -21,9 +20,9 @@ def cells(axes):
 
 
 def boxed(axes):
-    boxes = [p for p in axes.patches if isinstance(p, Rectangle)]
-    assert all(p.get_edgecolor() == to_rgba(BOX_COLOUR) for p in boxes)
-    return {(round(p.get_x() + p.get_width() / 2), round(p.get_y() + p.get_height() / 2)) for p in boxes}
+    (boxes,) = axes.collections
+    assert (boxes.get_edgecolor() == to_rgba(BOX_COLOUR)).all() and len(boxes.get_facecolor()) == 0
+    return {tuple(np.round(path.vertices[:4].mean(0)).astype(int).tolist()) for path in boxes.get_paths()}
 
 
 def test_grid_shows_guesses_targets_and_agreement():

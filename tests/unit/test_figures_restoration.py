@@ -138,7 +138,7 @@ def test_categories_without_prompts_say_so():
     ):
         render(figure)
         assert [text.get_text() for text in titled(figure, "semantic").texts] == [
-            "noise took too little from every prompt"
+            "noise took too little\nfrom every prompt"
         ]
     render(draw_transitions(averages))
 

@@ -47,17 +47,18 @@ def test_a_subject_that_no_other_can_replace_is_said(trace):
     assert visible(figure)[3].get_title() == "subject replaced: no other subject"
 
 
-def test_windows_stand_beside_the_state(trace):
-    window = make_trace(axis="layer", seed=1)
-    runs = {"state": trace.isel(prompt=0), "MLP $3$": window.isel(prompt=0)}
-    figure = figures.draw_trace_windows(runs, "3x")
+def test_windows_are_drawn_with_the_state(trace):
+    windows = [make_trace(axis="layer", seed=seed) for seed in (1, 2)]
+    figure = figures.draw_trace_windows(trace, *windows, "p0", "3x")
     render(figure)
-    state, mlp = visible(figure)
-    assert [state.get_title(), mlp.get_title()] == ["state", "MLP $3$"]
-    expected = window["p_target"].isel(prompt=0).sel(noise="3x").mean("sample").transpose("position", "layer")
-    np.testing.assert_allclose(mlp.images[0].get_array(), expected[1:])
-    assert state.images[0].get_clim() == mlp.images[0].get_clim()
-    assert "layer" in mlp.get_xlabel() and "depth" in state.get_xlabel()
+    state, *parts = visible(figure)
+    titles = [axes.get_title() for axes in (state, *parts)]
+    assert titles == ["state", "MLP window", "attention window"]
+    for axes, window in zip(parts, windows, strict=True):
+        expected = window["p_target"].sel(prompt="p0", noise="3x").mean("sample")
+        np.testing.assert_allclose(axes.images[0].get_array(), expected.transpose("position", "layer")[1:])
+        assert state.images[0].get_clim() == axes.images[0].get_clim()
+        assert "layer" in axes.get_xlabel() and "depth" in state.get_xlabel()
 
 
 def test_an_untraced_prompt_is_said(trace):

@@ -2,7 +2,6 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +9,6 @@ import xarray as xr
 
 import strata
 from strata import io
-from strata.figures.saving import save_figure
 
 SIZES = {"depth": 3, "layer": 2, "head": 4, "token": 6, "channel": 5}
 LAYOUT = {
@@ -119,18 +117,6 @@ def test_prompts_come_back_letter_by_letter(tmp_path, texts):
         assert back[column].tolist() == texts
     assert back["accepted"].tolist() == [True] * len(texts) and back["n_tokens"].sum() == 7 * len(texts)
     assert np.isnan(back["p_target"][0]) and (back["p_target"][1:] == 0.25).all()
-
-
-def test_a_figure_is_the_same_bytes_twice(tmp_path):
-    def save(name):
-        figure, axes = plt.subplots()
-        axes.plot([0, 1, 4], label="$p$")
-        axes.legend()
-        save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
-        plt.close(figure)
-        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "svg")]
-
-    assert save("once") == save("again")
 
 
 def test_corpus_comes_back(tmp_path):

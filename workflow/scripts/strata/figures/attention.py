@@ -48,6 +48,7 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
         As `strata.attention.final_token.analyse` returns it; so for `draw_heads`, `draw_sink`,
         `draw_subject_peak`.
     """
+    attention = attention.load()
     figure = new_figure(11, 10.5)
     panels = figure.subplots(len(SITES), 2, sharex=True)
     colours = category_colours(c for c in attention[CATEGORY].values if c != ALL)
@@ -138,6 +139,7 @@ def draw_subject_peak(attention: xr.Dataset, noise: str) -> Figure:
     A row for the mean over heads and one for the best head. Left, prompts, with their transitions under
     one noise level; right, rank correlations by category under every level, with their intervals.
     """
+    attention = attention.load()
     figure = new_figure(10.5, 8.6)
     panels = figure.subplots(len(HEAD_CHOICES), 2)
     colours = category_colours(attention[CATEGORY].values)

@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from strata.figures.points import label_points
-from strata.figures.style import new_figure
+from strata.figures.points import label_points, robust_limits, within
+from strata.figures.style import new_figure, new_notice
 from strata.names import COMPONENT, POSITION, TOKEN_STR, VOCAB
 
 TOKENS, POSITIONS, INK = "#0072B2", "#D55E00", "#222222"
@@ -45,24 +45,31 @@ def draw_singular_values(embedding: xr.Dataset) -> Figure:
 def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
     """Components 1 and 2 of every token, coloured by leading space, the origin marked.
 
-    The tokens furthest out at either end of either component are labelled.
+    The tokens furthest out at either end of either component are labelled. A few tokens that would squeeze
+    all others (such as have never been trained on) are drawn as triangles at the edge, and counted.
     """
     left = embedding["token_left"].sel({COMPONENT: [1, 2]}).transpose(VOCAB, COMPONENT).values
+    limits = np.array([robust_limits(np.append(component, 0)) for component in left.T])
+    shown, beyond = within(left, limits)
     space = embedding["leading_space"].values.astype(bool)
     figure = new_figure(9, 7)
     axes = figure.subplots()
     dots = {"s": 6, "alpha": float(np.clip(4000 / len(left), 0.15, 0.7)), "lw": 0, "rasterized": True}
     for flag, label in ((True, "leading space"), (False, "none")):
-        axes.scatter(*left[space == flag].T, color=SPACE_COLOURS[flag], **dots, label=label)
+        axes.scatter(*shown[(space == flag) & ~beyond].T, color=SPACE_COLOURS[flag], **dots, label=label)
+    edge = {"marker": "^", "s": 45, "lw": 0.6, "edgecolor": "white", "zorder": 3}
+    if beyond.any():
+        colours = [SPACE_COLOURS[bool(flag)] for flag in space[beyond]]
+        axes.scatter(*shown[beyond].T, c=colours, **edge, label=f"beyond the axes ({beyond.sum():,})")
     axes.axhline(0, color=INK, lw=0.8)
     axes.axvline(0, color=INK, lw=0.8)
     axes.plot(0, 0, marker="+", ms=14, mew=2, color=INK)
     outward = np.argsort(left, axis=0, kind="stable")
     extremes = np.concatenate([outward[:n_extremes], outward[: -n_extremes - 1 : -1]]).ravel()
-    label_points(axes, left, embedding[TOKEN_STR].values, extremes)
-    legend = axes.legend(title="token", frameon=True, markerscale=3)
+    label_points(axes, shown, embedding[TOKEN_STR].values, extremes)
+    legend = axes.legend(title="token", frameon=True)
     for handle in legend.legend_handles:
-        handle.set_alpha(1)
+        handle.set(alpha=1, sizes=[45])
     auc = embedding["auc_leading_space"].sel({COMPONENT: [1, 2]}).values
     told = f"component 1 {auc[0]:.2f}, component 2 {auc[1]:.2f}"
     axes.set(
@@ -106,11 +113,7 @@ def draw_position_components(embedding: xr.Dataset, n_components: int = MAX_LINE
     A model without a position embedding gets a figure that says so.
     """
     if "position_left" not in embedding:
-        figure = new_figure(7, 1.2)
-        figure.text(
-            0.5, 0.5, f"position embedding {embedding.attrs['position_embedding']}", ha="center", va="center"
-        )
-        return figure
+        return new_notice(f"position embedding {embedding.attrs['position_embedding']}")
     left = embedding["position_left"].dropna(COMPONENT, how="all").isel({COMPONENT: slice(n_components)})
     share = embedding["position_share"]
     position, components = left[POSITION].values, left[COMPONENT].values

@@ -46,6 +46,7 @@ def draw_properties(components: xr.Dataset) -> Figure:
     components : Dataset
         As `strata.embedding.components.analyse` returns it; so for every figure of this module.
     """
+    components = components.load()
     rows = _asked(components)
     n_classes = components.sizes[CLASSES]
     n_components = components.sizes[COMPONENT]
@@ -118,6 +119,7 @@ def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
 
 def draw_separation(components: xr.Dataset, shown: tuple[int, ...] = (0, 1, 2)) -> Figure:
     """Components 0 to 2 by leading space, with two normal distributions fitted to all of the tokens."""
+    components = components.load()
     figure = new_figure(4.3 * len(shown), 7)
     panels = figure.subplots(len(SETS), len(shown), squeeze=False)
     known = components["known"].values.astype(bool)

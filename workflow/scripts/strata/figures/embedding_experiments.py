@@ -26,6 +26,7 @@ def draw_smoothing(experiments: xr.Dataset) -> Figure:
         As `strata.embedding.experiments.disturb` returns it; so for the next. A line where the model has
         no position embedding.
     """
+    experiments = experiments.load()
     if "change" not in experiments:
         return new_notice(f"position embedding {experiments.attrs['position_embedding']}")
     at = experiments.isel({TREATMENT: np.flatnonzero(experiments[KIND].values == SMOOTHED)})
@@ -59,6 +60,7 @@ def draw_smoothing(experiments: xr.Dataset) -> Figure:
 
 def draw_silencing(experiments: xr.Dataset) -> Figure:
     """Change of loss with the position part of some channels silenced: those that move the least, others."""
+    experiments = experiments.load()
     if "change" not in experiments:
         return new_notice(f"position embedding {experiments.attrs['position_embedding']}")
     figure = new_figure(12, 8)

@@ -42,6 +42,7 @@ def draw_scatter(frequency: xr.Dataset, n_labels: int = 7) -> Figure:
     frequency : Dataset
         As `strata.embedding.frequency.analyse` returns it; so for every figure of this module.
     """
+    frequency = frequency.load()
     names = _candidates(frequency)
     n_columns = 3
     n_rows = -(-len(names) // n_columns)
@@ -119,6 +120,7 @@ def draw_correlations(frequency: xr.Dataset) -> Figure:
 
 def draw_partial(frequency: xr.Dataset) -> Figure:
     """Correlations with frequency plainly and with others held fixed, and those of every single channel."""
+    frequency = frequency.load()
     names = _candidates(frequency)
     pairs = [(LOG_FREQUENCY, name) for name in names] + [(LENGTH, SVD_0)]
     labels = [_title(frequency, name, short=True) for name in names] + ["norm with SVD 0"]

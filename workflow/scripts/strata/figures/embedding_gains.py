@@ -31,6 +31,7 @@ def draw_layers(gains: xr.Dataset, channels: xr.Dataset, table: pd.DataFrame, no
     norm : str
         One of `strata.embedding.names.NORMS`.
     """
+    gains = gains.load()
     if "log_gain" not in gains:
         return new_notice(f"gains {gains.attrs['gains']}")
     if "position_std" not in channels:
@@ -71,6 +72,7 @@ def draw_summary(
     gains: xr.Dataset, channels: xr.Dataset, table: pd.DataFrame, n_channels: int = 20
 ) -> Figure:
     """The dial-down by layer, rank correlations by layer, and the outlier channels ranked over layers."""
+    gains = gains.load()
     if "log_gain" not in gains:
         return new_notice(f"gains {gains.attrs['gains']}")
     has_positions = "rho" in gains

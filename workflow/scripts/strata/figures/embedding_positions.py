@@ -67,6 +67,7 @@ def draw_channels(
     n_quiet : int
         Channels of the lower group that are shown, those with the smallest spread.
     """
+    positions = positions.load()
     if POSITION_EMBEDDING not in weights:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
     matrix = weights[POSITION_EMBEDDING].transpose(POSITION, CHANNEL).values.astype(float)
@@ -125,6 +126,7 @@ def draw_lissajous(weights: xr.Dataset, channels: xr.Dataset, n_channels: int = 
 
 def draw_sinusoids(channels: xr.Dataset, positions: xr.Dataset) -> Figure:
     """How sinusoidal each channel is, at what frequency, with what spectrum; the same of the components."""
+    positions = positions.load()
     if "explained" not in positions:
         return new_notice(f"position embedding {positions.attrs['position_embedding']}")
     figure = new_figure(12, 9.6)
@@ -224,13 +226,13 @@ def _draw_grid(
     columns: int,
     limit: float,
 ) -> None:
-    panels = figure.subplots(-(-len(chosen) // columns), columns, sharex=True, sharey=True, squeeze=False)
-    position = np.arange(len(matrix))
+    panels = figure.subplots(-(-len(chosen) // columns), columns, squeeze=False)
+    position, centred = np.arange(len(matrix)), _centred(matrix)
     for axes, channel in zip(panels.flat, chosen, strict=False):
         at = positions.isel({CHANNEL: channel})
         angle = 2 * np.pi * float(at["best_frequency"]) * position + float(at["phase"])
         wave = float(at["amplitude"]) * np.cos(angle)
-        axes.plot(position, _centred(matrix)[:, channel], color=LINE_COLOURS[0], lw=0.8)
+        axes.plot(position, centred[:, channel], color=LINE_COLOURS[0], lw=0.8)
         axes.plot(position, wave - wave.mean(), color=LINE_COLOURS[1], lw=0.9)
         axes.set_title(f"{channel}: {float(at['explained']):.0%}", fontsize=7, pad=1)
     for axes in panels.flat:

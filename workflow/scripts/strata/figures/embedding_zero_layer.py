@@ -33,6 +33,7 @@ def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
     zero_layer : Dataset
         As `strata.embedding.zero_layer.analyse` returns it; so for every figure of this module.
     """
+    zero_layer = zero_layer.load()
     counted = "share_by_band" in zero_layer
     figure = new_figure(12 if counted else 7.5, 4.4)
     panels = figure.subplots(1, 1 + counted, squeeze=False, width_ratios=(1, 1.5)[: 1 + counted])[0]
@@ -90,6 +91,7 @@ def draw_exceptions(zero_layer: xr.Dataset, n_examples: int = 4) -> Figure:
 
     Examples are those of the widest margin, each calling for another token where there are as many.
     """
+    zero_layer = zero_layer.load()
     variants = zero_layer[VARIANT].values.tolist()
     kinds = zero_layer[KIND].values.tolist()
     exceptions = dict(list(exception_table(zero_layer).groupby(["variant", "kind"])))
@@ -136,6 +138,7 @@ def _examples(table: pd.DataFrame, n: int) -> str:
 
 def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
     """How many others call for each token, against the length of the vector it is called by."""
+    zero_layer = zero_layer.load()
     variants = zero_layer[VARIANT].values.tolist()
     figure = new_figure(1 + 5.4 * len(variants), 5)
     panels = figure.subplots(1, len(variants), squeeze=False, sharey=True)[0]
@@ -204,6 +207,7 @@ def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 4)
 
     These are words spread evenly over the vocabulary, from the most frequent on where there are counts.
     """
+    zero_layer = zero_layer.load()
     figure = new_figure(14, 1.2 + 0.42 * (n_tokens + 2))
     left, right = figure.subfigures(1, 2, width_ratios=(1, 2.5))
     axes = left.subplots()

@@ -39,6 +39,7 @@ def draw_motion(hidden: xr.Dataset, cropped: int = 0) -> Figure:
     cropped : int
         Depths that are left out at either end; 0 draws all.
     """
+    hidden = hidden.load()
     shown = crop(hidden, cropped)
     figure = new_figure(13.5, 7.6)
     panels = figure.subplots(2, 3)
@@ -82,6 +83,7 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     noise : str
         The noise level whose transitions are meant.
     """
+    hidden = hidden.load()
     at_level = hidden.sel({NOISE: noise})
     measures, offsets = hidden[MEASURE].values, hidden[OFFSET].values
     figure = new_figure(3.3 * len(measures), 7.2)

@@ -35,6 +35,7 @@ def draw_first_block(questions: xr.Dataset) -> Figure:
 
     All prompts together; the legends tell block 0's share.
     """
+    questions = questions.load()
     at = questions.sel({CATEGORY: ALL})
     figure = new_figure(11, 4.8)
     panels = figure.subplots(1, 2)
@@ -61,6 +62,7 @@ def draw_input_kept(questions: xr.Dataset) -> Figure:
     Above, a panel for each decoder: the median over token types. Below left, the rank correlation of
     frequency and rank. Below right, the first instance of words to be copied against words as frequent.
     """
+    questions = questions.load()
     if "frequency_rho" not in questions:
         return _nothing("It is not known how often this model met each token in training.")
     decoders = questions[DECODER].values
@@ -102,6 +104,7 @@ def draw_input_kept(questions: xr.Dataset) -> Figure:
 
 def draw_commas(questions: xr.Dataset) -> Figure:
     """Rank of the first three commas at themselves, by depth: a row for each passage, a column a decoder."""
+    questions = questions.load()
     passages, decoders = questions[PASSAGE].values[:MAX_PASSAGES], questions[DECODER].values
     n = questions.sizes[PASSAGE]
     if not n:
@@ -134,6 +137,7 @@ def draw_target_depth(questions: xr.Dataset) -> Figure:
     Right: from where on the top guess is the final one, over all tokens and at last tokens. Means over
     prompts (their number in brackets) in their bootstrap intervals.
     """
+    questions = questions.load()
     figure = new_figure(12.5, 2.2 + 0.7 * questions.sizes[CATEGORY])
     panels = figure.subplots(1, 2, sharex=True)
     told = {
@@ -159,6 +163,7 @@ def draw_target_depth(questions: xr.Dataset) -> Figure:
 
 def draw_repetition(questions: xr.Dataset) -> Figure:
     """When the next token arrives, by how often its pair has been said; and for how many tokens it does."""
+    questions = questions.load()
     if REPEAT not in questions.dims:
         return _nothing("No prompt of this run repeats itself.")
     figure = new_figure(11.5, 4.8)

@@ -31,6 +31,7 @@ TERMS = {
 
 def draw_transitions(averages: xr.Dataset) -> Figure:
     """Transition depth of every prompt by category, with the mean and its interval; noise as facets."""
+    averages = averages.load()
     categories = averages[CATEGORY].values
     colours = category_colours(categories)
     columns, places = folded(averages[NOISE].values)

@@ -30,6 +30,7 @@ def draw_accuracy(probes: xr.Dataset) -> Figure:
     probes : Dataset
         As `strata.probes.tokens.analyse` returns it; so for `draw_embedding`.
     """
+    probes = probes.load()
     figure = new_figure(11, 4.8)
     panels = figure.subplots(1, probes.sizes[TARGET], sharex=True, sharey=True)
     for axes, target in zip(panels, probes[TARGET].values, strict=True):
@@ -58,6 +59,7 @@ def draw_embedding(probes: xr.Dataset) -> Figure:
     A row for the input token, one for the next (its matrix is the unembedding). Lines of the shared
     probe are dashed; grey is what a random matrix, or a weight that favours no direction, would have.
     """
+    probes = probes.load()
     n_rows, n_nmf = probes.sizes[TARGET], probes.sizes[NMF_COMPONENT]
     figure = new_figure(14, 0.9 + 3.7 * n_rows)
     panels = figure.subplots(n_rows, 4, squeeze=False, sharex="col", width_ratios=(1.1, 1, 1.15, 0.9))
@@ -99,6 +101,7 @@ def draw_repurposing(repurposing: xr.Dataset) -> Figure:
     repurposing : Dataset
         As `strata.lens.repurposing.analyse` returns it.
     """
+    repurposing = repurposing.load()
     figure = new_figure(11, 7.4)
     panels = figure.subplots(2, repurposing.sizes[STATE], sharex=True, sharey="row")
     relative = repurposing[["energy", "energy_low", "energy_high"]] / repurposing["random_subspace"]

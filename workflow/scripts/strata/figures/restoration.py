@@ -1,4 +1,4 @@
-"""Figures of averaged traces by category (`strata.trace.restoration`).
+"""Figures of averaged traces by category (`strata.trace.averages`).
 
 Averages over prompts come as Datasets (category, noise, site, depth or layer, prompt). Where a model has
 more categories or levels than a reader takes in at once, one figure shows the three main categories at
@@ -69,7 +69,7 @@ def draw_heatmap(state: xr.Dataset, noise: str) -> Figure:
     Parameters
     ----------
     state : Dataset
-        Of `strata.trace.restoration.average_by_category`; so for `draw_heatmap_all`.
+        Of `strata.trace.averages.average_by_category`; so for `draw_heatmap_all`.
     noise : str
         The noise level drawn.
     """
@@ -79,6 +79,7 @@ def draw_heatmap(state: xr.Dataset, noise: str) -> Figure:
     for axes, category in zip(panels, categories, strict=True):
         at = state.sel({CATEGORY: category, NOISE: noise})
         image = _draw_heat(axes, at, SITE_LABELS)
+        say_if_empty(axes, at)
         axes.set_title(
             f"{category_name(category)}, {noise_name(noise, state)} ({count(at)})", parse_math=False
         )
@@ -103,7 +104,6 @@ def _draw_heat(axes: Axes, at: xr.Dataset, labels: Mapping[str, str]) -> AxesIma
     extent = image_extent(at[axis].values, at.sizes[SITE])
     look = {"aspect": "auto", "cmap": SEQUENTIAL, "vmin": 0, "vmax": 1, "extent": extent}
     image = axes.imshow(at["restoration"].transpose(SITE, axis), interpolation="nearest", **look)
-    say_if_empty(axes, at)
     axes.set_yticks(range(at.sizes[SITE]), [labels[site] for site in at[SITE].values])
     axes.grid(False)
     return image
@@ -120,9 +120,9 @@ def draw_lines(state: xr.Dataset, gaps: xr.Dataset | None, noise: str) -> Figure
     Parameters
     ----------
     state : Dataset
-        Of `strata.trace.restoration.average_by_category`; so for `draw_lines_all`.
+        Of `strata.trace.averages.average_by_category`; so for `draw_lines_all`.
     gaps : Dataset, optional
-        Of `strata.trace.restoration.average_by_gap`: drawn as thin lines, without the rule that ``state``
+        Of `strata.trace.averages.average_by_gap`: drawn as thin lines, without the rule that ``state``
         has already.
     noise : str
         The noise level drawn.
@@ -138,6 +138,7 @@ def draw_lines_all(state: xr.Dataset, gaps: xr.Dataset | None = None) -> Figure:
 
 def _draw_lines(state: xr.Dataset, gaps: xr.Dataset | None) -> Figure:
     figure, panels, cells = _category_panels(state, height=2.3)
+    gaps = None if gaps is None else gaps.load()
     rules = [] if gaps is None else [g for g in gaps[MIN_GAP].values if g != state.attrs["min_gap"]]
     for cell in cells:
         axes, at = cell.axes, cell.at
@@ -219,15 +220,17 @@ def _draw_runs(runs: Mapping[str, xr.Dataset], noise: str) -> Figure:
     first = next(iter(runs.values()))
     categories = first[CATEGORY].values
     figure = new_figure(0.6 + 3.3 * len(runs), 1.4 + 1.9 * len(categories))
-    panels = figure.subplots(len(categories), len(runs), squeeze=False, sharex="col", sharey=True)
+    panels = figure.subplots(len(categories), len(runs), squeeze=False)
     for column, (name, averages) in zip(panels.T, runs.items(), strict=True):
+        averages, axis = averages.sel({NOISE: noise}).load(), axis_of(averages)
         for axes, category in zip(column, categories, strict=True):
-            at = averages.sel({CATEGORY: category, NOISE: noise})
+            at = averages.sel({CATEGORY: category})
             draw_sites(axes, at)
             say_if_empty(axes, at)
+            label_axis(axes, averages[axis].values, axis)
             axes.set_title(count(at), fontsize=10)
+            axes.label_outer()
         column[0].set_title(f"{name}\n{column[0].get_title()}", fontsize=11, parse_math=False)
-        label_axis(column[-1], averages[axis_of(averages)].values, axis_of(averages))
     for axes, category in zip(panels[:, 0], categories, strict=True):
         axes.set_ylabel(category_name(category), parse_math=False)
     figure.supylabel(RESTORATION, fontsize="medium")
@@ -243,9 +246,9 @@ def draw_severed(no_mlp: xr.Dataset, no_attn: xr.Dataset) -> Figure:
     Parameters
     ----------
     no_mlp, no_attn : Dataset
-        Of `strata.trace.restoration.severed_share`: without MLPs, and without attention.
+        Of `strata.trace.severed.severed_share`: without MLPs, and without attention.
     """
-    shares = {"without MLPs": no_mlp, "without attention": no_attn}
+    shares = {"without MLPs": no_mlp.load(), "without attention": no_attn.load()}
     figure, panels, cells = _category_panels(no_mlp, height=2.5)
     highest = max(float(share["share"].sel({SITE: "subject"}).max()) for share in shares.values())
     for cell in cells:
@@ -266,15 +269,15 @@ def draw_severed(no_mlp: xr.Dataset, no_attn: xr.Dataset) -> Figure:
 def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
     """Restoration of each token of subjects of two tokens and more: a line for each, by depth.
 
-    ``tokens`` is of `strata.trace.restoration.average_subject_tokens`. A column for each number of subject
+    ``tokens`` is of `strata.trace.subject_tokens.average_subject_tokens`. A column for each number of subject
     tokens, a row for each noise level.
     """
     lengths, levels = [n for n in tokens[SUBJECT_LENGTH].values if n > 1], tokens[NOISE].values
     if not lengths:
         return new_notice("Every traced subject is a single token.")
-    axis = axis_of(tokens)
+    tokens, axis = tokens.load(), axis_of(tokens)
     figure = new_figure(max(6.5, 0.6 + 3.6 * len(lengths)), 1.2 + 2.2 * len(levels))
-    panels = figure.subplots(len(levels), len(lengths), squeeze=False, sharex=True, sharey=True)
+    panels = figure.subplots(len(levels), len(lengths), squeeze=False)
     for row, level in zip(panels, levels, strict=True):
         for axes, length in zip(row, lengths, strict=True):
             at = tokens.sel({SUBJECT_LENGTH: length, NOISE: level})
@@ -285,8 +288,8 @@ def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
             say_if_empty(axes, at)
             axes.set_ylim(-0.1, 1.1)
             axes.set_title(f"{length} subject tokens, {noise_name(level)}\n{count(at)}", fontsize=10)
-    for axes in panels[-1]:
-        label_axis(axes, tokens[axis].values, axis)
+            label_axis(axes, tokens[axis].values, axis)
+            axes.label_outer()
     figure.supylabel(RESTORATION, fontsize="medium")
     shared_legend(figure, panels, bands_told(tokens))
     return figure
@@ -299,14 +302,16 @@ def _category_panels(averages: xr.Dataset, height: float) -> tuple[Figure, np.nd
     """A panel for each category and noise level, and what each is to show.
 
     Several levels are rows under their categories' columns. One level alone is folded, three categories
-    abreast. ``height`` is that of a row, in inches.
+    abreast. ``height`` is that of a row, in inches. Limits of y are the caller's to set: axes that share
+    them ask all others at every step, which takes longer than drawing.
     """
+    averages = averages.load()
     categories, levels = averages[CATEGORY].values, averages[NOISE].values
     single, axis = len(levels) == 1, axis_of(averages)
     columns = min(3 if single else MAX_COLUMNS, len(categories))
     n_rows = -(-len(categories) // columns) * len(levels)
-    figure = new_figure(max(6.5, 1.4 + (4.0 if single else 2.1) * columns), 1.4 + height * n_rows)
-    panels = figure.subplots(n_rows, columns, squeeze=False, sharex=True, sharey=True)
+    figure = new_figure(max(6.5, 1.4 + (4.0 if single else 2.05) * columns), 1.4 + height * n_rows)
+    panels = figure.subplots(n_rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_visible(False)
     cells = []
@@ -316,9 +321,9 @@ def _category_panels(averages: xr.Dataset, height: float) -> tuple[Figure, np.nd
             axes = panels[block * len(levels) + step, column]
             at = averages.sel({CATEGORY: category, NOISE: level})
             axes.set_visible(True)
-            label_axis(axes, averages[axis].values, axis)
+            label_axis(axes, averages[axis].values, axis, most=12 if single else 6)
             axes.set_xlabel("")
-            axes.tick_params(labelbottom=step == len(levels) - 1)
+            axes.tick_params(labelbottom=step == len(levels) - 1, labelleft=column == 0)
             say_if_empty(axes, at)
             heading = category_name(category) + (f", {noise_name(level, averages)}" if single else "")
             cells.append(Cell(axes, at, "" if step else heading))

@@ -47,6 +47,7 @@ def draw_accuracy(probes: xr.Dataset) -> Figure:
     probes : Dataset
         As `strata.probes.syntax.analyse` returns it; so for `draw_centres`.
     """
+    probes = probes.load()
     n_rows, n_columns = probes.sizes[TARGET], probes.sizes[LABEL]
     figure = new_figure(3.5 * n_columns, 0.9 + 2.9 * n_rows)
     panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
@@ -80,6 +81,7 @@ def draw_accuracy(probes: xr.Dataset) -> Figure:
 
 def draw_centres(probes: xr.Dataset) -> Figure:
     """The depths at which each label is gained and lost, the earliest on top, and how much of it."""
+    probes = probes.load()
     tasks = [(target, label) for target in probes[TARGET].values for label in probes[LABEL].values]
     parts = [probes.sel({TARGET: target, LABEL: label}) for target, label in tasks]
     order = np.argsort([_sort_key(part) for part in parts])
@@ -128,6 +130,7 @@ def draw_keys(keys: xr.Dataset) -> Figure:
     keys : Dataset
         As `strata.keys.agreement.describe` returns it.
     """
+    keys = keys.load()
     known = set(keys[LABEL].values.tolist())
     shown = {title: labels for title, labels in PANELS.items() if known & set(labels)}
     figure = new_figure(3.6 * (len(shown) + 1), 7.2)

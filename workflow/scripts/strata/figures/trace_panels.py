@@ -22,9 +22,9 @@ def axis_of(data: xr.Dataset) -> str:
     return LAYER if LAYER in data.dims else DEPTH
 
 
-def label_axis(axes: Axes, at: np.ndarray, axis: str) -> None:
-    """Ticks and label of the axis of depths or layers."""
-    axes.set_xticks(thinned(at, 12))
+def label_axis(axes: Axes, at: np.ndarray, axis: str, most: int = 12) -> None:
+    """At most so many ticks, and the label, of the axis of depths or layers."""
+    axes.set_xticks(thinned(at, most))
     axes.set_xlim(at[0] - 0.5, at[-1] + 0.5)
     axes.set_xlabel(AXIS_LABELS[axis])
 
@@ -61,7 +61,8 @@ def count(cell: xr.Dataset) -> str:
 def say_if_empty(axes: Axes, cell: xr.Dataset) -> None:
     """A line in a panel that has no prompts."""
     if not int(cell["n_prompts"]):
-        text = "noise took too little from every prompt" if int(cell["n_excluded"]) else "no prompt has this"
+        too_little = "noise took too little\nfrom every prompt"
+        text = too_little if int(cell["n_excluded"]) else "no prompt has this"
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize="small")
 
 

@@ -1,0 +1,95 @@
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+from strata.figures.saving import DPI, save_figure
+from strata.figures.style import new_figure
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return tmp_path / "a.png", tmp_path / "a.svg"
+
+
+def make_figure():
+    figure = new_figure(5, 4)
+    panels = figure.subplots(2, 2)
+    image = panels[0, 0].imshow(np.arange(9).reshape(3, 3))
+    figure.colorbar(image, ax=panels, label="value")
+    panels[1, 1].plot([0, 1, 4], label="$p$")
+    figure.legend(loc="outside upper center")
+    figure.supxlabel("below")
+    return figure
+
+
+def test_a_figure_is_the_same_bytes_twice(tmp_path):
+    def save(name):
+        figure, axes = plt.subplots()
+        axes.plot([0, 1, 4], label="$p$")
+        axes.legend()
+        save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        plt.close(figure)
+        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "svg")]
+
+    assert save("once") == save("again")
+
+
+def test_two_formats_come_of_one_layout(paths, monkeypatch):
+    counts = {"layout": 0, "draw": 0}
+
+    def counting(name, method):
+        def wrapped(*arguments, **options):
+            counts[name] += 1
+            return method(*arguments, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(
+        ConstrainedLayoutEngine, "execute", counting("layout", ConstrainedLayoutEngine.execute)
+    )
+    monkeypatch.setattr(Figure, "draw", counting("draw", Figure.draw))
+    save_figure(make_figure(), *paths)
+    assert counts == {"layout": 1, "draw": 2}
+
+
+def test_both_formats_have_the_same_place(paths):
+    figure = make_figure()
+    # What sticks out of the figure is on the sheet all the same.
+    figure.text(2.5, 0.5, "far out")
+    save_figure(figure, *paths)
+    pixels = np.array(Image.open(paths[0]).size)
+    text = paths[1].read_text()
+    points = np.array(
+        [float(re.search(rf'<svg [^>]*{side}="([\d.]+)pt"', text)[1]) for side in ("width", "height")]
+    )
+    np.testing.assert_allclose(pixels / DPI, points / 72, atol=0.01)
+    assert pixels[0] > 2.5 * 5 * DPI
+    assert ">below</text>" in text and ">far out</text>" in text
+    assert "date" not in text.lower().split("<g", 1)[0]
+
+
+def test_a_png_is_a_palette_that_looks_like_the_figure(paths):
+    figure = make_figure()
+    save_figure(figure, *paths)
+    image = Image.open(paths[0])
+    assert image.mode == "P"
+    shown = np.asarray(image.convert("RGB")).astype(int)
+    raw = paths[0].with_name("raw.png")
+    figure.savefig(raw, dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    expected = np.asarray(Image.open(raw).convert("RGB")).astype(int)
+    assert shown.shape == expected.shape
+    assert np.quantile(abs(shown - expected).max(-1), 0.99) <= 8
+    assert (shown[0, 0] == 255).all()
+
+
+def test_a_figure_without_a_layout_engine_is_saved(paths):
+    figure = new_figure(3, 2)
+    figure.set_layout_engine("none")
+    figure.add_axes((0.2, 0.2, 0.6, 0.6)).plot([0, 1])
+    save_figure(figure, *paths)
+    assert Image.open(paths[0]).size[0] > 200
