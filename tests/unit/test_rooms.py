@@ -38,7 +38,7 @@ SCRIPTS = sorted(p for p in ROOT.glob("*/*.py") if p.parent.name not in ("strata
 TOKENISE = [ROOT / "text" / "gather_text.py", ROOT / "syntax" / "tag_text.py"]
 DRAW = [
     *(p for p in SCRIPTS if p.parent.name == "figures"),
-    ROOT / "lens" / "write_lens_pages.py",
+    *(ROOT / "lens").glob("write_*.py"),  # pages
     *sorted((ROOT / "strata" / "figures").rglob("*.py")),
 ]
 LIGHT = {
