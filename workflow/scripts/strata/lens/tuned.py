@@ -36,8 +36,18 @@ class KLFromFinal(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, rows: Tensor, unembedding: Tensor, bias: Tensor | None, final: Tensor) -> Tensor:
-        """``rows`` (token, channel), ``final`` probabilities (token, vocab) -> (token)."""
+    def forward(
+        ctx,
+        rows: Tensor,
+        unembedding: Tensor,
+        bias: Tensor | None,
+        final: Tensor,
+        negative_entropy: Tensor | None = None,
+    ) -> Tensor:
+        """``rows`` (token, channel), ``final`` probabilities (token, vocab) -> (token).
+
+        ``negative_entropy`` (token) is that of ``final``, for a caller with many rows to one of these.
+        """
         z = rows @ unembedding.T
         if bias is not None:
             z += bias
@@ -45,15 +55,21 @@ class KLFromFinal(torch.autograd.Function):
         top = z.amax(-1, keepdim=True)
         z.sub_(top).exp_()
         total = z.sum(-1, keepdim=True)
-        z.div_(total).sub_(final)
-        ctx.save_for_backward(z @ unembedding)
-        negative_entropy = torch.special.entr(final).sum(-1).neg_()
+        if ctx.needs_input_grad[0]:
+            z.div_(total).sub_(final)
+            ctx.save_for_backward(z @ unembedding)
+        if negative_entropy is None:
+            negative_entropy = _negative_entropy(final)
         return negative_entropy - cross + (top + total.log())[:, 0]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return slope * gradient[:, None], None, None, None
+        return slope * gradient[:, None], None, None, None, None
+
+
+def _negative_entropy(probabilities: Tensor) -> Tensor:
+    return torch.special.entr(probabilities).sum(-1).neg_()
 
 
 @dataclass(frozen=True)
@@ -138,10 +154,9 @@ def fit(
     optimiser = torch.optim.Adam([*weights, *biases], lr=step_size, betas=(0.9, 0.98))
     fall = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     for _, stream in zip(progress(range(steps), "steps"), _endless(train), strict=False):
-        final = decoder.logits(stream[-1]).softmax(-1)
+        kl_from_final = _against_final(decoder, stream)
         for states, weight, bias in zip(whitening.whiten(stream), weights, biases, strict=True):
-            rows = decoder.norm(states @ weight.T + bias)
-            KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final).mean().backward()
+            kl_from_final(states @ weight.T + bias).mean().backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=False)
         fall.step()
@@ -186,13 +201,14 @@ def held_out(
         n_tokens += len(targets)
         n_targets += int(known.sum())
         final = decoder.logits(stream[-1]).softmax(-1)
+        negative_entropy = _negative_entropy(final)
         for suffix, carried in (("", maps(stream, depths)), ("_logit", stream)):
             for i, states in enumerate(carried):
-                rows = decoder.norm(states)
-                kl = KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final)
-                logp = decoder.logits(states[known]).log_softmax(-1).gather(-1, targets[known, None])
+                logp = decoder.logits(states).log_softmax(-1)
+                kl = negative_entropy - vecdot(final, logp)
+                of_target = logp.gather(-1, targets.clamp(min=0)[:, None])[known]
                 sums["kl" + suffix][i] += kl.double().sum().cpu()
-                sums["bits" + suffix][i] -= logp.double().sum().cpu() / math.log(2)
+                sums["bits" + suffix][i] -= of_target.double().sum().cpu() / math.log(2)
     means = {name: sums[name] / (n_tokens if name.startswith("kl") else n_targets) for name in names}
     return xr.Dataset(
         {
@@ -210,13 +226,23 @@ def _total_kl(batches: Iterable[Tensor], candidates: list[DepthMaps], decoder: L
     depths = np.append(candidates[0].depths, candidates[0].n_layers)
     total = torch.zeros(len(candidates), len(depths) - 1, dtype=torch.double)
     for stream in batches:
-        final = decoder.logits(stream[-1]).softmax(-1)
+        kl_from_final = _against_final(decoder, stream)
         for of_maps, maps in zip(total, candidates, strict=True):
             for depth, states in enumerate(maps(stream, depths)[:-1]):
-                rows = decoder.norm(states)
-                kl = KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final)
-                of_maps[depth] += kl.double().sum().cpu()
+                of_maps[depth] += kl_from_final(states).double().sum().cpu()
     return total
+
+
+def _against_final(decoder: LogitDecoder, stream: Tensor) -> Callable[[Tensor], Tensor]:
+    """KL(final ‖ decoded), (token), of states (token, channel), against the last depth of a stream."""
+    final = decoder.logits(stream[-1]).softmax(-1)
+    negative_entropy = _negative_entropy(final)
+
+    def kl_from_final(states: Tensor) -> Tensor:
+        rows = decoder.norm(states)
+        return KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final, negative_entropy)
+
+    return kl_from_final
 
 
 def _endless(batches: Batches) -> Iterator[Tensor]:
