@@ -33,7 +33,7 @@ def open_page(browser, tmp_path):
     """Open HTML from a file. At the end of the test nothing may have been said, thrown or asked for."""
     contexts, noise = [], []
 
-    def open_page(html: str, **settings) -> Page:
+    def open_page(html: str, fragment: str = "", **settings) -> Page:
         file = tmp_path / f"page{len(contexts)}.html"
         file.write_text(html, encoding="utf-8")
         contexts.append(browser.new_context(**settings))
@@ -42,10 +42,12 @@ def open_page(browser, tmp_path):
         page.on("console", lambda message: noise.append(f"console: {message.text}"))
         page.on("pageerror", lambda error: noise.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (noise.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        own = file.as_uri()
         page.on(
-            "request", lambda request: request.url == file.as_uri() or noise.append(f"request: {request.url}")
+            "request",
+            lambda request: request.url.split("#")[0] == own or noise.append(f"request: {request.url}"),
         )
-        page.goto(file.as_uri())
+        page.goto(own + fragment)
         page.locator("#page").wait_for()
         return page
 
