@@ -42,7 +42,7 @@ def test_triggers_are_those_of_the_obvious_loop(family):
     documents = [list(d) for n in (1, 2, 3) for d in permutations(range(3), n)]
     documents += random_documents(12, tiny_models.VOCAB, seed=2)
     text = as_dataset(documents)
-    found = find_triggers(find_parts(model), text, n_keys=5, k=4, seed=3, batch=7)
+    found = find_triggers(find_parts(model), text, n_keys=5, k=4, seed=3, max_tokens=30)
     assert found["eligible"].values.sum() < text.sizes["token"]
     for layer in range(tiny_models.LAYERS):
         channels = found["channel"].values[layer]

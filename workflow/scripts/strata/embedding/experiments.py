@@ -15,10 +15,10 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 
 from strata.embedding import NO_POSITIONS
 from strata.embedding.names import AVERAGED, HIGHEST, LOWEST, RANDOM, SMOOTHED, TREATMENT, ZEROED
+from strata.model.batching import batches
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION
 from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
@@ -100,19 +100,18 @@ def losses(
     parts: "Parts",
     documents: Sequence[Sequence[int]],
     matrix: np.ndarray | None = None,
-    batch: int = 8,
+    max_tokens: int = 1024,
 ) -> np.ndarray:
     """Loss in nats of the next token: (document, position), NaN beyond a document's last but one token.
 
-    Documents of like length go through the model together, padded at the end, which a causal model does
-    not see from before.
+    Documents of like length go through the model together (`strata.model.batching`).
 
     Parameters
     ----------
     documents : token ids, each no longer than the model's context
     matrix : array (position, channel), optional
         In the place of the position embedding. The model itself is not changed.
-    batch : documents at a time
+    max_tokens : of a batch, unless one document alone has more
     """
     model, changed = parts.model, {}
     device = parts.token_embedding.weight.device
@@ -121,15 +120,14 @@ def losses(
         name = next(name for name, parameter in model.named_parameters() if parameter is own)
         changed = {name: torch.from_numpy(matrix).to(own)}
     result = np.full((len(documents), max(map(len, documents)) - 1), np.nan)
-    by_length = sorted(range(len(documents)), key=lambda index: len(documents[index]))
-    for start in range(0, len(documents), batch):
-        chosen = by_length[start : start + batch]
-        ids = pad_sequence([torch.tensor(documents[index]) for index in chosen], batch_first=True).to(device)
-        logits = functional_call(model, changed, (ids,), {"use_cache": False}).logits
-        each = cross_entropy(logits[:, :-1].float().transpose(1, 2), ids[:, 1:], reduction="none")
-        for index, loss in zip(chosen, each.cpu().numpy(), strict=True):
-            n = len(documents[index]) - 1
-            result[index, :n] = loss[:n]
+    for batch in batches(documents, max_tokens, device):
+        logits = functional_call(model, changed, (batch.ids,), {"use_cache": False}).logits
+        following = batch.ids[:, 1:]
+        # One row a token: along any other axis than the last, the loss takes several times as long.
+        each = cross_entropy(logits[:, :-1].flatten(0, 1).float(), following.flatten(), reduction="none")
+        each = each.view_as(following).cpu().numpy()
+        for index, length, loss in zip(batch.which, batch.lengths, each, strict=True):
+            result[index, : length - 1] = loss[: length - 1]
     return result
 
 

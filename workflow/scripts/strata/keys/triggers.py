@@ -8,18 +8,17 @@ upper ones. Here the prefixes are found, to be read (`strata.keys.tables`), and 
 key's triggers have in common (`strata.keys.agreement`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from strata.keys.names import KEY
 from strata.model.architecture import Parts, mlp_values
+from strata.model.batching import batches
+from strata.model.capture import watching
 from strata.names import LAYER, TOKEN, K
 from strata.progress import Progress, silent
 from strata.stats.seeding import generator
@@ -34,7 +33,7 @@ def find_triggers(
     n_keys: int,
     k: int,
     seed: int,
-    batch: int = 8,
+    max_tokens: int = 1024,
     progress: Progress = silent,
 ) -> xr.Dataset:
     """The contexts that random keys of every layer answer to most, each in a document of its own.
@@ -49,7 +48,7 @@ def find_triggers(
     n_keys : drawn in each layer
     k : triggers kept of each
     seed : of the keys
-    batch : documents at a time
+    max_tokens : of a batch, unless one document alone has more
 
     Returns
     -------
@@ -71,17 +70,26 @@ def find_triggers(
     channels = random_keys(parts, n_keys, seed)
     best = torch.zeros(parts.n_layers, n_keys, k, device=parts.model.device)
     trigger = torch.full_like(best, -1, dtype=torch.long)
-    batches = _batches(documents, eligible, batch)
-    with _answers(parts, channels) as answers:
-        for ids, index in progress(batches, "triggers of keys"):
-            ids, index = ids.to(best.device), index.to(best.device)
-            parts.model(input_ids=ids, use_cache=False)
-            for layer in range(parts.n_layers):
-                strongest, position = answers[layer].float().where(index[..., None] >= 0, 0).max(1)
-                values = torch.cat([best[layer], strongest.T], 1)
-                tokens = torch.cat([trigger[layer], index.gather(1, position).T], 1)
-                best[layer], chosen = values.topk(k, 1)
-                trigger[layer] = tokens.gather(1, chosen)
+    chosen = [torch.from_numpy(drawn).to(best.device) for drawn in channels]
+    places = np.split(
+        np.where(eligible, np.arange(len(eligible)), -1), np.cumsum([*map(len, documents)])[:-1]
+    )
+
+    def see_answers(layer: int, hidden: Tensor) -> None:
+        answers = hidden[..., chosen[layer]].float()
+        strongest, position = answers.where(index[..., None] >= 0, 0).max(1)
+        values = torch.cat([best[layer], strongest.T], 1)
+        tokens = torch.cat([trigger[layer], index.gather(1, position).T], 1)
+        best[layer], kept = values.topk(k, 1)
+        trigger[layer] = tokens.gather(1, kept)
+
+    with watching(parts, answers=see_answers):
+        for batch in progress(batches(documents, max_tokens, best.device), "triggers of keys"):
+            index = torch.full_like(batch.ids, -1)  # of each token in the text, -1 where it does not count
+            index[batch.present] = torch.from_numpy(np.concatenate([places[i] for i in batch.which])).to(
+                index
+            )
+            parts.model.base_model(input_ids=batch.ids, use_cache=False)
     trigger[best <= 0] = -1
     return xr.Dataset(
         {
@@ -125,46 +133,3 @@ def first_contexts(documents: Iterable[Sequence[int]]) -> np.ndarray:
             first.append((node, token) not in nodes)
             node = nodes.setdefault((node, token), len(nodes) + 1)
     return np.array(first, bool)
-
-
-def _batches(
-    documents: Sequence[Sequence[int]], eligible: np.ndarray, size: int
-) -> list[tuple[Tensor, Tensor]]:
-    """Documents of like length, padded at the end, which a causal model does not see from before.
-
-    Each has token ids (row, position), and their index in the text, -1 where they do not count.
-    """
-    starts = np.cumsum([0, *map(len, documents)])
-    index = torch.from_numpy(np.where(eligible, np.arange(starts[-1]), -1))
-    rows = [(torch.tensor(ids), index[a:b]) for ids, (a, b) in zip(documents, pairwise(starts), strict=True)]
-    rows.sort(key=lambda row: len(row[0]))
-    return [
-        tuple(
-            pad_sequence(part, batch_first=True, padding_value=blank)
-            for part, blank in zip(zip(*rows[i : i + size], strict=True), (0, -1), strict=True)
-        )
-        for i in range(0, len(rows), size)
-    ]
-
-
-@contextmanager
-def _answers(parts: Parts, channels: Sequence[np.ndarray]) -> Iterator[dict[int, Tensor]]:
-    """By layer, the activations (row, position, key) of chosen channels in the latest run."""
-    answers: dict[int, Tensor] = {}
-
-    def listener(layer: int):
-        chosen = torch.from_numpy(channels[layer]).to(parts.model.device)
-
-        def listen(module, args):
-            answers[layer] = args[0][..., chosen]
-
-        return listen
-
-    handles = [
-        module.register_forward_pre_hook(listener(layer)) for layer, module in enumerate(mlp_values(parts))
-    ]
-    try:
-        yield answers
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -16,6 +16,7 @@ from torch import Tensor
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
 from strata.model.architecture import Parts
+from strata.model.batching import Batch, batches
 from strata.progress import Progress, silent
 
 
@@ -48,15 +49,16 @@ def fit(
     ValueError
         If no document is longer than ``skip`` + 1 tokens.
     """
-    chosen = sorted(usable(documents, skip), key=len)
+    chosen = usable(documents, skip)
     if not chosen:
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
-    batches = list(_batches(chosen, max_tokens))
+    device = parts.token_embedding.weight.device
+    together = batches(chosen, max_tokens, device)
     n_channels = parts.token_embedding.embedding_dim
     total = torch.zeros(2 * parts.n_layers, n_channels, n_channels)
-    rounds = progress(range(len(batches) * n_channels), "backward passes")
+    rounds = progress(range(len(together) * n_channels), "backward passes")
     turn = iter(rounds)
-    for batch in batches:
+    for batch in together:
         stream, valid = _forward(parts, batch, skip)
         # Each source position counts as one of its document's; each document as one.
         share = (valid / valid.sum(1, keepdim=True)).to(stream[0])
@@ -73,28 +75,12 @@ def fit(
     return DepthMaps(depths, weight, torch.zeros(len(depths), n_channels), parts.n_layers)
 
 
-def _batches(documents: Sequence[Sequence[int]], max_tokens: int) -> Iterable[list[Sequence[int]]]:
-    """Documents, shortest first, in batches of bounded size once padded to the longest."""
-    batch: list[Sequence[int]] = []
-    for document in documents:
-        if batch and (len(batch) + 1) * len(document) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(document)
-    yield batch
-
-
-def _forward(parts: Parts, documents: Sequence[Sequence[int]], skip: int) -> tuple[list[Tensor], Tensor]:
-    """The stream (row, position, channel) by depth and half-depth as one graph, and valid positions.
-
-    Padding is on the right, where causal attention keeps it from every token.
-    """
-    width = max(map(len, documents))
-    device = parts.token_embedding.weight.device
-    ids = torch.tensor([[*d, *[0] * (width - len(d))] for d in documents], device=device)
-    lengths = torch.tensor([len(d) for d in documents])
-    positions = torch.arange(width)
-    valid = ((positions >= skip) & (positions < lengths[:, None] - 1)).to(device)
+def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tensor]:
+    """The stream (row, position, channel) by depth and half-depth as one graph, and valid positions."""
+    device = batch.ids.device
+    positions = torch.arange(batch.ids.shape[1], device=device)
+    lengths = torch.tensor(batch.lengths, device=device)
+    valid = (positions >= skip) & (positions < lengths[:, None] - 1)
 
     middle: list[Tensor] = []
     handles = [
@@ -102,7 +88,7 @@ def _forward(parts: Parts, documents: Sequence[Sequence[int]], skip: int) -> tup
     ]
     stream: list[Tensor] = []
     try:
-        hidden = parts.embed(ids).requires_grad_()
+        hidden = parts.embed(batch.ids).requires_grad_()
         middle.clear()
         with torch.enable_grad():
             for layer in range(parts.n_layers):
