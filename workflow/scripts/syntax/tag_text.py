@@ -24,7 +24,7 @@ with job(snakemake) as progress:
         documents = read_conllu(read_lines(made["source"]), made["source"])
 
     def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-        encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return encoded["input_ids"], encoded["offset_mapping"]
 
     documents = progress(documents, "documents")

@@ -24,7 +24,7 @@ with job(snakemake) as progress:
         texts = text.paragraphs(read_lines(made["source"]))
     documents, counts = text.sample(
         progress(texts, "documents"),
-        lambda batch: tokenizer(batch, add_special_tokens=False)["input_ids"],
+        lambda batch: tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"],
         made["documents"],
         made["max_tokens"],
         len(tokenizer),
