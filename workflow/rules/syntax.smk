@@ -29,7 +29,7 @@ use rule extract_text as extract_tagged_text with:
         text="results/{model}/syntax/text.nc",
         model=model_files,
     output:
-        "results/{model}/syntax/activations.h5",
+        temp("results/{model}/syntax/activations.h5"),  # one job reads it
     params:
         model=model_settings,
         dtype=SYNTAX["dtype"],
