@@ -252,7 +252,10 @@ def test_where_there_is_no_trace_it_is_said_why(page):
     assert page.locator("#untraced").is_hidden() and page.locator("#trace-cells rect").count() > 0
 
 
-def test_corruptions_that_do_nothing_or_are_missing_are_said(page, trace):
+def test_corruptions_that_do_little_or_are_missing_are_said(page):
+    assert "Little was" not in page.locator("#trace-measure").text_content()
+    page.get_by_label("Corruption").select_option("0.1")
+    assert "Little was taken away" in page.locator("#trace-measure").text_content()
     choose_prompt(page, "third")
     page.get_by_label("Corruption").select_option("0.1")
     assert "Nothing was taken away" in page.locator("#trace-measure").text_content()

@@ -65,7 +65,7 @@ def make_trace(lens, subjects=SUBJECTS, n_samples=2, seed=5):
     restored = rng.uniform(0, 1, (*shape, N_LAYERS, width)).astype(np.float32)
     corrupted = rng.uniform(0, 0.4, shape).astype(np.float32)
     clean = rng.uniform(0.6, 0.9, len(subjects)).astype(np.float32)
-    corrupted[0, 0], corrupted[1, 0] = clean[0] - 0.1, clean[1] + 0.05
+    corrupted[0, 0], corrupted[1, 0] = clean[0] - 0.05, clean[1] + 0.05
     corrupted[:, 1] /= 10
     strings = np.full((len(subjects), width), "", object)
     n_tokens = []

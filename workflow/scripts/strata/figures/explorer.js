@@ -178,7 +178,9 @@ function start(header) {
     if (isOpen() && !open) byId("open-chooser").focus();
     byId("chooser").classList.toggle("open", open);
     byId("open-chooser").setAttribute("aria-expanded", open);
-    if (open) chooser.search.focus();
+    if (!open) return;
+    chooser.mark(view.id);
+    chooser.search.focus();
   }
 
   function move(step) {

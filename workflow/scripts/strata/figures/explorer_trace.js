@@ -1,5 +1,7 @@
 // The causal trace of a prompt: what is restored of the answer by putting one state back.
 
+const LITTLE = 0.1; // of the clean probability
+
 class TracePanel {
   /**
    * @param header of the page
@@ -52,8 +54,12 @@ class TracePanel {
   /** What the noise does to the target's probability, in words. */
   levels({ clean, corrupted }, noise) {
     if (corrupted[noise] === null) return `${share(clean)} clean; there is no other subject to put in place of this one.`;
-    const nothing = clean <= corrupted[noise] ? " Nothing was taken away that could be restored." : "";
-    return `${share(clean)} clean, ${share(corrupted[noise])} corrupted.${nothing}`;
+    return `${share(clean)} clean, ${share(corrupted[noise])} corrupted.${this.warning(clean - corrupted[noise], clean)}`;
+  }
+
+  warning(taken, clean) {
+    if (taken <= 0) return " Nothing was taken away that could be restored.";
+    return taken < LITTLE * clean ? " Little was taken away: what is restored of it is uncertain." : "";
   }
 
   /** A row for each token from the first noised one on, a column for each depth. */
