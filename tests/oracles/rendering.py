@@ -1,9 +1,11 @@
 """Drawing whole figures, to see that they can be."""
 
 import warnings
+from itertools import combinations
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 
 def render(figure: Figure) -> None:
@@ -18,3 +20,25 @@ def notice(figure: Figure) -> str:
     render(figure)
     assert not figure.axes
     return figure.texts[0].get_text()
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of words outside the panels (titles, labels, ticks, legends) that lie upon each other."""
+    render(figure)
+    boxes = [(text.get_text(), text.get_window_extent().padded(-1)) for text in _words(figure)]
+    return [(one, other) for (one, here), (other, there) in combinations(boxes, 2) if here.overlaps(there)]
+
+
+def _words(figure: Figure) -> list[Text]:
+    words = [*figure.texts]
+    for legend in figure.legends:
+        words += [legend.get_title(), *legend.get_texts()]
+    for axes in figure.axes:
+        if not axes.get_visible():
+            continue
+        words += [axes.title, axes.xaxis.label, axes.yaxis.label]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            words += [label for tick in ticks for label in (tick.label1, tick.label2)]
+    return [text for text in words if text.get_visible() and text.get_text().strip()]

@@ -196,8 +196,6 @@ def test_page_refuses_what_it_cannot_show(lenses):
         build_explorer(lenses, prompts=[])
     with pytest.raises(ValueError, match="no prompt fourth"):
         build_explorer(lenses, prompts=["third", "fourth"])
-    with pytest.raises(ValueError, match="not magic"):
-        build_explorer({"logit": lens, "magic": lens})
     same = "not of the same tokens and depths"
     with pytest.raises(ValueError, match=same):
         build_explorer({"logit": lens, "tuned": make_lens(seed=1)})

@@ -47,14 +47,26 @@ def test_every_active_channel_has_a_panel_and_quiet_ones_a_finer_axis(case):
     render(figure)
     order = by_spread(of_channels)
     values = weights["position_embedding"].values.astype(float)
-    panels = [axes for axes in figure.axes if axes.lines]
-    assert len(panels) == len(slow.ACTIVE) + 9
-    for axes, channel in zip(panels, [*order[: len(slow.ACTIVE)], *order[-9:]], strict=True):
-        line, wave = (line.get_ydata() for line in axes.lines)
-        np.testing.assert_allclose(line, values[:, channel] - values[:, channel].mean(), atol=1e-9)
-        explained = 1 - ((line - wave) ** 2).sum() / (line**2).sum()
-        assert axes.get_title() == f"{channel}: {explained:.0%}"
-    assert panels[0].get_ylim()[1] > 10 * panels[-1].get_ylim()[1]
+    groups = order[: len(slow.ACTIVE)], order[-9:]
+    spans = []
+    for axes, group in zip(figure.axes, groups, strict=True):
+        frames, lines, waves = (found.get_paths() for found in axes.collections)
+        assert len(frames) == len(lines) == len(waves) == len(axes.texts) == len(group)
+        centred = values[:, group] - values[:, group].mean(0)
+        spans.append(np.quantile(abs(centred), 0.999) * 1.1)
+        for place, (channel, frame, line, wave, text) in enumerate(
+            zip(group, frames, lines, waves, axes.texts, strict=True)
+        ):
+            box = frame.get_extents()
+            drawn, fitted = (
+                (box.y0 + box.y1 - 2 * path.vertices[:, 1]) / box.height * spans[-1] for path in (line, wave)
+            )
+            np.testing.assert_allclose(drawn, np.clip(centred[:, place], -spans[-1], spans[-1]), atol=1e-9)
+            assert box.x0 < line.vertices[:, 0].min() and line.vertices[:, 0].max() < box.x1
+            explained = 1 - ((centred[:, place] - fitted) ** 2).sum() / (centred[:, place] ** 2).sum()
+            assert text.get_text() == f"{channel}: {explained:.0%}"
+            assert box.x0 < text.get_position()[0] < box.x1 and text.get_position()[1] == box.y0
+    assert spans[0] > 10 * spans[1]
     above, below = figure.subfigs
     assert above.get_suptitle().startswith("position-active: all 60 channels")
     assert "the 9 channels that move the least" in below.get_suptitle()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from oracles.rendering import render
+from oracles.rendering import overlaps, render
 from oracles.trace_example import AVERAGE, CATEGORIES, LEVELS, make_trace, visible
 from strata.figures import restoration as figures
 from strata.figures.order import draw_transitions
@@ -202,3 +202,18 @@ def test_a_line_for_every_subject_token(trace):
 def test_subjects_of_one_token_only_are_said(trace):
     single = trace.assign_coords(subject_position=trace["subject_start"])
     render(figures.draw_subject_tokens(average_subject_tokens(single, **AVERAGE)))
+
+
+def test_words_do_not_overlap(trace, averages):
+    options = {name: value for name, value in AVERAGE.items() if name != "min_gap"}
+    by_gap = average_by_gap(trace, [0.25, 0.5, 0.99], **options)
+    window = average_by_category(make_trace(axis="layer", seed=2), **AVERAGE)
+    for figure in (
+        figures.draw_heatmap(averages, "3x"),
+        figures.draw_heatmap_all(averages),
+        figures.draw_lines(averages, by_gap, "3x"),
+        figures.draw_lines_all(averages, by_gap),
+        figures.draw_windows(averages, window, window, "3x"),
+        figures.draw_measures(averages, averages, averages, averages, "3x"),
+    ):
+        assert not overlaps(figure)

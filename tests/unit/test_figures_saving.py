@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from strata.figures.saving import DPI, save_figure
+from strata.figures.saving import DPI, MAX_PIXELS, save_figure
 from strata.figures.style import new_figure
 
 
@@ -60,15 +60,16 @@ def test_two_formats_come_of_one_layout(paths, monkeypatch):
 def test_both_formats_have_the_same_place(paths):
     figure = make_figure()
     # What sticks out of the figure is on the sheet all the same.
-    figure.text(2.5, 0.5, "far out")
+    figure.text(3.5, 0.5, "far out")
     save_figure(figure, *paths)
-    pixels = np.array(Image.open(paths[0]).size)
+    pixels, dpi = np.array(Image.open(paths[0]).size), Image.open(paths[0]).info["dpi"]
     text = paths[1].read_text()
     points = np.array(
         [float(re.search(rf'<svg [^>]*{side}="([\d.]+)pt"', text)[1]) for side in ("width", "height")]
     )
-    np.testing.assert_allclose(pixels / DPI, points / 72, atol=0.01)
-    assert pixels[0] > 2.5 * 5 * DPI
+    np.testing.assert_allclose(pixels / dpi, points / 72, rtol=0.002)
+    assert points[0] / 72 > 3.5 * 5
+    assert pixels[0] <= MAX_PIXELS and dpi[0] < DPI, "a wide sheet has fewer pixels an inch"
     assert ">below</text>" in text and ">far out</text>" in text
     assert "date" not in text.lower().split("<g", 1)[0]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from oracles.rendering import notice, render
+from oracles.rendering import notice, overlaps, render
 from oracles.trace_example import LEVELS, make_trace, visible
 from strata.figures import trace as figures
 
@@ -67,3 +67,24 @@ def test_an_untraced_prompt_is_said(trace):
         figures.draw_trace_windows(trace, trace, trace, "a$b$", "3x"),
     ):
         assert notice(figure) == "a$b$: not accepted on this model, see prompts.tsv for the reason."
+
+
+def test_what_is_measured_is_named_with_the_target_that_it_begins(trace):
+    names = {
+        "ĠP": "“·P” (first token of “·Paris”)",
+        "ĠParis": "“·Paris”",
+        "ĠLyon": "the first token of “·Paris”",
+    }
+    for guess, name in names.items():
+        one = trace.assign_coords(top_str=trace["top_str"].copy(data=np.full(12, guess, object)))
+        figure = figures.draw_trace(one, "p0")
+        assert f"clean probability of {name}: 0.95" in figure.get_suptitle()
+        bar = figure.axes[-1].get_ylabel()
+        assert bar.startswith(f"probability of {name.split(' (')[0]},")
+
+
+@pytest.mark.parametrize("prompt", ["p0", "p2"])
+def test_words_do_not_overlap(trace, prompt):
+    window = make_trace(axis="layer", seed=1)
+    assert not overlaps(figures.draw_trace(trace, prompt))
+    assert not overlaps(figures.draw_trace_windows(trace, window, window, prompt, "3x"))

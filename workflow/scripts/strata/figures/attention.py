@@ -97,7 +97,7 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
     Parameters
     ----------
     in_text : Dataset, optional
-        As `strata.attention.over_text.over_text` returns it: long texts beside the prompts.
+        As `strata.attention.over_text.over_text` returns it: long texts, drawn with the prompts.
     """
     at = attention.sel({CATEGORY: ALL})
     layers = attention[LAYER].values

@@ -1,4 +1,4 @@
-"""Lines through depth with their bands, and the scales they stand on."""
+"""Lines through depth with their bands, and their scales."""
 
 from collections.abc import Iterable, Sequence
 

@@ -55,7 +55,7 @@ def draw_matrix(
     figure = new_figure(11, 7.2)
     grid = figure.add_gridspec(2, 2, width_ratios=(6, 1), height_ratios=(1, 4))
     heat = figure.add_subplot(grid[1, 0])
-    above, beside = figure.add_subplot(grid[0, 0], sharex=heat), figure.add_subplot(grid[1, 1], sharey=heat)
+    above, right = figure.add_subplot(grid[0, 0], sharex=heat), figure.add_subplot(grid[1, 1], sharey=heat)
     edges = -0.5, chunk.shape[1] - 0.5, first + len(chunk) - 0.5, first - 0.5
     look = {"aspect": "auto", "interpolation": "nearest", "extent": edges}
     image = heat.imshow(chunk, cmap=DIVERGING, vmin=-limit, vmax=limit, **look)
@@ -68,13 +68,13 @@ def draw_matrix(
         label.set(parse_math=False, fontsize="x-small")
     above.plot(channels["token_mean"].values[: chunk.shape[1]], color=TOKENS, lw=1)
     above.set_ylabel("channel's mean\nover tokens")
-    beside.plot(rows.mean(CHANNEL), ids[0] + np.arange(len(chunk)), color=TOKENS, lw=1)
-    beside.set_xlabel("token's mean\nover channels")
-    for axes in (above, beside):
-        axes.tick_params(labelbottom=axes is beside, labelleft=axes is above)
+    right.plot(rows.mean(CHANNEL), ids[0] + np.arange(len(chunk)), color=TOKENS, lw=1)
+    right.set_xlabel("token's mean\nover channels")
+    for axes in (above, right):
+        axes.tick_params(labelbottom=axes is right, labelleft=axes is above)
     above.axhline(0, color=ASIDE_COLOUR, lw=0.8)
-    beside.axvline(0, color=ASIDE_COLOUR, lw=0.8)
-    figure.colorbar(image, ax=[above, beside], label="entry (embedding units)", extend="both", aspect=30)
+    right.axvline(0, color=ASIDE_COLOUR, lw=0.8)
+    figure.colorbar(image, ax=[above, right], label="entry (embedding units)", extend="both", aspect=30)
     shares = [
         f"{float(channels[f'share_of_{what}']):.1%} of the variance lies between {what}' means "
         f"({float(channels[f'share_of_{what}_expected']):.2%} if entries were independent)"

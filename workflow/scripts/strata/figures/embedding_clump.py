@@ -60,7 +60,7 @@ def draw_clump(clump: xr.Dataset, n_labels: int = 14) -> Figure:
         )
         panels[1].set_title(
             f"the clump: {int(first.sum()):,} tokens, {float(clump['contrast']):,.0f} times\n"
-            "as dense as what stands around it"
+            "as dense as their surroundings"
         )
     if counted:
         _draw_counts(panels[2], clump)
@@ -100,6 +100,6 @@ def _draw_counts(axes: Axes, clump: xr.Dataset) -> None:
     axes.set(xlabel="occurrences in training (tokens)", ylabel="share of tokens that occur at most so often")
     share, low, high = (float(clump[f"rarer_share{end}"]) for end in ("", "_low", "_high"))
     axes.set_title(
-        f"clump rarer than {share:.1%} of tokens\n[{low:.1%}, {high:.1%}]; 50% if counts told nothing"
+        f"clump rarer than {share:.1%} of tokens\n[{low:.1%}, {high:.1%}]; 50% if unrelated to counts"
     )
     axes.legend(frameon=False, fontsize="small", loc="center right")

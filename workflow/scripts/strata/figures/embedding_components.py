@@ -39,7 +39,7 @@ LEADING_SPACE = "leading space"
 def draw_properties(components: xr.Dataset) -> Figure:
     """How well each component tells each property; framed is what is beyond random directions.
 
-    What is too rare among tokens that were seen is told of all tokens.
+    Properties that are too rare among tokens that were seen are shown for all tokens.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
         for row, line in enumerate(tokens):
             for place, token in enumerate(line[:n_peaks]):
                 text = fitted(str(token), 66 * width, 9) if token else ""
-                axes.text(place, row, text, fontsize=9, va="center", parse_math=False)
+                axes.text(place, row, text, fontsize=9, va="center", parse_math=False, in_layout=False)
         axes.set(xlim=(-0.1, n_peaks), ylim=(n_components - 0.5, -0.5), title=title, xticks=[])
         axes.set_yticks(range(n_components), components[COMPONENT].values)
         axes.set_ylabel("component")
@@ -208,7 +208,7 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
 
 
 def _asked(components: xr.Dataset) -> list[tuple[str, str]]:
-    """Every property with the tokens that it is told of: those that were seen, if enough of them have it."""
+    """Every property with the tokens it is shown for: those that were seen, if enough have it."""
     found = np.isfinite(components["auc"].sel({TOKEN_SET: SEEN})).any((BASIS, COMPONENT)).values
     return [
         (str(name), SEEN if among_seen else ALL)
@@ -227,7 +227,8 @@ def _draw_table(axes: Axes, values: np.ndarray, framed: np.ndarray, cmap: str, l
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
         ink = ink_on(image.cmap(image.norm(value)))
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=ink, fontsize=7)
+        look = {"ha": "center", "va": "center", "color": ink, "fontsize": 7, "in_layout": False}
+        axes.text(column, row, f"{value:.2f}", **look)
     for row, column in np.argwhere(framed):
         axes.add_patch(Rectangle((column - 0.46, row - 0.42), 0.92, 0.84, fill=False, ec=INK, lw=1.4))
     axes.grid(False)

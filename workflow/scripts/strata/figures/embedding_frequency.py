@@ -1,4 +1,4 @@
-"""Figures of token frequency and what goes with it (`strata.embedding.frequency`)."""
+"""Figures of token frequency and its candidate features (`strata.embedding.frequency`)."""
 
 import numpy as np
 import xarray as xr
@@ -26,7 +26,7 @@ BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"
 ROLE_COLOURS = {"outlier": ORANGE, "control": GREEN}
 UNITS = {SVD_0: "left vector, no unit", "token index": "index"}
-NEVER_SEEN = -0.7  # where tokens never seen stand on the axis of log frequency
+NEVER_SEEN = -0.7  # where tokens never seen are on the axis of log frequency
 GIVENS = {
     NOTHING: ("plainly", INK, "o"),
     MEAN: ("given mean direction", BLUE, "s"),
@@ -101,9 +101,10 @@ def draw_correlations(frequency: xr.Dataset) -> Figure:
     image = axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     for i, j in np.argwhere(np.isfinite(shown)):
         ink = ink_on(image.cmap(image.norm(shown[i, j])))
-        axes.text(j, i - 0.12, f"{shown[i, j]:.2f}", ha="center", va="center", color=ink, fontsize="small")
+        look = {"ha": "center", "va": "center", "color": ink, "in_layout": False}
+        axes.text(j, i - 0.12, f"{shown[i, j]:.2f}", fontsize="small", **look)
         ends = f"{each['rho_low'][i, j]:.2f} … {each['rho_high'][i, j]:.2f}"
-        axes.text(j, i + 0.24, ends, ha="center", va="center", color=ink, fontsize=6.5)
+        axes.text(j, i + 0.24, ends, fontsize=6.5, **look)
     labels = [_title(frequency, name, short=True) for name in names]
     axes.set_xticks(range(n), labels, rotation=30, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
@@ -154,7 +155,7 @@ def draw_partial(frequency: xr.Dataset) -> Figure:
 
 
 def _draw_channels(axes: Axes, frequency: xr.Dataset) -> None:
-    """Where the outlying channels stand among all, by size of their correlation with frequency."""
+    """Where the outlying channels rank among all, by size of their correlation with frequency."""
     size = abs(frequency["channel_rho"].sel({TOKEN_SET: SEEN})).values
     order = np.argsort(-size)
     rank = np.empty(len(size), int)

@@ -87,7 +87,7 @@ def draw_summary(
     places = np.arange(len(shown))
     start = np.zeros(len(shown))
     for norm, colour in zip(NORMS, LINE_COLOURS, strict=False):
-        counts = shown[f"outlier_layers_{norm}"].to_numpy()
+        counts = shown[f"outlier_layers_{norm}"].to_numpy(float)  # of no rows pandas knows no type
         axes.bar(places, counts, bottom=start, color=colour, label=f"norm {NORM_NAMES[norm]}")
         start += counts
     for place, row in zip(places, shown.itertuples(), strict=True):

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure, SubFigure
 
 from strata.embedding.channel_groups import group_names
@@ -14,6 +15,7 @@ GROUP_COLOURS = dict(zip(GROUPS, (LINE_COLOURS[1], LINE_COLOURS[0]), strict=True
 RANDOM_LOOKS = {"walk": (":", "random walks", "top"), "noise": ("--", "white noise", "bottom")}
 POSITION_EMBEDDING = "position_embedding"
 MAX_PANELS = 240  # channels of one group on a sheet
+CELL = (0.02, 0.98, 0.24, 0.98)  # a channel's frame within its cell: left, right, top, bottom
 MIN_FREQUENCY_SHARE = 1e-4
 
 
@@ -81,8 +83,8 @@ def draw_channels(
     limits = [np.quantile(abs(_centred(matrix)[:, group]), 0.999) * 1.1 for group in (high, low)]
     names = group_names(channels)
     shown = f"all {n_upper}" if len(high) == n_upper else f"{len(high)} largest of {n_upper}"
-    _draw_grid(above, matrix, positions, high, columns, limits[0])
-    _draw_grid(below, matrix, positions, low, columns, limits[1])
+    _draw_cells(above, matrix, positions, high, columns, limits[0])
+    _draw_cells(below, matrix, positions, low, columns, limits[1])
     above.suptitle(f"{names[0]}: {shown} channels, by spread; y from {_span(limits[0])}", fontsize="medium")
     below.suptitle(
         f"{names[1]}: the {len(low)} channels that move the least; a finer axis, y from {_span(limits[1])}",
@@ -218,7 +220,7 @@ def _draw_components(axes: Axes, positions: xr.Dataset) -> None:
     axes.set_title("components of the matrix less its mean over positions")
 
 
-def _draw_grid(
+def _draw_cells(
     figure: SubFigure,
     matrix: np.ndarray,
     positions: xr.Dataset,
@@ -226,19 +228,34 @@ def _draw_grid(
     columns: int,
     limit: float,
 ) -> None:
-    panels = figure.subplots(-(-len(chosen) // columns), columns, squeeze=False)
-    position, centred = np.arange(len(matrix)), _centred(matrix)
-    for axes, channel in zip(panels.flat, chosen, strict=False):
-        at = positions.isel({CHANNEL: channel})
-        angle = 2 * np.pi * float(at["best_frequency"]) * position + float(at["phase"])
-        wave = float(at["amplitude"]) * np.cos(angle)
-        axes.plot(position, centred[:, channel], color=LINE_COLOURS[0], lw=0.8)
-        axes.plot(position, wave - wave.mean(), color=LINE_COLOURS[1], lw=0.9)
-        axes.set_title(f"{channel}: {float(at['explained']):.0%}", fontsize=7, pad=1)
-    for axes in panels.flat:
-        axes.set(ylim=(-limit, limit), xticks=[], yticks=[])
-    for axes in panels.flat[len(chosen) :]:
-        axes.set_axis_off()
+    """A cell for each channel, row by row; all in one panel, for hundreds take ten times as long to draw.
+
+    The cell in row r and column c spans r to r + 1 downwards and c to c + 1, its name above its frame.
+    """
+    at = positions.isel({CHANNEL: chosen})
+    row, column = np.divmod(np.arange(len(chosen)), columns)
+    position = np.arange(len(matrix))[:, None]
+    angle = 2 * np.pi * at["best_frequency"].values * position + at["phase"].values
+    wave = at["amplitude"].values * np.cos(angle)
+    axes = figure.subplots()
+    low, high = np.array([column + CELL[0], row + CELL[2]]), np.array([column + CELL[1], row + CELL[3]])
+    corners = [low, (low[0], high[1]), high, (high[0], low[1])]
+    frames = np.transpose(np.array(corners), (2, 0, 1))
+    axes.add_collection(PolyCollection(frames, facecolors="none", edgecolors="#CCCCCC", lw=1.2))
+    x = np.broadcast_to(low[0] + 0.02 + (high - low)[0] * 0.96 * position / len(matrix), wave.shape)
+    for values, colour, lw in (
+        (_centred(matrix)[:, chosen], LINE_COLOURS[0], 0.8),
+        (wave, LINE_COLOURS[1], 0.9),
+    ):
+        share = np.clip(_centred(values) / limit, -1, 1)
+        y = (low + high)[1] / 2 - share * (high - low)[1] / 2
+        axes.add_collection(LineCollection(np.stack([x, y], axis=-1).swapaxes(0, 1), colors=colour, lw=lw))
+    names = zip(chosen, at["explained"].values, low[0], row, strict=True)
+    for channel, explained, left, top in names:
+        told = f"{channel}: {explained:.0%}"
+        axes.text(left + 0.47, top + CELL[2], told, ha="center", va="bottom", fontsize=8, in_layout=False)
+    axes.set(xlim=(0, columns), ylim=(row.max() + 1, 0))
+    axes.set_axis_off()
 
 
 def _centred(matrix: np.ndarray) -> np.ndarray:

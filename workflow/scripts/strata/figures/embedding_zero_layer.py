@@ -97,14 +97,14 @@ def draw_exceptions(zero_layer: xr.Dataset, n_examples: int = 4) -> Figure:
     exceptions = dict(list(exception_table(zero_layer).groupby(["variant", "kind"])))
     figure = new_figure(11.5, 0.9 + 3.4 * len(variants))
     panels = figure.subplots(len(variants), 2, squeeze=False, width_ratios=(1, 1.15), sharey=True)
-    for (axes, beside), variant in zip(panels, variants, strict=True):
+    for (axes, named), variant in zip(panels, variants, strict=True):
         at = zero_layer.sel({VARIANT: variant})
         n = int(at["kind_share_n"])
         axes.set_title(f"{VARIANTS[variant]}:\n{n:,} exceptions of {_n(zero_layer):,} tokens", loc="left")
         axes.set(xlim=(0, 1), xlabel="share of the exceptions", ylim=(len(kinds) - 0.5, -0.5))
         axes.set_yticks(range(len(kinds)), kinds)
-        beside.set_title("with the widest margins" if n else "", loc="left")
-        beside.set_axis_off()
+        named.set_title("with the widest margins" if n else "", loc="left")
+        named.set_axis_off()
         if not n:
             axes.text(0.5, 3, "no exceptions", ha="center", va="center")
             continue
@@ -115,11 +115,11 @@ def draw_exceptions(zero_layer: xr.Dataset, n_examples: int = 4) -> Figure:
         for place in range(len(kinds)):
             ends = chance_low[place], chance_high[place]
             axes.plot(ends, [place] * 2, color="white", lw=7, solid_capstyle="butt", zorder=4)
-            label = "by chance: what they call for, dealt anew" if place == 0 else None
+            label = "by chance: what they call for, shuffled" if place == 0 else None
             axes.plot(ends, [place] * 2, color=INK, marker="|", ms=11, mew=1.6, lw=2.5, zorder=5, label=label)
             table = exceptions.get((variant, kinds[place]))
             told = f"{len(table):,}   {_examples(table, n_examples)}" if table is not None else "0"
-            beside.text(0, place, told, va="center", fontsize="small", parse_math=False)
+            named.text(0, place, told, va="center", fontsize="small", parse_math=False)
     handles = next((h for h in (axes.get_legend_handles_labels() for axes in panels[:, 0]) if h[0]), None)
     if handles:
         figure.legend(*handles, frameon=False, fontsize="small", loc="outside upper right")
@@ -155,7 +155,7 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
         axes.set_ylim(-0.5, max(3.0, 2.5 * zero_layer["attracted"].values.max()))
         order = np.argsort(-attracted, kind="stable")[: (attracted > 1).sum()]
         points = np.column_stack([norm, np.log10(np.maximum(attracted, 0.3))])
-        _label_beside(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
+        _label_at_points(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
         percentile, low, high, n = (
             float(at[f"attractor_percentile{end}"]) for end in ("", "_low", "_high", "_n")
         )
@@ -176,7 +176,7 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
     return figure
 
 
-def _label_beside(
+def _label_at_points(
     axes: Axes, spaced: np.ndarray, points: np.ndarray, names: np.ndarray, order: np.ndarray, most: int
 ) -> None:
     """Names at points, none upon another by ``spaced``, on the side where there is room."""

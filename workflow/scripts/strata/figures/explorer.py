@@ -48,6 +48,7 @@ DECODERS = {
     "tuned": "an affine translator for each depth, final norm and unembedding",
     "jacobian": "the mean Jacobian of each depth, final norm and unembedding",
 }
+OTHER_DECODER = "a map of its own, final norm and unembedding"
 SCRIPTS = ("_words", "_data", "_chooser", "_grid", "_cell", "_chart", "_trace", "")
 WHOLE = 1000  # characters of a token: all
 ROUNDING = {
@@ -90,7 +91,7 @@ def build_explorer(
     Raises
     ------
     ValueError
-        If there is no lens, a decoder is unknown, the lenses are not of the same tokens at the same
+        If there is no lens, the lenses are not of the same tokens at the same
         depths, a prompt is not in them or in two places, or a trace is of other tokens than the lens.
     """
     lenses = _checked(lenses, prompts)
@@ -130,8 +131,6 @@ def _checked(lenses: Mapping[str, xr.Dataset], prompts: Collection[str] | None) 
         raise ValueError("a page shows one decoder at least")
     if prompts is not None and not prompts:
         raise ValueError("a page shows one prompt at least")
-    if unknown := sorted(set(lenses) - set(DECODERS)):
-        raise ValueError(f"decoders are {', '.join(DECODERS)}, not {', '.join(unknown)}")
     first = next(iter(lenses.values()))
     for name, lens in lenses.items():
         if any(not lens[c].equals(first[c]) for c in (DEPTH, PROMPT, POSITION, TOKEN_ID, TARGET_ID)):
@@ -157,7 +156,7 @@ def _spans(prompts: np.ndarray) -> dict[str, slice]:
 
 def _decoder(lens: xr.Dataset) -> dict:
     name, norm = lens.attrs["decoder"], lens.attrs["norm"]
-    return {"name": name, "what": DECODERS[name], "norm": NORMS[norm], "ranks": RANK_OF_GUESS in lens}
+    return {"name": name, "what": DECODERS.get(name, OTHER_DECODER), "norm": NORMS[norm], "ranks": RANK_OF_GUESS in lens}
 
 
 def _index(lens: xr.Dataset, spans: Mapping[str, slice]) -> dict:

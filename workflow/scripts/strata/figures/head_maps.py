@@ -40,7 +40,7 @@ def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize) -> AxesImage:
         for head, layer in np.ndindex(cells.shape):
             told = f"{cells[head, layer]:.2f}".removeprefix("0") if np.isfinite(cells[head, layer]) else ""
             look = {"ha": "center", "va": "center", "fontsize": 8, "color": ink_on(colours[head, layer])}
-            axes.text(layer, head, told, **look)
+            axes.text(layer, head, told, **look, in_layout=False)
     axes.set_yticks(thinned(values[HEAD].values))
     axes.set_ylabel("head")
     axes.grid(False)

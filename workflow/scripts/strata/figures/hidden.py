@@ -86,7 +86,7 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     hidden = hidden.load()
     at_level = hidden.sel({NOISE: noise})
     measures, offsets = hidden[MEASURE].values, hidden[OFFSET].values
-    figure = new_figure(3.3 * len(measures), 7.2)
+    figure = new_figure(2.8 * len(measures), 7.2)
     panels = figure.subplots(2, len(measures), squeeze=False, sharex=True)
     tested = [c for c in hidden[CATEGORY].values if int(at_level["n"].sel({CATEGORY: c}).max())]
     colours = category_colours(tested)
@@ -101,7 +101,8 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
             above.plot(offsets, at["aligned"], **look)
             below.plot(offsets, at["aligned"] - at["shuffled"], **look)
         everybody = cell.sel({CATEGORY: ALL})
-        ends = (everybody[end] - everybody["shuffled"] for end in ("shuffled_low", "shuffled_high"))
+        shown = everybody.where(everybody["aligned_n"] >= MIN_PROMPTS)
+        ends = (shown[end] - shown["shuffled"] for end in ("shuffled_low", "shuffled_high"))
         below.fill_between(
             offsets, *ends, color=ASIDE_COLOUR, alpha=0.4, lw=0, label="95 % of shuffles of all"
         )

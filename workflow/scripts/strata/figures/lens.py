@@ -132,7 +132,7 @@ def draw_grid(
     """The lens over one text: position by depth, the top guess in each cell.
 
     Colour says what ``colouring`` names; a box marks the cells whose guess is the final one. Below
-    stand the input tokens, above the true next tokens, starred where the model was right
+    are the input tokens, above the true next tokens, starred where the model was right
     (nostalgebraist 2020). Ranks count from 1.
 
     Parameters
@@ -255,11 +255,11 @@ def _draw_cells(
     figure = new_figure(width, height)
     figure.set_layout_engine("none")
     axes = figure.add_axes((LEFT / width, BELOW / height, across / width, up / height))
-    beside = (LEFT + across + 0.15) / width, BELOW / height, 0.18 / width, min(up, 8) / height
+    bar = (LEFT + across + 0.15) / width, BELOW / height, 0.18 / width, min(up, 8) / height
 
     cmap = colormaps[f"{SEQUENTIAL}_r" if colouring.near else SEQUENTIAL].with_extremes(bad=NO_VALUE_COLOUR)
     image = axes.imshow(values, aspect="auto", origin="lower", cmap=cmap, norm=norm)
-    _draw_bar(figure.add_axes(beside), image, colouring, values)
+    _draw_bar(figure.add_axes(bar), image, colouring, values)
     colours = image.to_rgba(np.ma.masked_invalid(values))
     room = 72 * (cell[0] - 2 * BOX_INSET) - 3 * BOX_LINE
     for row, column in np.ndindex(values.shape):

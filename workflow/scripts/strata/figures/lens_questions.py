@@ -22,6 +22,7 @@ from strata.figures.style import (
     SEQUENTIAL,
     line_looks,
     new_figure,
+    new_notice,
 )
 from strata.lens.names import COMMA, DECODER, PASSAGE, REPEAT
 from strata.names import ALL, BAND, CATEGORY, DEPTH, LAYER
@@ -64,7 +65,7 @@ def draw_input_kept(questions: xr.Dataset) -> Figure:
     """
     questions = questions.load()
     if "frequency_rho" not in questions:
-        return _nothing("It is not known how often this model met each token in training.")
+        return new_notice("It is not known how often this model met each token in training.")
     decoders = questions[DECODER].values
     figure = new_figure(max(11, 1.5 + 3.0 * len(decoders)), 8)
     above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
@@ -94,7 +95,7 @@ def draw_input_kept(questions: xr.Dataset) -> Figure:
     _draw_decoders(copied, questions, "copied_change", DEPTH)
     copied.set_ylabel(LOG_RANK + ",\nword to be copied minus others")
     told = f"below 0: words to be copied are kept better ({words} words, {controls} others)"
-    copied.set_title(told if words else "no words to be copied beside others as frequent")
+    copied.set_title(told if words else "no words to be copied, with others as frequent")
     for axes in (correlation, copied):
         axes.axhline(0, color=ASIDE_COLOUR, lw=0.8)
         set_depth_ticks(axes, questions[DEPTH].values)
@@ -108,7 +109,7 @@ def draw_commas(questions: xr.Dataset) -> Figure:
     passages, decoders = questions[PASSAGE].values[:MAX_PASSAGES], questions[DECODER].values
     n = questions.sizes[PASSAGE]
     if not n:
-        return _nothing(f"No passage has {questions.sizes[COMMA]} commas.")
+        return new_notice(f"No passage has {questions.sizes[COMMA]} commas.")
     figure = new_figure(max(7, 1.5 + 3.0 * len(decoders)), 1.4 + 2.4 * len(passages))
     panels = figure.subplots(len(passages), len(decoders), squeeze=False, sharex=True, sharey=True)
     for row, passage in zip(panels, passages, strict=True):
@@ -165,7 +166,7 @@ def draw_repetition(questions: xr.Dataset) -> Figure:
     """When the next token arrives, by how often its pair has been said; and for how many tokens it does."""
     questions = questions.load()
     if REPEAT not in questions.dims:
-        return _nothing("No prompt of this run repeats itself.")
+        return new_notice("No prompt of this run repeats itself.")
     figure = new_figure(11.5, 4.8)
     panels = figure.subplots(1, 2, sharex=True, width_ratios=(1.5, 1))
     for axes, name in zip(panels, ("repeat_depth", "repeat_share"), strict=True):
@@ -233,10 +234,3 @@ def _percent(at: xr.Dataset, name: str) -> str:
 def _told(questions: xr.Dataset) -> str:
     bands = f"{questions.attrs['interval']:.0%} bootstrap intervals"
     return f"{NORMS[questions.attrs['norm']]}; {bands}"
-
-
-def _nothing(text: str) -> Figure:
-    """What stands in the place of a figure that there is nothing for."""
-    figure = new_figure(7, 1.4)
-    figure.text(0.5, 0.5, text, ha="center", va="center")
-    return figure

@@ -52,7 +52,7 @@ def draw_transitions(averages: xr.Dataset) -> Figure:
             axes.plot([x, x], [low, high], color="black", lw=3)
             without = len(depths) - len(defined)
             told = f"{len(defined)}" + (f"\n{without} w/o" if without else "\n")
-            axes.text(x, 0.02, told, transform=axes.get_xaxis_transform(), ha="center", fontsize="x-small")
+            axes.text(x, 0.02, told, transform=axes.get_xaxis_transform(), ha="center", fontsize="small")
         axes.set_xticks(
             range(len(categories)), [category_name(c) for c in categories], rotation=30, ha="right"
         )

@@ -37,6 +37,7 @@ from strata.trace.names import MIN_GAP, SUBJECT_LENGTH, SUBJECT_TOKEN
 
 MAIN_CATEGORIES = ("non_english", "plain_english", "semantic")
 MAX_COLUMNS = 6  # categories abreast where there are several noise levels
+ROW_LABEL = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 12}
 GAP_STYLES = (":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1, 1, 1)))
 
 
@@ -94,7 +95,7 @@ def draw_heatmap_all(state: xr.Dataset) -> Figure:
     for cell in cells:
         image = _draw_heat(cell.axes, cell.at, {site: site for site in SITE_LABELS})
         cell.title(count(cell.at))
-    bar = {"location": "bottom", "shrink": 0.5, "aspect": 50, "pad": 0.02}
+    bar = {"location": "top", "shrink": 0.5, "aspect": 50, "pad": 0.02}
     figure.colorbar(image, ax=panels, label=RESTORATION, **bar)
     return figure
 
@@ -137,7 +138,7 @@ def draw_lines_all(state: xr.Dataset, gaps: xr.Dataset | None = None) -> Figure:
 
 
 def _draw_lines(state: xr.Dataset, gaps: xr.Dataset | None) -> Figure:
-    figure, panels, cells = _category_panels(state, height=2.3)
+    figure, panels, cells = _category_panels(state, height=2.3 if state.sizes[NOISE] > 1 else 3.0)
     gaps = None if gaps is None else gaps.load()
     rules = [] if gaps is None else [g for g in gaps[MIN_GAP].values if g != state.attrs["min_gap"]]
     for cell in cells:
@@ -219,7 +220,7 @@ def _draw_runs(runs: Mapping[str, xr.Dataset], noise: str) -> Figure:
     """A row a category, a column a run."""
     first = next(iter(runs.values()))
     categories = first[CATEGORY].values
-    figure = new_figure(0.6 + 3.3 * len(runs), 1.4 + 1.9 * len(categories))
+    figure = new_figure(1.6 + 3.1 * len(runs), 1.4 + 1.9 * len(categories))
     panels = figure.subplots(len(categories), len(runs), squeeze=False)
     for column, (name, averages) in zip(panels.T, runs.items(), strict=True):
         averages, axis = averages.sel({NOISE: noise}).load(), axis_of(averages)
@@ -232,7 +233,7 @@ def _draw_runs(runs: Mapping[str, xr.Dataset], noise: str) -> Figure:
             axes.label_outer()
         column[0].set_title(f"{name}\n{column[0].get_title()}", fontsize=11, parse_math=False)
     for axes, category in zip(panels[:, 0], categories, strict=True):
-        axes.set_ylabel(category_name(category), parse_math=False)
+        axes.set_ylabel(category_name(category), parse_math=False, **ROW_LABEL)
     figure.supylabel(RESTORATION, fontsize="medium")
     shared_legend(figure, panels, f"{noise_name(noise, first)}; {bands_told(first)}")
     return figure
@@ -276,7 +277,7 @@ def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
     if not lengths:
         return new_notice("Every traced subject is a single token.")
     tokens, axis = tokens.load(), axis_of(tokens)
-    figure = new_figure(max(6.5, 0.6 + 3.6 * len(lengths)), 1.2 + 2.2 * len(levels))
+    figure = new_figure(max(6.5, 0.6 + 3.3 * len(lengths)), 1.2 + 2.2 * len(levels))
     panels = figure.subplots(len(levels), len(lengths), squeeze=False)
     for row, level in zip(panels, levels, strict=True):
         for axes, length in zip(row, lengths, strict=True):
@@ -329,7 +330,7 @@ def _category_panels(averages: xr.Dataset, height: float) -> tuple[Figure, np.nd
             cells.append(Cell(axes, at, "" if step else heading))
             if column == 0 and not single:
                 told = noise_name(level, averages).replace(" × ", " ×\n").replace(" = ", "\n= ")
-                axes.set_ylabel(told, rotation=0, ha="right", va="center")
+                axes.set_ylabel(told, **ROW_LABEL)
     for axes in (
         panels.flat[len(categories) :]
         if single

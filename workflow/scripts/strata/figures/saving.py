@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-DPI = 150  # of the PNG, and of what is pixels within the SVG
+DPI = 150  # of the PNG, and of what is pixels within the SVG; less on sheets wider than the next allows
+MAX_PIXELS = 2000  # of the PNG's width: twice what a report's column shows
 MARGIN = 0.1  # around all that is drawn, inches
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
 
@@ -23,10 +24,11 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
     """
     with matplotlib.rc_context(SETTINGS):
         box = _lay_out(figure)
+        dpi = min(DPI, MAX_PIXELS / box.width)
         pixels = BytesIO()
-        figure.savefig(pixels, format="png", dpi=DPI, bbox_inches=box, pil_kwargs={"compress_level": 0})
-        palette = Image.open(pixels).convert("RGB").quantize(N_COLOURS, method=Image.Quantize.MAXCOVERAGE)
-        palette.save(png, format="PNG", compress_level=9, dpi=(DPI, DPI))
+        figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
+        palette = Image.open(pixels).convert("RGB").quantize(N_COLOURS, method=Image.Quantize.MEDIANCUT)
+        palette.save(png, format="PNG", compress_level=9, dpi=(dpi, dpi))
         figure.savefig(svg, format="svg", dpi=DPI, bbox_inches=box, metadata={"Date": None})
 
 

@@ -15,7 +15,7 @@ from strata.text.tokens import plain_text
 
 FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 
-# Okabe and Ito's colours, told apart under every common colour blindness.
+# Okabe and Ito's colours, distinct under every common colour blindness.
 CATEGORY_COLOURS = {
     "non_english": "#0072B2",
     "plain_english": "#E69F00",
@@ -33,7 +33,7 @@ DASHES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v")
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
-ASIDE_COLOUR = "#777777"  # baselines, and labels of what stands beside
+ASIDE_COLOUR = "#777777"  # baselines, and labels of lesser things
 NO_VALUE_COLOUR = "#BBBBBB"
 
 

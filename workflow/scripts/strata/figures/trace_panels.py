@@ -63,7 +63,9 @@ def say_if_empty(axes: Axes, cell: xr.Dataset) -> None:
     if not int(cell["n_prompts"]):
         too_little = "noise took too little\nfrom every prompt"
         text = too_little if int(cell["n_excluded"]) else "no prompt has this"
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize="small")
+        paper = {"facecolor": "white", "alpha": 0.8, "lw": 0}
+        look = {"ha": "center", "va": "center", "fontsize": "small", "bbox": paper}
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
 
 
 def folded(levels: Iterable[str]) -> tuple[int, dict[str, tuple[int, int]]]:

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from strata.model.source import load
 
 GENERIC = ("TokenizersBackend", "PreTrainedTokenizerFast")
-"""What transformers calls a tokenizer that is all in its ``tokenizer.json``: its present name, and the old one."""
+"""What transformers calls a tokenizer that is all in its ``tokenizer.json``: now, and formerly."""
 
 
 def load_tokenizer(source: str, revision: str | None = None) -> PreTrainedTokenizerFast:

@@ -47,11 +47,24 @@ def alignment(weight: Tensor, rows: Tensor, draws: int, seed: int) -> xr.Dataset
     return xr.Dataset(found)
 
 
-def _cosine_and_match(weight: Tensor, rows: Tensor, tile: int = 1024) -> tuple[float, float]:
+def _cosine_and_match(weight: Tensor, rows: Tensor) -> tuple[float, float]:
     weight, rows = (normalize(matrix - matrix.mean(0)) for matrix in (weight, rows))
-    nearest = torch.cat([(part @ rows.T).argmax(1) for part in weight.split(tile)])
-    own = torch.arange(len(rows))
-    return (weight * rows).sum(1).mean().item(), (nearest == own).double().mean().item()
+    own = (weight * rows).sum(1)
+    return own.mean().item(), len(_matched(weight, rows, own)) / len(rows)
+
+
+def _matched(weight: Tensor, rows: Tensor, own: Tensor, tile: int = 128) -> Tensor:
+    """Which of ``weight`` (class, channel) have no larger product with another's row than ``own`` (class).
+
+    Tile by tile of rows, and only of those that none has beaten yet: random ones are soon out.
+    """
+    classes = torch.arange(len(rows))
+    left = classes
+    for others in classes.split(tile):
+        products = weight[left] @ rows[others].T
+        products[left[:, None] == others] = -torch.inf
+        left = left[products.amax(1) <= own[left]]
+    return left
 
 
 def weight_shares(weight: Tensor, right: np.ndarray, directions: np.ndarray) -> xr.Dataset:
