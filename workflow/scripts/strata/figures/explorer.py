@@ -156,7 +156,12 @@ def _spans(prompts: np.ndarray) -> dict[str, slice]:
 
 def _decoder(lens: xr.Dataset) -> dict:
     name, norm = lens.attrs["decoder"], lens.attrs["norm"]
-    return {"name": name, "what": DECODERS.get(name, OTHER_DECODER), "norm": NORMS[norm], "ranks": RANK_OF_GUESS in lens}
+    return {
+        "name": name,
+        "what": DECODERS.get(name, OTHER_DECODER),
+        "norm": NORMS[norm],
+        "ranks": RANK_OF_GUESS in lens,
+    }
 
 
 def _index(lens: xr.Dataset, spans: Mapping[str, slice]) -> dict:
