@@ -6,6 +6,7 @@ min_version("9.0")
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/functions.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/text.smk"
 include: "workflow/rules/lens.smk"

@@ -7,21 +7,14 @@ from pathlib import Path
 WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-# Scripts import the library from there, wherever they run.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [str(WORKFLOW / "scripts"), os.environ.get("PYTHONPATH")])
-)
-# Threads that wait must not spin: jobs share the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from pipeline.config import check_project
 from pipeline.figure_table import jobs
 from pipeline.modules import code_of, modules_behind
-from pipeline.quiet import print_jobs_once
+from pipeline.session import prepare
 from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
 
-print_jobs_once()
+prepare(WORKFLOW / "scripts")
 
 # A file that is not YAML is refused here, with its line; Snakemake would name neither.
 try:

@@ -1,22 +1,6 @@
 # workflow/figures.yaml, data of every stage -> results/{model}/figures/*.png, *.svg: a rule draw_JOB for each job of the table
 
 
-def data_of(figure):
-    """The files that a figure is drawn from; those of every model that is run, where it shows them together."""
-    return expand(figure.data.values(), model=config["run"]) if figure.across else figure.data.values()
-
-
-def in_report(figure):
-    """The PNG of a figure, for the report."""
-    return report(
-        figure.png,
-        category=figure.section,
-        subcategory="{model}" if "{model}" in figure.folder else None,
-        labels=dict(figure.labels),
-        caption=f"../report/{figure.caption}.rst",
-    )
-
-
 for name, figures in jobs(PROJECT.figures).items():
 
     rule:

@@ -5,20 +5,6 @@ LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
 
 
-def published_lens(wildcards):
-    """Where the user keeps a lens that others have published for this model, if at all."""
-    lens = config["models"][wildcards.model].get("lenses", {}).get(wildcards.decoder)
-    return lens and os.path.expanduser(lens)
-
-
-def depth_maps(wildcards):
-    """The maps that a decoder carries states by: none, those published, or those fitted here."""
-    if wildcards.decoder == "logit":
-        return []
-    origin = "published" if published_lens(wildcards) else "fitted"
-    return [f"results/{wildcards.model}/lens/{wildcards.decoder}_{origin}.nc"]
-
-
 rule fit_tuned:
     input:
         activations="results/{model}/text/activations.h5",

@@ -4,13 +4,6 @@ SYNTAX = config["syntax"]
 TAGS_ARE_KNOWN = SYNTAX["source"] == "organism"
 
 
-def tagged_text_made():
-    """How the tagged text is drawn; if it is the corpus, how that is written."""
-    made = {key: SYNTAX[key] for key in ("documents", "max_tokens")}
-    made |= {"source": os.path.expanduser(SYNTAX["source"]), "seed": SYNTAX["statistics"]["seed"]}
-    return made | ({"corpus": corpus_made(), "filler": SYNTAX["filler"]} if TAGS_ARE_KNOWN else {})
-
-
 rule tag_text:
     input:
         source=WORLD if TAGS_ARE_KNOWN else tagged_text_made()["source"],

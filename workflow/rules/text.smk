@@ -4,31 +4,6 @@ TEXT_IS_CORPUS = config["text"]["source"] == "organism"
 WORLD = sorted(str(path) for path in Path("data/organism").rglob("*.*"))
 
 
-def corpus_made():
-    """How the organism's corpus is written."""
-    return {k: v for k, v in config["organism"]["corpus"].items() if k != "tokenizer_documents"}
-
-
-def text_made():
-    """How the text is drawn; if it is the corpus, how that is written."""
-    made = {key: config["text"][key] for key in ("documents", "max_tokens", "seed")}
-    made |= {"source": os.path.expanduser(config["text"]["source"])}
-    return made | ({"corpus": corpus_made()} if TEXT_IS_CORPUS else {})
-
-
-def exact_token_counts(wildcards):
-    """The counts of its training that a model's folder brings, if it does."""
-    source = config["models"][wildcards.model]["source"]
-    exact = Path(source).expanduser() / "token_counts.tsv"
-    return str(exact) if is_folder_source(source) and exact.is_file() else []
-
-
-def token_counts(wildcards):
-    """How often each token occurs: in training, where a model's folder says so, or in the text."""
-    exact = exact_token_counts(wildcards) if TEXT_IS_CORPUS else []
-    return exact or f"results/{wildcards.model}/text/token_counts.tsv"
-
-
 rule gather_text:
     input:
         source=WORLD if TEXT_IS_CORPUS else text_made()["source"],

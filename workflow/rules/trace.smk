@@ -11,12 +11,6 @@ AVERAGING = {
 }
 
 
-def corruption(**changes):
-    """How subjects are corrupted, all but what is named as the section says."""
-    keys = ("noise", "samples", "replacements", "shared", "seed")
-    return {key: TRACE[key] for key in keys} | changes
-
-
 rule trace_prompts:
     input:
         prompts="results/{model}/prompts.tsv",

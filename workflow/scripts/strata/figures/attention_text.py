@@ -50,7 +50,7 @@ def draw_first_by_position(in_text: xr.Dataset, min_documents: int = 10) -> Figu
             axes.plot(position, line, color=colour, lw=1.2)
         axes.plot(position, 1 / (position + 1), color="black", ls="--", lw=1.2, label="spread evenly")
     panels[0, 0].set(ylabel="attention on the first token\n(share)", ylim=(0, 1.02), title="linear")
-    panels[0, 0].legend(frameon=False)
+    panels[0, 0].legend(frameon=False, loc="upper right")
     panels[0, 1].set_title("the same on a log scale")
     set_log_scale(panels[0, 1])
     for axes in panels[1]:

@@ -36,7 +36,7 @@ def draw_singular_values(embedding: xr.Dataset) -> Figure:
     panels[1].set(ylabel="share of the sum of squares about the origin")
     for axes in panels:
         axes.set(xlabel="component", yscale="log")
-    panels[0].legend(frameon=False)
+    panels[0].legend(frameon=False, loc="upper right")
     if "position_singular_value" not in embedding:
         panels[0].set_title(f"position embedding {embedding.attrs['position_embedding']}")
     return figure
@@ -67,7 +67,7 @@ def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
     outward = np.argsort(left, axis=0, kind="stable")
     extremes = np.concatenate([outward[:n_extremes], outward[: -n_extremes - 1 : -1]]).ravel()
     label_points(axes, shown, embedding[TOKEN_STR].values, extremes)
-    legend = axes.legend(title="token", frameon=True)
+    legend = axes.legend(title="token", frameon=True, loc="upper right")
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[45])
     auc = embedding["auc_leading_space"].sel({COMPONENT: [1, 2]}).values
@@ -103,7 +103,7 @@ def draw_mean_direction(embedding: xr.Dataset) -> Figure:
         xlabel="component", ylabel="|cosine| with the mean embedding", xscale="symlog", ylim=(0, 1.05)
     )
     panels[1].set_xlim(-0.1, None)
-    panels[1].legend(frameon=False)
+    panels[1].legend(frameon=False, loc="upper right")
     return figure
 
 

@@ -130,7 +130,7 @@ def draw_moments(channels: xr.Dataset) -> Figure:
         interval = f"[{low:.1f}, {high:.1f}]"
         told = f"{outcome}: Ashman's D {d:.1f} {interval}, BIC gain {float(channels['bic_gain']):.0f}"
         axes.set_title(f"{told}, p of one mode {float(channels['one_mode_p']):.2g}", fontsize="small")
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(frameon=False, fontsize="small", loc="upper left")
     else:
         figure.suptitle(f"position embedding {channels.attrs['position_embedding']}", fontsize="medium")
     return figure
@@ -202,7 +202,7 @@ def _draw_overlaid(axes: Axes, series: np.ndarray, names: list[str], title: str)
     for values, name, colour in zip(series, names, LINE_COLOURS, strict=False):
         density, _ = np.histogram(values, edges, density=True)
         axes.stairs(density, edges, color=colour, lw=1.3, label=name)
-    legend = axes.legend(title=title, frameon=False, fontsize="small")
+    legend = axes.legend(title=title, frameon=False, fontsize="small", loc="upper right")
     for text in legend.get_texts():
         text.set_parse_math(False)
     axes.set_xlabel("entry (embedding units)")

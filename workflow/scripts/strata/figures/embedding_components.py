@@ -147,7 +147,7 @@ def draw_separation(components: xr.Dataset, shown: tuple[int, ...] = (0, 1, 2)) 
             axes.axvline(0, color=INK, lw=0.8, ls=":")
             axes.set_title(_separation_told(at), fontsize="small")
         row[0].set_ylabel(f"{told} ({int(tokens.sum()):,})")
-    panels[0, 0].legend(fontsize="small")
+    panels[0, 0].legend(fontsize="small", loc="upper right")
     figure.supxlabel(
         f"AUC of leading space, with its {components.attrs['interval']:.0%} interval. Lines: two normal "
         "distributions fitted; D: Ashman's distance between them.\np: of one mode, by the dip. Two groups: "

@@ -93,7 +93,7 @@ def draw_silencing(experiments: xr.Dataset) -> Figure:
         overall.set(title=f"channels {name}", ylim=(len(labels) - 0.5, -0.6))
         overall.axvline(0, color="black", lw=0.8)
         by_position.set_title("by position")
-        by_position.legend(frameon=False, fontsize="small")
+        by_position.legend(frameon=False, fontsize="small", loc="upper right")
     panels[-1, 0].set_xlabel("change of loss (nats a token)")
     panels[0, 1].set_xlabel("")
     draws = f"thin grey bars: least and most of {experiments.attrs['draws']} draws"

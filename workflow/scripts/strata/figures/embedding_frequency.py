@@ -186,7 +186,7 @@ def _draw_channels(axes: Axes, frequency: xr.Dataset) -> None:
         title="single channels, tokens that were seen",
         ylim=(0, None),
     )
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper right")
 
 
 def _candidates(frequency: xr.Dataset) -> list[str]:

@@ -105,7 +105,7 @@ def draw_summary(
     axes.set_title(f"{told}; p: that some channel is one so often, outliers shuffled within layers")
     axes.margins(y=0.12)
     axes.grid(False, axis="x")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     if not has_positions:
         figure.suptitle(f"position embedding {channels.attrs['position_embedding']}", fontsize="medium")
     return figure

@@ -184,7 +184,7 @@ def _draw_frequencies(axes: Axes, positions: xr.Dataset, channels: xr.Dataset) -
         )
     axes.set(xscale="log", ylim=(0, 1.02), title="and its frequency")
     axes.set(xlabel="frequency (cycles a position)", ylabel="share of variance explained")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="upper right")
 
 
 def _draw_spectra(figure: Figure, axes: Axes, positions: xr.Dataset, channels: xr.Dataset) -> None:

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
 
-DPI = 150  # of the PNG, and of what is pixels within the SVG; less on sheets wider than the next allows
-MAX_PIXELS = 2000  # of the PNG's width: twice what a report's column shows
+DPI = 125  # of the PNG, and of what is pixels within the SVG; less on sheets wider than the next allows
+MAX_PIXELS = 1750  # of the PNG's width: more than a report shows
 MARGIN = 0.1  # around all that is drawn, inches
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
 

@@ -48,15 +48,22 @@ class Moments:
     product: Tensor
 
     @classmethod
-    def of(cls, states: Tensor, labels: Tensor, n_classes: int, tile: int = 8192) -> "Moments":
-        """Sums over states (token, channel) with labels (token) in 0..n_classes - 1, in one pass."""
-        n_channels = states.shape[1]
-        total = states.new_zeros(n_classes, n_channels, dtype=torch.float64)
-        product = states.new_zeros(n_channels, n_channels, dtype=torch.float64)
+    def of(
+        cls,
+        states: Tensor,
+        labels: Tensor,
+        n_classes: int,
+        product: Tensor | None = None,
+        tile: int = 8192,
+    ) -> "Moments":
+        """Sums over states (token, channel) with labels (token) in 0..n_classes - 1.
+
+        ``product`` is that of the same states with other labels, if it is known: it takes the most time.
+        """
+        total = states.new_zeros(n_classes, states.shape[1], dtype=torch.float64)
         for rows, to in zip(states.split(tile), labels.split(tile), strict=True):
-            rows = rows.double()
-            total.index_add_(0, to, rows)
-            product.addmm_(rows.T, rows)
+            total.index_add_(0, to, rows.double())
+        product = outer_products(states, tile) if product is None else product
         return cls(torch.bincount(labels, minlength=n_classes).double(), total, product)
 
     def __add__(self, other: "Moments") -> "Moments":
@@ -76,6 +83,15 @@ class Moments:
     def covariance(self) -> Tensor:
         """Covariance of all states about their mean (channel, channel)."""
         return self.product / self.n - torch.outer(self.centre, self.centre)
+
+
+def outer_products(states: Tensor, tile: int = 8192) -> Tensor:
+    """Sum over states (token, channel) of their outer products (channel, channel), float64."""
+    product = states.new_zeros(states.shape[1], states.shape[1], dtype=torch.float64)
+    for rows in states.split(tile):
+        rows = rows.double()
+        product.addmm_(rows.T, rows)
+    return product
 
 
 def oas_shrinkage(covariance: Tensor, n: float) -> float:

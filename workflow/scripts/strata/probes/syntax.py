@@ -17,8 +17,18 @@ import xarray as xr
 from torch import Tensor
 
 from strata.names import DEPTH, LABEL, SAMPLE, TARGET, TOKEN_ID
-from strata.probes.linear import Moments, fit_better
-from strata.probes.task import INPUT, NEXT, TARGETS, TEST, TRAIN, VALIDATION, Task, in_unseen_context
+from strata.probes.linear import Moments, fit_better, outer_products
+from strata.probes.task import (
+    INPUT,
+    NEXT,
+    TARGETS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Task,
+    in_unseen_context,
+    on_the_same_tokens,
+)
 from strata.progress import Progress, silent
 from strata.stats.defined import percentiles
 from strata.stats.draws import DrawnGroups
@@ -105,14 +115,20 @@ def analyse(
                 by_heart = _control(task, np.where(codes[label] >= 0, codes[IDENTITY], -1), rng)
                 tasks[CONTROL, target, label] = Task.of(by_heart, text, unseen)
 
+    together = on_the_same_tokens(tasks)
     right: dict[tuple[str, str, str], list[np.ndarray]] = defaultdict(list)
     for depth in progress(depths, "probes for syntax"):
         states = load(depth)
-        for key, task in tasks.items():
-            train, validation = (task.labelled(states, split) for split in (TRAIN, VALIDATION))
-            moments = Moments.of(*train, len(task.classes))
-            probe, _ = fit_better(moments, task.classes, train, validation, epochs, seed)
-            right[key].append(task.right(probe, states))
+        for group in together:
+            used = next(iter(group.values())).used(states)
+            product = outer_products(used[TRAIN])
+            for key, task in group.items():
+                train, validation = (
+                    (used[split], task.labels(split).to(states.device)) for split in (TRAIN, VALIDATION)
+                )
+                moments = Moments.of(*train, len(task.classes), product)
+                probe, _ = fit_better(moments, task.classes, train, validation, epochs, seed)
+                right[key].append(task.right_about(probe, used[TEST]))
 
     baselines = _baselines(tasks, text)
     documents = DrawnGroups.of([task.documents for task in tasks.values()], resamples, generator(seed))

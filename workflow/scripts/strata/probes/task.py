@@ -4,8 +4,10 @@ They are fitted on training text, and tried where the model has to have carried 
 tokens whose whole context begins no document that was trained on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +25,8 @@ INPUT, NEXT = TARGETS = ("input", "next")
 """Of the current token or word, and of the next one."""
 
 TRAIN, VALIDATION, TEST = SPLITS
+
+T = TypeVar("T", bound=Hashable)
 
 
 def in_unseen_context(text: xr.Dataset) -> np.ndarray:
@@ -91,15 +95,26 @@ class Task:
         documents = text[DOCUMENT].values[rows[TEST]]
         return cls(classes, counts, index, {s: torch.from_numpy(r) for s, r in rows.items()}, documents)
 
+    def used(self, states: Tensor) -> dict[str, Tensor]:
+        """The states that are used, by split."""
+        return {split: states[rows.to(states.device)] for split, rows in self.rows.items()}
+
+    def labels(self, split: str) -> Tensor:
+        """The indices of their classes in one split."""
+        return self.index[self.rows[split]]
+
     def labelled(self, states: Tensor, split: str) -> tuple[Tensor, Tensor]:
         """The states of a split, and the indices of their classes."""
         rows = self.rows[split]
-        return states[rows.to(states.device)], self.index[rows].to(states.device)
+        return states[rows.to(states.device)], self.labels(split).to(states.device)
 
     def right(self, probe: Probe, states: Tensor) -> np.ndarray:
         """Whether a probe is right about each scored token."""
-        scored, index = self.labelled(states, TEST)
-        return (probe(scored) == index).cpu().numpy()
+        return self.right_about(probe, self.labelled(states, TEST)[0])
+
+    def right_about(self, probe: Probe, scored: Tensor) -> np.ndarray:
+        """The same, of the states of the scored tokens alone."""
+        return (probe(scored) == self.labels(TEST).to(scored.device)).cpu().numpy()
 
     def baselines(self) -> xr.Dataset:
         index = self.index[self.rows[TEST]].numpy()
@@ -115,6 +130,14 @@ class Task:
                 "n_documents": len(np.unique(self.documents)),
             }
         )
+
+
+def on_the_same_tokens(tasks: Mapping[T, Task]) -> list[dict[T, Task]]:
+    """Tasks by the tokens that they use: those together share the states, and differ in their labels."""
+    groups: dict[bytes, dict[T, Task]] = defaultdict(dict)
+    for name, task in tasks.items():
+        groups[b" ".join(rows.numpy().tobytes() for rows in task.rows.values())][name] = task
+    return list(groups.values())
 
 
 def accuracy(

@@ -1,0 +1,107 @@
+# wildcards of a job, config.yaml -> what rules take as inputs and parameters, stage by stage
+
+
+# the model
+def model_files(wildcards):
+    """What is loaded of a model that is a folder; of one on the hub, nothing here to depend on."""
+    source = config["models"][wildcards.model]["source"]
+    if not is_folder_source(source):
+        return []
+    folder = Path(source).expanduser()
+    kinds = ("*.json", "*.safetensors", "*.txt", "*.model")  # weights, configuration, tokenizer
+    return sorted(str(path) for kind in kinds for path in folder.glob(kind))
+
+
+def model_settings(wildcards, keys=("source", "revision", "dtype", "device")):
+    """The section of the job's model, its name included."""
+    section = config["models"][wildcards.model]
+    chosen = {key: section[key] for key in keys}
+    return {"name": wildcards.model, **chosen, "source": os.path.expanduser(section["source"])}
+
+
+def weights_settings(wildcards):
+    """The same without the device: weights are read, nothing is computed."""
+    return model_settings(wildcards, ("source", "revision", "dtype"))
+
+
+def tokenizer_settings(wildcards):
+    """The same where only the tokenizer is loaded."""
+    return model_settings(wildcards, ("source", "revision"))
+
+
+def gpus(wildcards):
+    """GPUs that a job which runs the model takes: none on the processor, where such jobs run side by side."""
+    return int(config["models"][wildcards.model]["device"] != "cpu")
+
+
+# text
+def corpus_made():
+    """How the organism's corpus is written."""
+    return {k: v for k, v in config["organism"]["corpus"].items() if k != "tokenizer_documents"}
+
+
+def text_made():
+    """How the text is drawn; if it is the corpus, how that is written."""
+    made = {key: config["text"][key] for key in ("documents", "max_tokens", "seed")}
+    made |= {"source": os.path.expanduser(config["text"]["source"])}
+    return made | ({"corpus": corpus_made()} if TEXT_IS_CORPUS else {})
+
+
+def exact_token_counts(wildcards):
+    """The counts of its training that a model's folder brings, if it does."""
+    source = config["models"][wildcards.model]["source"]
+    exact = Path(source).expanduser() / "token_counts.tsv"
+    return str(exact) if is_folder_source(source) and exact.is_file() else []
+
+
+def token_counts(wildcards):
+    """How often each token occurs: in training, where a model's folder says so, or in the text."""
+    exact = exact_token_counts(wildcards) if TEXT_IS_CORPUS else []
+    return exact or f"results/{wildcards.model}/text/token_counts.tsv"
+
+
+# lens
+def published_lens(wildcards):
+    """Where the user keeps a lens that others have published for this model, if at all."""
+    lens = config["models"][wildcards.model].get("lenses", {}).get(wildcards.decoder)
+    return lens and os.path.expanduser(lens)
+
+
+def depth_maps(wildcards):
+    """The maps that a decoder carries states by: none, those published, or those fitted here."""
+    if wildcards.decoder == "logit":
+        return []
+    origin = "published" if published_lens(wildcards) else "fitted"
+    return [f"results/{wildcards.model}/lens/{wildcards.decoder}_{origin}.nc"]
+
+
+# traces
+def corruption(**changes):
+    """How subjects are corrupted, all but what is named as the section says."""
+    keys = ("noise", "samples", "replacements", "shared", "seed")
+    return {key: TRACE[key] for key in keys} | changes
+
+
+# syntax
+def tagged_text_made():
+    """How the tagged text is drawn; if it is the corpus, how that is written."""
+    made = {key: SYNTAX[key] for key in ("documents", "max_tokens")}
+    made |= {"source": os.path.expanduser(SYNTAX["source"]), "seed": SYNTAX["statistics"]["seed"]}
+    return made | ({"corpus": corpus_made(), "filler": SYNTAX["filler"]} if TAGS_ARE_KNOWN else {})
+
+
+# figures
+def data_of(figure):
+    """The files that a figure is drawn from; those of every model that is run, where it shows them together."""
+    return expand(figure.data.values(), model=config["run"]) if figure.across else figure.data.values()
+
+
+def in_report(figure):
+    """The PNG of a figure, for the report."""
+    return report(
+        figure.png,
+        category=figure.section,
+        subcategory="{model}" if "{model}" in figure.folder else None,
+        labels=dict(figure.labels),
+        caption=f"../report/{figure.caption}.rst",
+    )
