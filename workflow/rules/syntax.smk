@@ -22,7 +22,7 @@ use rule extract_text as extract_tagged_text with:
         text="results/{model}/syntax/text.nc",
         model=model_files,
     output:
-        temp("results/{model}/syntax/activations.h5"),  # one job reads it
+        "results/{model}/syntax/activations.h5",
     params:
         model=model_settings,
         dtype=SYNTAX["dtype"],
