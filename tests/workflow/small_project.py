@@ -179,6 +179,7 @@ def make_project(folder: Path) -> Project:
         "window": 1,
         "shown": ["once"],
     }
+    config["trace"]["parts"]["noise"] |= {"absolute": [0.1, 0.5]}
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}
     config["attention"] |= {"first": 4, "skip": 2}
