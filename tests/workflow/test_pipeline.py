@@ -40,7 +40,6 @@ DIMS = {
             "entropy": ("depth", "token"),
             "kl_final": ("depth", "token"),
             "rank_of_target": ("depth", "token"),
-            "rank_of_guess": ("depth", "token", "guess"),
         }
         for decoder in DECODERS
     },
@@ -51,6 +50,7 @@ DIMS = {
         }
         for decoder in DECODERS
     },
+    "lens/logit.nc": {"top_id": ("depth", "token", "k"), "rank_of_guess": ("depth", "token", "guess")},
     "lens/tuned_fitted.nc": {"weight": ("depth", "channel_out", "channel"), "bias": ("depth", "channel_out")},
     "lens/jacobian_fitted.nc": {"weight": ("depth", "channel_out", "channel")},
     "lens/probes.nc": {"accuracy": ("target", "depth"), "shared_accuracy": ("target", "depth")},
