@@ -95,6 +95,10 @@ def test_moments_are_sums_and_add_up():
     parts = Moments.of(states[:4], labels[:4], 3) + Moments.of(states[4:], labels[4:], 3)
     for name in ("count", "total", "product"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
+    others = labels.flip(0)
+    known = Moments.of(states, others, 3, whole.product)
+    for name in ("count", "total", "product"):
+        assert torch.equal(getattr(known, name), getattr(Moments.of(states, others, 3, tile=4), name)), name
 
 
 def test_a_probe_says_the_same_in_any_tiles():
@@ -190,6 +194,17 @@ def test_alignment_is_whole_with_itself_and_random_with_chance():
     assert float(chance["random_cosine_high"] - chance["random_cosine_low"]) == pytest.approx(
         4 * error, rel=0.6
     )
+
+
+@pytest.mark.parametrize("noise", [0.5, 4, 20, 1e6])
+def test_a_row_matches_if_its_own_embedding_is_the_nearest_of_all(noise):
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(300, 12, generator=generator)  # in several tiles
+    weight = rows + noise * torch.randn(300, 12, generator=generator)
+    one, other = (m - m.mean(0) for m in (weight.double(), rows.double()))
+    cosines = torch.nn.functional.normalize(one) @ torch.nn.functional.normalize(other).T
+    expected = (cosines.argmax(1) == torch.arange(300)).double().mean()
+    assert float(alignment(weight, rows, draws=1, seed=0)["match"]) == pytest.approx(float(expected))
 
 
 def test_alignment_by_hand():

@@ -8,10 +8,10 @@ count equally. Early positions, which serve as attention sinks, are skipped; the
 next token in the document and is no valid position either.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
@@ -49,7 +49,8 @@ def fit(
     ValueError
         If no document is longer than ``skip`` + 1 tokens.
     """
-    chosen = usable(documents, skip)
+    # The last token is no source and no target, and no other sees it.
+    chosen = [document[:-1] for document in usable(documents, skip)]
     if not chosen:
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
     device = parts.token_embedding.weight.device
@@ -77,15 +78,12 @@ def fit(
 
 def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tensor]:
     """The stream (row, position, channel) by depth and half-depth as one graph, and valid positions."""
-    device = batch.ids.device
-    positions = torch.arange(batch.ids.shape[1], device=device)
-    lengths = torch.tensor(batch.lengths, device=device)
-    valid = (positions >= skip) & (positions < lengths[:, None] - 1)
-
+    valid = batch.present & (torch.arange(batch.ids.shape[1], device=batch.ids.device) >= skip)
     middle: list[Tensor] = []
     handles = [
         norm.register_forward_pre_hook(lambda module, args: middle.append(args[0])) for norm in parts.norm2s
     ]
+    handles += [function.register_forward_hook(_keep_slope) for function in parts.activations]
     stream: list[Tensor] = []
     try:
         hidden = parts.embed(batch.ids).requires_grad_()
@@ -101,3 +99,25 @@ def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tenso
         for handle in handles:
             handle.remove()
     return [*stream, hidden], valid
+
+
+class _Pointwise(torch.autograd.Function):
+    """A function of each entry by itself whose slope is kept: the many backward passes only multiply."""
+
+    @staticmethod
+    def forward(ctx, entries: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.enable_grad():
+            entries = entries.detach().requires_grad_()
+            values = function(entries)
+            (slope,) = torch.autograd.grad(values.sum(), entries)
+        ctx.save_for_backward(slope)
+        return values.detach()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None
+
+
+def _keep_slope(module: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+    return _Pointwise.apply(args[0], module.forward)

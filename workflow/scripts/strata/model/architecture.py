@@ -24,7 +24,7 @@ class UnknownArchitecture(ValueError):
 class Family:
     """Attribute paths of a family's parts; the first group from the model, the second from a block.
 
-    ``mlp_values`` goes from an MLP to its last linear map.
+    ``mlp_values`` goes from an MLP to its last linear map, ``activation`` to its pointwise function.
     """
 
     token_embedding: str
@@ -38,6 +38,7 @@ class Family:
     position_embedding: str | None = None
     rotary: str | None = None
     mlp_values: str = "c_proj"
+    activation: str = "act"
 
 
 _GPT2_BLOCK = {"attention": "attn", "mlp": "mlp", "norm1": "ln_1", "norm2": "ln_2"}
@@ -69,6 +70,7 @@ FAMILIES = {
         norm2="layernorm2",
         cache_argument="layer_past",
         mlp_values="2",
+        activation="1",
     ),
     "GPTNeoXForCausalLM": Family(
         "gpt_neox.embed_in",
@@ -93,6 +95,7 @@ FAMILIES = {
         cache_argument="past_key_values",
         rotary="model.rotary_emb",
         mlp_values="down_proj",
+        activation="act_fn",
     ),
 }
 
@@ -101,7 +104,8 @@ FAMILIES = {
 class Parts:
     """The parts of one model, per layer where they belong to a block.
 
-    ``position_embedding`` is None where positions are rotary or a fixed function.
+    ``position_embedding`` is None where positions are rotary or a fixed function. ``activations``: the
+    pointwise functions inside MLPs.
     """
 
     model: PreTrainedModel
@@ -116,6 +120,7 @@ class Parts:
     unembedding: nn.Linear
     rotary: nn.Module | None = field(repr=False)
     cache_argument: str
+    activations: Sequence[nn.Module] = ()
 
     @property
     def n_layers(self) -> int:
@@ -237,6 +242,7 @@ def find_parts(model: PreTrainedModel) -> Parts:
         unembedding=model.get_output_embeddings(),
         rotary=optional(family.rotary),
         cache_argument=family.cache_argument,
+        activations=in_each(f"{family.mlp}.{family.activation}"),
     )
 
 
