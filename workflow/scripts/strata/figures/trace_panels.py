@@ -12,7 +12,7 @@ from strata.figures.style import SITE_COLOURS
 from strata.names import DEPTH, LAYER, NOISE, SITE
 
 SITE_LABELS = {"subject": "subject token", "final": "final token"}
-AXIS_LABELS = {DEPTH: "depth of the restored state", LAYER: "layer around which a window is restored"}
+AXIS_LABELS = {DEPTH: "depth of the restored state", LAYER: "layer of the restored window"}
 RESTORATION = "restoration (0 corrupted, 1 clean)"
 GREY = "#555555"
 
