@@ -1,6 +1,7 @@
 """The explorer as a page: how soon it is there, what it asks for, hostile strings, how it looks."""
 
 import re
+import time
 
 import numpy as np
 import pytest
@@ -74,13 +75,27 @@ def test_the_shipped_prompts_make_at_most_12_megabytes(shipped):
 
 def test_the_shipped_prompts_are_there_within_two_seconds(open_page, shipped):
     """From the start of loading until the first grid is painted; tried again where others compute too."""
-    drawn = []
-    while not drawn or (drawn[-1] >= 2000 and len(drawn) < 8):
+    drawn, end = [], time.monotonic() + 60
+    while not drawn or (drawn[-1] >= 2000 and time.monotonic() < end):
         page = open_page(shipped, viewport={"width": 1400, "height": 900})
         page.wait_for_timeout(100)
         drawn.append(page.evaluate("performance.getEntriesByName('drawn')[0].startTime"))
         page.close()
     assert drawn[-1] < 2000, drawn
+
+
+def test_the_shipped_prompts_take_less_than_a_second_of_processor_time(browser, tmp_path, shipped):
+    """To be loaded and drawn, however busy the machine is."""
+    file = tmp_path / "page.html"
+    file.write_text(shipped, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    page.goto(file.as_uri())
+    page.locator("#page").wait_for()
+    spent = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+    assert 0 < spent["TaskDuration"] < 1
+    page.close()
 
 
 def test_a_prompt_is_unpacked_when_it_is_shown(open_page, shipped):
