@@ -4,6 +4,7 @@ Input: the files that they are drawn from. Output: each as PNG and SVG, found by
 """
 
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from strata.figures.saving import save_figure
 with job(snakemake) as progress:
     models, model = snakemake.params.models, getattr(snakemake.wildcards, "model", None)
 
+    @cache  # opening takes longer than reading, and most files are drawn from more than once
     def opened(path: str):
         """One file; where figures show several models together, each model's."""
         if models and "{model}" in path:
