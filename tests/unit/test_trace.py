@@ -11,6 +11,7 @@ from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, Prompt, corrupt, noise_levels, replacements, seeded_noise
 from strata.trace.dataset import as_dataset, traceable
 from strata.trace.measures import MEASURES
+from strata.trace.restoration import traced_everywhere
 from strata.trace.sweep import WHATS, batches, restoration, trace_prompts, window
 
 IDS = [5, 17, 3, 60, 2, 44, 9]
@@ -97,6 +98,23 @@ def test_prompts_traced_together_are_traced_as_each_alone(what):
     assert len(batches(prompts, 1024)) == 2
     for prompt, trace in zip(prompts, traced(parts, prompts, what, 2), strict=True):
         agree(trace, prompt, parts, what, 2)
+
+
+@pytest.mark.parametrize("what", WHATS)
+def test_between_subject_and_final_token_only_the_levels_named_are_traced(what):
+    parts = find_parts(tiny_models.build("gpt2"))
+    prompts = [noised(subject=(1, 2), others=[(4, 8)], seed=1), noised(IDS[::-1], subject=(3,), seed=2)]
+    for everywhere, whole in {(): [], ("1",): [0, 1], (REPLACED,): [2], ("1", REPLACED): [0, 1, 2]}.items():
+        for prompt, trace in zip(
+            prompts, traced(parts, prompts, what, 2, everywhere=everywhere), strict=True
+        ):
+            restored, *_ = oracle.trace(parts, prompt, what, 2)
+            between = slice(prompt.subject[-1] + 1, -1)
+            rows = [row for row in range(len(prompt.labels)) if row not in whole]
+            assert rows == [] or trace.restored[:3, rows, :, between].isnan().all()
+            restored[:, rows, :, between] = torch.nan
+            restored[..., : prompt.subject[0]] = torch.nan
+            torch.testing.assert_close(trace.restored, restored, equal_nan=True, **SAME)
 
 
 def test_batches_hold_every_prompt_once_and_one_length():
@@ -330,7 +348,7 @@ def test_relative_levels_are_multiples_of_the_subjects_own_spread():
 # Labels -------------------------------------------------------------------------------------
 
 
-def labelled(what, **options):
+def labelled(what, everywhere=None, **options):
     parts = find_parts(tiny_models.build("gpt2"))
     prompts = [
         noised(subject=(1,), others=[(3,), (4,)], **options),
@@ -340,7 +358,7 @@ def labelled(what, **options):
     kept = table(rows, n_tokens=[7, 5], target=" t", top_str="u")
     strings = [[f"s{i}" for i in prompt.input_ids] for prompt in prompts]
     chosen = restoration(what, parts.n_layers, 3)
-    traces = trace_prompts(parts, prompts, {what: chosen})[what]
+    traces = trace_prompts(parts, prompts, {what: chosen}, everywhere=everywhere)[what]
     return traces, as_dataset(traces, kept, strings, {"1": 1.0}, chosen.dim)
 
 
@@ -372,6 +390,12 @@ def test_dataset_is_nan_where_nothing_was_traced():
     q = p.sel(prompt="q", noise=REPLACED).isel(position=slice(2, 5))
     assert q.isel(sample=0).notnull().all() and q.isel(sample=1).isnull().all()
     assert data["p_corrupted"].sel(prompt="q", noise=REPLACED).isnull().values.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("levels", [[], ["1"], [REPLACED], ["1", REPLACED]])
+def test_levels_are_traced_everywhere_where_they_were_asked_for(levels):
+    _, data = labelled("state", everywhere=levels)
+    assert traced_everywhere(data)["noise"].values.tolist() == levels
 
 
 def test_sets_of_completions_have_values_where_a_prompt_names_one():

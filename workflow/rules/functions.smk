@@ -76,10 +76,17 @@ def depth_maps(wildcards):
 
 
 # traces
-def corruption(**changes):
-    """How subjects are corrupted, all but what is named as the section says."""
+def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, **changes):
+    """How prompts are traced: corrupted as the section says in all but what is named."""
     keys = ("noise", "samples", "replacements", "shared", "seed")
-    return {key: TRACE[key] for key in keys} | changes
+    return {
+        "corruption": {key: TRACE[key] for key in keys} | changes,
+        "window": list(window),
+        "everywhere": everywhere,
+        "prefix": prefix,
+        "only": only,
+        "max_rows": TRACE["max_rows"],
+    }
 
 
 # syntax

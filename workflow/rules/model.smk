@@ -10,7 +10,7 @@ rule curate_prompts:
     output:
         "results/{model}/prompts.tsv",
     priority: 100
-    threads: 2
+    threads: 1
     resources:
         gpu=gpus,
     params:
@@ -38,7 +38,7 @@ rule extract_activations:
     output:
         "results/{model}/activations.h5",
     priority: 100
-    threads: 2
+    threads: 1
     resources:
         gpu=gpus,
     params:

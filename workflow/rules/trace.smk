@@ -1,8 +1,10 @@
 # model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
+CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
 PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn"]
 MEASURES = ["logit_difference", "kl_clean", "p_set"]
+NOWHERE = {"absolute": [], "relative": []}
 AVERAGING = {
     "min_gap": AVERAGE["min_gap"],
     "n_resamples": AVERAGE["resamples"],
@@ -24,11 +26,7 @@ rule trace_prompts:
         gpu=gpus,
     params:
         model=model_settings,
-        corruption=corruption(),
-        window=[1, "code"],
-        prefix="",
-        only=None,
-        max_rows=TRACE["max_rows"],
+        **tracing(everywhere=TRACE["everywhere"]),
     script:
         "../scripts/trace/trace_prompts.py"
 
@@ -38,11 +36,7 @@ use rule trace_prompts as trace_parts with:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
     params:
         model=model_settings,
-        corruption=corruption(noise=TRACE["parts"]["noise"], replacements=0),
-        window=[TRACE["window"], TRACE["convention"]],
-        prefix="",
-        only=None,
-        max_rows=TRACE["max_rows"],
+        **tracing(WINDOW, NOWHERE, noise=TRACE["parts"]["noise"], replacements=0),
 
 
 # The same after a neutral prefix: no subject is near the first position.
@@ -51,11 +45,7 @@ use rule trace_prompts as trace_control with:
         "results/{model}/trace/control/state.nc",
     params:
         model=model_settings,
-        corruption=corruption(noise=TRACE["control"]["noise"], replacements=0),
-        window=[1, "code"],
-        prefix=TRACE["control"]["prefix"],
-        only=None,
-        max_rows=TRACE["max_rows"],
+        **tracing(everywhere=NOWHERE, prefix=CONTROL["prefix"], noise=CONTROL["noise"], replacements=0),
 
 
 use rule trace_prompts as trace_shown with:
@@ -64,11 +54,7 @@ use rule trace_prompts as trace_shown with:
     priority: 100
     params:
         model=model_settings,
-        corruption=corruption(),
-        window=[TRACE["window"], TRACE["convention"]],
-        prefix="",
-        only=TRACE["shown"],
-        max_rows=TRACE["max_rows"],
+        **tracing(WINDOW, only=TRACE["shown"]),
 
 
 rule average_traces:

@@ -111,14 +111,15 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             raise BadInput(f"{file}: {section}.source: no file {source!r} (expected: organism, or {kind})")
     if config["syntax"]["keys"]["triggers"] > config["syntax"]["documents"]:
         raise BadInput(f"{file}: syntax.keys.triggers: more than syntax.documents (expected: one each)")
-    for kind, levels in config["trace"]["parts"]["noise"].items():
-        for level in levels:
-            if level not in config["trace"]["noise"][kind]:
-                raise BadInput(
-                    f"{file}: trace.parts.noise.{kind}: {level} is not one of trace.noise.{kind} "
-                    "(expected: a level at which states are traced)"
-                )
-    parts = config["trace"]["parts"]["noise"]
+    parts, everywhere = config["trace"]["parts"]["noise"], config["trace"]["everywhere"]
+    for key, chosen in {"trace.parts.noise": parts, "trace.everywhere": everywhere}.items():
+        for kind, levels in chosen.items():
+            for level in levels:
+                if level not in config["trace"]["noise"][kind]:
+                    raise BadInput(
+                        f"{file}: {key}.{kind}: {level} is not one of trace.noise.{kind} "
+                        "(expected: a level at which states are traced)"
+                    )
     levels = [*(f"{level:g}" for level in parts["absolute"]), *(f"{level:g}x" for level in parts["relative"])]
     if config["figures"]["noise"] not in levels:
         raise BadInput(

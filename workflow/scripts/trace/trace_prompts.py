@@ -11,7 +11,7 @@ from strata import io
 from strata.model.architecture import find_parts
 from strata.model.loading import load_model
 from strata.model.tokenizer import encode, load_tokenizer, token_strings
-from strata.trace.corruption import corrupt, noise_levels, replacements, subject_tokens
+from strata.trace.corruption import corrupt, level_names, noise_levels, replacements, subject_tokens
 from strata.trace.dataset import after_prefix, as_dataset, traceable
 from strata.trace.sweep import restoration, trace_prompts
 
@@ -44,9 +44,10 @@ with job(snakemake) as progress:
     whats = [Path(path).stem for path in snakemake.output]
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in whats}
-    traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress)
+    everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
+    traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress, everywhere)
     strings = [token_strings(tokenizer, prompt) for prompt in ids]
-    config = {**made, "window": window, "prefix": snakemake.params.prefix}
+    config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
     for what, path in zip(whats, snakemake.output, strict=True):
         dataset = as_dataset(traces[what], table, strings, levels, restorations[what].dim)
         io.write_dataset(dataset, path, model=settings, config=config)

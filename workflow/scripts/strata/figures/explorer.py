@@ -40,7 +40,7 @@ from strata.names import (
     K,
 )
 from strata.text.tokens import byte_alphabet, plain_text
-from strata.trace.restoration import included
+from strata.trace.restoration import included, traced_everywhere
 
 DECODERS = {
     "logit": "final norm and unembedding",
@@ -79,7 +79,8 @@ def build_explorer(
     Parameters
     ----------
     lenses : decoder's name to its lens, (depth, token, k); attribute ``norm``
-    trace : trace/state.nc, (prompt, noise, sample, depth, position)
+    trace : trace/state.nc, (prompt, noise, sample, depth, position); of it the noise levels at which all
+        positions are traced
     prompts : the ids of those in the page; all, if not given
     model : its name, for the title
 
@@ -95,6 +96,8 @@ def build_explorer(
         depths, a prompt is not in them or in two places, or a trace is of other tokens than the lens.
     """
     lenses = _checked(lenses, prompts)
+    trace = None if trace is None else traced_everywhere(trace)
+    trace = trace if trace is not None and trace.sizes[NOISE] else None
     first = lenses[0]
     spans = _spans(first[PROMPT].values)
     tokens = Tokens.of(lenses)

@@ -6,7 +6,7 @@ Practices of Activation Patching"): the subject's tokens are those of another su
 model reads a text of the kind it was trained on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +41,18 @@ class Prompt:
     target_id: int
     completions: Sequence[int] = ()
 
+    def traced_at(self, everywhere: Collection[str] | None) -> torch.Tensor:
+        """Where something is restored in each corrupted version, (row, position).
+
+        At the subject's tokens and the final one; at the noise levels ``everywhere`` (None: at all of
+        them) at the tokens between them too. Before the subject, restoring changes nothing.
+        """
+        position = torch.arange(len(self.input_ids))
+        begun, subject_over = position >= self.subject[0], position > self.subject[-1]
+        ends = begun & (~subject_over | (position == position[-1]))
+        whole = torch.tensor([everywhere is None or level in everywhere for level, _ in self.labels])
+        return torch.where(whole[:, None], begun, ends)
+
 
 def subject_tokens(prompts: pd.DataFrame, ids: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """Ids of the tokens of every prompt's subject.
@@ -55,17 +67,23 @@ def subject_tokens(prompts: pd.DataFrame, ids: Sequence[Sequence[int]]) -> list[
     return [tuple(tokens[first : last + 1]) for tokens, first, last in spans]
 
 
+def level_names(absolute: Sequence[float], relative: Sequence[float]) -> list[str]:
+    """Names of noise levels: ``0.5`` of an absolute one, ``3x`` of a relative one."""
+    return [*(f"{sd:g}" for sd in absolute), *(f"{times:g}x" for times in relative)]
+
+
 def noise_levels(
     parts: Parts, subject_ids: Sequence[int], absolute: Sequence[float], relative: Sequence[float]
 ) -> dict[str, float]:
-    """Standard deviations of the noise by name: ``0.5``, or ``3x`` the subjects' embeddings' own.
+    """Standard deviations of the noise, by the level's name.
 
-    As in ROME, "own" is the standard deviation over all entries of the subjects' embeddings.
+    Relative ones are multiples of the subjects' embeddings' own: as in ROME, the standard deviation
+    over all their entries.
     """
     ids = torch.as_tensor(sorted(set(subject_ids)), device=parts.token_embedding.weight.device)
     own = parts.token_embedding.weight[ids].float().std().item()
-    levels = {f"{sd:g}": float(sd) for sd in absolute}
-    return levels | {f"{times:g}x": times * own for times in relative}
+    deviations = [*map(float, absolute), *(times * own for times in relative)]
+    return dict(zip(level_names(absolute, relative), deviations, strict=True))
 
 
 def seeded_noise(prompt: str, level: str, sample: int, seed: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -22,7 +22,7 @@ import xarray as xr
 from strata.names import CATEGORY, DEPTH, LAYER, NOISE, POSITION, PROMPT, SAMPLE, SITE
 from strata.stats.draws import check_resampling
 from strata.stats.groups import named
-from strata.trace.names import N_TOKENS, SUBJECT_POSITION
+from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,16 @@ def normalise(trace: xr.Dataset, min_gap: float, measure: str = PROBABILITY) -> 
     with xr.set_options(arithmetic_join="exact"):
         lift = (trace[measure].astype(float) - corrupted_values(trace, measure)).mean(SAMPLE)
         return lift / corrupted_gap(trace, measure).where(included(trace, min_gap, measure))
+
+
+def traced_everywhere(trace: xr.Dataset) -> xr.Dataset:
+    """The noise levels of a trace at which no token from the subject's first to the last is left out."""
+    position = xr.DataArray(range(trace.sizes[POSITION]), dims=POSITION)
+    asked = (position >= trace[SUBJECT_START]) & (position < trace[N_TOKENS]) & trace["p_corrupted"].notnull()
+    left_out = (asked & trace["p_target"].isnull()).any(
+        [dim for dim in trace["p_target"].dims if dim != NOISE]
+    )
+    return trace.isel({NOISE: (~left_out).values})
 
 
 def at_sites(values: xr.DataArray, trace: xr.Dataset) -> xr.DataArray:

@@ -14,7 +14,7 @@ changed:
 - only the last position is decoded, so the last MLP runs on no other.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -101,9 +101,9 @@ class Trace:
     """Measures of one prompt's runs; ``measure`` is in the order of `MEASURES`.
 
     ``restored`` (measure, row, site, position), ``site`` along the restoration's ``dim``; NaN before
-    the subject, where restoring changes nothing. ``corrupted`` (measure, row). ``clean`` (measure).
-    ``labels`` (row): noise level and sample. ``alternative_id``: the clean run's best token but the
-    target.
+    the subject, where restoring changes nothing, and where it was not asked for. ``corrupted``
+    (measure, row). ``clean`` (measure). ``labels`` (row): noise level and sample. ``alternative_id``:
+    the clean run's best token but the target.
     """
 
     restored: Tensor
@@ -119,11 +119,11 @@ def trace_prompts(
     restorations: Mapping[str, Restoration],
     max_rows: int = 1024,
     progress: Progress = silent,
+    everywhere: Collection[str] | None = None,
 ) -> dict[str, list[Trace]]:
     """Trace prompts at every site, from the first token of the subject to the last of the prompt.
 
-    A prompt's clean and corrupted runs serve all restorations. Prompts of equal length go through the
-    model together, which changes nothing but the time it takes.
+    A prompt's clean and corrupted runs serve all restorations; prompts of equal length go together.
 
     Parameters
     ----------
@@ -133,6 +133,8 @@ def trace_prompts(
         Hidden states that go through a block at once; bounds memory, changes nothing else.
     progress : callable
         Given the batches and what they are, returns them again.
+    everywhere : collection of str, optional
+        Noise levels at which the tokens between subject and final token are traced too; None: all.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def trace_prompts(
     traces = {name: [None] * len(prompts) for name in restorations}
     for batch in progress(batches(prompts, max_rows), "batches of prompts"):
         together = [prompts[index] for index in batch]
-        for name, done in _trace_together(parts, together, restorations, max_rows).items():
+        for name, done in _trace_together(parts, together, restorations, max_rows, everywhere).items():
             for index, trace in zip(batch, done, strict=True):
                 traces[name][index] = trace
     return traces
@@ -166,40 +168,46 @@ def batches(prompts: Sequence[Prompt], max_rows: int) -> list[list[int]]:
 
 @torch.inference_mode()
 def _trace_together(
-    parts: Parts, prompts: Sequence[Prompt], restorations: Mapping[str, Restoration], max_rows: int
+    parts: Parts,
+    prompts: Sequence[Prompt],
+    restorations: Mapping[str, Restoration],
+    max_rows: int,
+    everywhere: Collection[str] | None,
 ) -> dict[str, list[Trace]]:
-    """Trace prompts of one length, ordered by their subject's position."""
+    """Trace prompts of one length."""
     clean, corrupted = _run(parts, prompts, {chosen.part for chosen in restorations.values()})
     last = clean.states[-1][:, -1]
     readouts = [
         Readout(parts, state, prompt.target_id, prompt.completions)
         for state, prompt in zip(last, prompts, strict=True)
     ]
-    counts = torch.tensor([len(prompt.labels) for prompt in prompts], device=last.device)
-    owner = torch.arange(len(prompts), device=last.device).repeat_interleave(counts)
-    ends = counts.cumsum(0).tolist()
-    rows_of = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    counts = [len(prompt.labels) for prompt in prompts]
+    owner = torch.arange(len(prompts)).repeat_interleave(torch.tensor(counts)).to(last.device)
+    final = corrupted.states[-1][:, -1]
+    traced_at = torch.cat([prompt.traced_at(everywhere) for prompt in prompts]).to(last.device)
 
     def traced(chosen: Restoration) -> list[Trace]:
-        n_sites, length = len(chosen.layers), len(prompts[0].input_ids)
-        restored = last.new_full((len(MEASURES), len(owner), n_sites, length), torch.nan, dtype=torch.float32)
-        for position in range(prompts[0].subject[0], length):
-            begun = sum(prompt.subject[0] <= position for prompt in prompts)
-            rows = slice(0, ends[begun - 1])
+        n_sites, (n_rows, length) = len(chosen.layers), traced_at.shape
+        restored = last.new_full((len(MEASURES), n_rows, n_sites, length), torch.nan, dtype=torch.float32)
+        for position in traced_at.any(0).nonzero().flatten().tolist():
+            rows = traced_at[:, position].nonzero().flatten()
             place = _Place(parts, clean, corrupted[rows], owner[rows], position, max_rows)
             states = place.last_states(chosen)
-            for own, readout in zip(rows_of[:begun], readouts, strict=False):
-                measured = readout(states[:, own].flatten(0, 1)).unflatten(1, (n_sites, -1))
-                restored[:, own, :, position] = measured.transpose(1, 2)
+            for prompt in owner[rows].unique().tolist():
+                own = owner[rows] == prompt
+                measured = readouts[prompt](states[:, own].flatten(0, 1)).unflatten(1, (n_sites, -1))
+                restored[..., position][:, rows[own]] = measured.transpose(1, 2)
         return [
             Trace(
-                restored=restored[:, own].cpu(),
-                corrupted=readout(corrupted.states[-1][own, -1]).cpu(),
+                restored=own.cpu(),
+                corrupted=readout(noised).cpu(),
                 clean=readout(state[None])[:, 0].cpu(),
                 labels=prompt.labels,
                 alternative_id=readout.alternative_id,
             )
-            for prompt, own, state, readout in zip(prompts, rows_of, last, readouts, strict=True)
+            for prompt, own, noised, state, readout in zip(
+                prompts, restored.split(counts, 1), final.split(counts), last, readouts, strict=True
+            )
         ]
 
     return {name: traced(chosen) for name, chosen in restorations.items()}
