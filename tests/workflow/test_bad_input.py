@@ -100,6 +100,11 @@ CONFIG_CASES = {
         [0.7],
         ["config.yaml", "trace.parts.noise.absolute: 0.7 is not one of trace.noise.absolute"],
     ),
+    "everywhere at another level": (
+        "trace.everywhere.relative",
+        [2],
+        ["config.yaml", "trace.everywhere.relative: 2 is not one of trace.noise.relative"],
+    ),
     "unknown convention": (
         "trace.convention",
         "rome",

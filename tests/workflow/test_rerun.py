@@ -119,6 +119,8 @@ TABLE = {
     "lens.statistics.seed": (1, [*COMPARED, *PROBES, *REPURPOSING]),
     "trace.noise.absolute": ([0.5], STATE),
     "trace.noise.relative": ([], STATE),
+    "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
+    "trace.everywhere.relative": ([3], [rule for rule in STATE if rule not in SHOWN]),
     "trace.samples": (3, TRACE),
     "trace.replacements": (1, STATE),
     "trace.shared": (True, TRACE),

@@ -58,7 +58,6 @@ rule read_lens:
         "results/{model}/lens/{decoder}.nc",
         "results/{model}/lens/{decoder}_updates.nc",
     priority: 90
-    threads: 2
     params:
         top_k=LENS["top_k"],
         norm=LENS["norm"],

@@ -10,7 +10,6 @@ rule curate_prompts:
     output:
         "results/{model}/prompts.tsv",
     priority: 100
-    threads: 1
     resources:
         gpu=gpus,
     params:
@@ -38,7 +37,6 @@ rule extract_activations:
     output:
         "results/{model}/activations.h5",
     priority: 100
-    threads: 1
     resources:
         gpu=gpus,
     params:
