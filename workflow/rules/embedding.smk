@@ -46,6 +46,7 @@ rule disturb_positions:
         model=model_files,
     output:
         "results/{model}/embedding/experiments.nc",
+    priority: 60
     threads: 2
     resources:
         gpu=gpus,
@@ -114,6 +115,7 @@ rule apply_zero_layer:
         called="results/{model}/embedding/zero_layer.nc",
         exceptions="results/{model}/embedding/exceptions.tsv",
         attractors="results/{model}/embedding/attractors.tsv",
+    priority: 60
     threads: 2
     resources:
         gpu=gpus,

@@ -12,6 +12,7 @@ rule fit_tuned:
     output:
         maps="results/{model}/lens/tuned_fitted.nc",
         report="results/{model}/lens/tuned_fit.tsv",
+    priority: 60
     threads: 2
     params:
         tuned=LENS["tuned"],
@@ -26,6 +27,7 @@ rule fit_jacobian:
         model=model_files,
     output:
         "results/{model}/lens/jacobian_fitted.nc",
+    priority: 60
     threads: 2
     resources:
         gpu=gpus,

@@ -24,6 +24,7 @@ rule extract_text:
         model=model_files,
     output:
         "results/{model}/text/activations.h5",
+    priority: 60
     threads: 2
     resources:
         gpu=gpus,

@@ -25,8 +25,8 @@ rule trace_prompts:
     resources:
         gpu=gpus,
     params:
-        model=model_settings,
         **tracing(everywhere=TRACE["everywhere"]),
+        model=model_settings,
     script:
         "../scripts/trace/trace_prompts.py"
 
@@ -35,8 +35,8 @@ use rule trace_prompts as trace_parts with:
     output:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
     params:
-        model=model_settings,
         **tracing(WINDOW, NOWHERE, noise=TRACE["parts"]["noise"], replacements=0),
+        model=model_settings,
 
 
 # The same after a neutral prefix: no subject is near the first position.
@@ -44,8 +44,8 @@ use rule trace_prompts as trace_control with:
     output:
         "results/{model}/trace/control/state.nc",
     params:
-        model=model_settings,
         **tracing(everywhere=NOWHERE, prefix=CONTROL["prefix"], noise=CONTROL["noise"], replacements=0),
+        model=model_settings,
 
 
 use rule trace_prompts as trace_shown with:
@@ -53,8 +53,8 @@ use rule trace_prompts as trace_shown with:
         [f"results/{{model}}/trace/shown/{what}.nc" for what in ("state", "mlp", "attn")],
     priority: 100
     params:
-        model=model_settings,
         **tracing(WINDOW, only=TRACE["shown"]),
+        model=model_settings,
 
 
 rule average_traces:

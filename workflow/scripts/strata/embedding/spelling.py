@@ -1,6 +1,7 @@
 """How two tokens' spellings are related."""
 
 import unicodedata
+from functools import cache
 
 from strata.text.tokens import is_text, plain_text
 
@@ -49,6 +50,7 @@ def relation(token: str, other: str) -> str:
     return OTHER
 
 
+@cache  # asked of the same tokens in every shuffle
 def is_printable(token: str) -> bool:
     """Whether a token stands for text without control characters; line breaks and tabs are none."""
     return is_text(token) and not any(

@@ -28,7 +28,7 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
         pixels = BytesIO()
         figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
         palette = Image.open(pixels).convert("RGB").quantize(N_COLOURS, method=Image.Quantize.MEDIANCUT)
-        palette.save(png, format="PNG", compress_level=9, dpi=(dpi, dpi))
+        palette.save(png, format="PNG", compress_level=6, dpi=(dpi, dpi))
         figure.savefig(svg, format="svg", dpi=DPI, bbox_inches=box, metadata={"Date": None})
 
 
