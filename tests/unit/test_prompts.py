@@ -3,7 +3,7 @@
 import pytest
 from tokenizers import ByteLevelBPETokenizer
 
-from strata.text.prompts import curate, subject_span
+from strata.text.prompts import curate, occurrences, subject_span
 
 FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
 
@@ -61,12 +61,23 @@ def test_offsets_without_the_space_are_understood():
     assert subject_span({"text": "a bc d", "subject": "bc"}, [(0, 1), (2, 4), (5, 6)]) == (1, 1)
 
 
-def curated(tokenizer, top=None, **changes):
+def curated(tokenizer, top=None, completes=True, whole=True, **changes):
     prompt = FRANCE | changes
     encoded = tokenizer.encode(prompt["text"])
-    target_id = tokenizer.encode(prompt["target"]).ids[0]
-    top_id = target_id if top is None else tokenizer.encode(top).ids[0]
-    row = curate(prompt, "semantic", encoded.ids, encoded.offsets, target_id, 0.5, top_id, "x").as_row()
+    target_ids = tokenizer.encode(prompt["target"]).ids
+    top_id = target_ids[0] if top is None else tokenizer.encode(top).ids[0]
+    row = curate(
+        prompt,
+        "semantic",
+        encoded.ids,
+        encoded.offsets,
+        target_ids,
+        0.5,
+        completes,
+        top_id,
+        "x",
+        whole_target=whole,
+    ).as_row()
     return row, encoded
 
 
@@ -104,10 +115,28 @@ def test_a_bad_prompt_is_rejected_with_every_reason(tokenizer, changes, reasons)
     assert not row["accepted"] and row["reason"].split("; ") == reasons
 
 
+def test_a_target_that_the_model_only_begins_is_accepted_where_its_first_token_is_enough(tokenizer):
+    target = " Paris of course"
+    row, _ = curated(tokenizer, target=target, completes=False)
+    assert row["target_n_tokens"] == len(tokenizer.encode(target).ids) > 1 and row["completes"] is False
+    assert (
+        not row["accepted"]
+        and "does not complete the target that it begins (prompts.whole_target)" in row["reason"]
+    )
+    assert curated(tokenizer, target=target, completes=False, whole=False)[0]["accepted"]
+    assert curated(tokenizer, target=target, completes=True)[0]["accepted"]
+
+
+def test_occurrences_do_not_overlap():
+    assert occurrences("no no no no no", "no no") == [0, 6]
+    prompt = {"text": "no no no no no", "subject": "no no", "occurrence": 2}
+    assert subject_span(prompt, [(0, 2), (2, 5), (5, 8), (8, 11), (11, 14)]) == (2, 3)
+
+
 def test_named_completions_are_the_first_tokens_of_each_once(tokenizer):
     encoded = tokenizer.encode(FRANCE["text"])
     prompt = FRANCE | {"completions": "capitals"}
-    row = curate(prompt, "semantic", encoded.ids, encoded.offsets, 7, 0.5, 7, "x", [9, 7, 9]).as_row()
+    row = curate(prompt, "semantic", encoded.ids, encoded.offsets, [7], 0.5, True, 7, "x", [9, 7, 9]).as_row()
     assert row["completions"] == "capitals" and row["completion_ids"] == "7 9"
     plain, _ = curated(tokenizer)
     assert plain["completions"] == plain["completion_ids"] == ""
@@ -115,7 +144,7 @@ def test_named_completions_are_the_first_tokens_of_each_once(tokenizer):
 
 def test_a_passage_is_kept_as_it_is():
     row = curate(
-        {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], None, None, 9, "x"
+        {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], [], None, None, 9, "x"
     ).as_row()
     assert row["accepted"] and row["reason"] == "" and row["subject"] == row["target"] == ""
     assert row["subject_position"] == row["target_id"] == -1 and row["p_target"] is None

@@ -57,7 +57,7 @@ OPENS = {
     "io": "data",
     "inputs": "what people write",
     "model.loading": "a model",
-    "model.tokenizer": "a tokenizer",
+    "text.tokenizer": "a tokenizer",
     "lens.artifacts": "published lenses, which torch alone reads",
     "figures.saving": "pictures",
 }
@@ -196,14 +196,14 @@ def test_imports_are_followed_as_they_run():
     [
         (["strata.io", "strata.text.conllu"], {*MODELS, *PLOTTING, "sklearn"}),
         (["strata.figures.embedding_zero_layer", "strata.figures.saving"], {*MODELS, "sklearn"}),
-        (["strata.organism.tagging", "strata.text.tagged", "strata.model.tokenizer"], {"torch", *PLOTTING}),
+        (["strata.organism.tagging", "strata.text.tagged", "strata.text.tokenizer"], {"torch", *PLOTTING}),
     ],
 )
 def test_what_is_light_is_light_when_run(modules, heavy):
     """Other people's packages import too: the source alone does not tell."""
     code = [f"import {', '.join(modules)}, json, sys"]
-    if "strata.model.tokenizer" in modules:
-        code.append("strata.model.tokenizer.load_tokenizer('data/models/organism')")
+    if "strata.text.tokenizer" in modules:
+        code.append("strata.text.tokenizer.load_tokenizer('data/models/organism')")
     code.append("print(json.dumps([name.split('.')[0] for name in sys.modules]))")
     done = subprocess.run(
         [sys.executable, "-c", "; ".join(code)],

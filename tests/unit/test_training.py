@@ -9,10 +9,10 @@ import torch
 
 from strata.inputs import read_yaml
 from strata.model.loading import load_model
-from strata.model.tokenizer import load_tokenizer
 from strata.organism.corpus import corpus_of, pack
 from strata.organism.tokenizer import train_tokenizer
 from strata.organism.training import LOG_EVERY, Recipe, averaged, build_model, learning_rate, train
+from strata.text.tokenizer import load_tokenizer
 
 SHIPPED = "data/models/organism"
 

@@ -14,6 +14,7 @@ rule curate_prompts:
         gpu=gpus,
     params:
         model=model_settings,
+        whole_target=config["prompts"]["whole_target"],
     script:
         "../scripts/prompts/curate_prompts.py"
 

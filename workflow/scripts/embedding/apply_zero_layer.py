@@ -9,10 +9,14 @@ from pipeline.job import job
 from strata import io
 from strata.embedding import zero_layer
 from strata.embedding.zero_layer_tables import attractor_table, exception_table
+from strata.text.tokens import in_vocabulary
 
 with job(snakemake):
     model, made = snakemake.params.model, snakemake.params.zero_layer
-    weights, counts = io.open_dataset(snakemake.input.weights), io.read_table(snakemake.input.counts)
+    weights, counts = (
+        in_vocabulary(io.open_dataset(snakemake.input.weights)),
+        io.read_table(snakemake.input.counts),
+    )
     device = "cuda" if model["device"] != "cpu" and torch.cuda.is_available() else "cpu"
     called = zero_layer.analyse(weights, counts, **made, device=device)
     io.write_dataset(called, snakemake.output.called, model=model, config=made)

@@ -10,7 +10,7 @@ from strata import io
 from strata.model.architecture import find_parts
 from strata.model.capture import LAYOUT, capture_documents, sizes
 from strata.model.loading import load_model
-from strata.model.tokenizer import encode, load_tokenizer, token_strings
+from strata.text.tokenizer import encode, load_tokenizer, token_strings
 
 with job(snakemake) as progress:
     settings = snakemake.params.model
@@ -24,8 +24,9 @@ with job(snakemake) as progress:
     shape, dtype = sizes(parts, len(flat)), snakemake.params.dtype
     made_by = {"model": settings, "config": {"dtype": dtype}}
     starts = list(accumulate(map(len, ids), initial=0))
+    names = [f"prompt {name!r}" for name in table["id"]]
     with io.ActivationFile(snakemake.output[0], shape, LAYOUT, dtype, **made_by) as file:
-        for prompt, taken in capture_documents(parts, ids, dtype=dtype, progress=progress):
+        for prompt, taken in capture_documents(parts, ids, dtype=dtype, progress=progress, names=names):
             file.write(starts[prompt], taken)
         file.label(
             {

@@ -7,7 +7,7 @@ from pipeline.job import job
 from strata import io
 from strata.model.architecture import weights
 from strata.model.loading import load_model
-from strata.model.tokenizer import load_tokenizer, token_strings
+from strata.text.tokenizer import load_tokenizer, token_strings
 
 with job(snakemake):
     settings = snakemake.params.model

@@ -6,10 +6,10 @@ Input: a model folder, data/organism/. Output: a table, as TSV and as a page for
 from pipeline.job import job
 from strata import io
 from strata.model.loading import load_model
-from strata.model.tokenizer import encode, load_tokenizer
 from strata.organism.evaluation import as_page, as_table, evaluate
 from strata.organism.grammar import read_grammar
 from strata.organism.tables import read_world
+from strata.text.tokenizer import encode, load_tokenizer
 
 with job(snakemake):
     folder = snakemake.params.folder

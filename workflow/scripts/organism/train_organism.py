@@ -7,8 +7,8 @@ import pandas as pd
 
 from pipeline.job import job
 from strata import io
-from strata.model.tokenizer import load_tokenizer
 from strata.organism.training import LOG_EVERY, Recipe, averaged, train
+from strata.text.tokenizer import load_tokenizer
 
 with job(snakemake) as progress:
     recipe = Recipe(**snakemake.params.recipe)

@@ -6,11 +6,11 @@ Input: the model's tokenizer; data/organism/ or a CoNLL-U file. Output: syntax/t
 from pipeline.job import job
 from strata import io
 from strata.inputs import read_lines
-from strata.model.tokenizer import load_tokenizer
 from strata.organism.corpus import corpus_of
 from strata.organism.tagging import corpus_documents
 from strata.text.conllu import read_conllu
 from strata.text.tagged import sample
+from strata.text.tokenizer import encode_with_offsets, load_tokenizer
 
 with job(snakemake) as progress:
     made, model = snakemake.params.text, snakemake.params.model
@@ -24,8 +24,7 @@ with job(snakemake) as progress:
         documents = read_conllu(read_lines(made["source"]), made["source"])
 
     def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-        encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return encoded["input_ids"], encoded["offset_mapping"]
+        return tuple(zip(*(encode_with_offsets(tokenizer, text) for text in texts), strict=True))
 
     documents = progress(documents, "documents")
     text = sample(documents, encode, made["documents"], made["max_tokens"], made["seed"])

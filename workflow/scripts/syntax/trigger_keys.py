@@ -10,7 +10,7 @@ from strata.keys.tables import key_table, trigger_table
 from strata.keys.triggers import find_triggers
 from strata.model.architecture import find_parts
 from strata.model.loading import load_model
-from strata.model.tokenizer import load_tokenizer
+from strata.text.tokenizer import load_tokenizer
 
 with job(snakemake) as progress:
     settings, statistics = snakemake.params.model, snakemake.params.statistics

@@ -8,9 +8,9 @@ from itertools import islice
 from pipeline.job import job
 from strata import io
 from strata.inputs import read_lines
-from strata.model.tokenizer import load_tokenizer, token_strings
 from strata.organism.corpus import corpus_of
 from strata.text import documents as text
+from strata.text.tokenizer import load_tokenizer, token_strings
 
 with job(snakemake) as progress:
     made, model = snakemake.params.text, snakemake.params.model

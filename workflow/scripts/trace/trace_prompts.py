@@ -10,7 +10,7 @@ from pipeline.job import job
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.loading import load_model
-from strata.model.tokenizer import encode, load_tokenizer, token_strings
+from strata.text.tokenizer import encode, load_tokenizer, token_strings
 from strata.trace.corruption import corrupt, level_names, noise_levels, replacements, subject_tokens
 from strata.trace.dataset import after_prefix, as_dataset, traceable
 from strata.trace.sweep import restoration, trace_prompts

@@ -148,15 +148,43 @@ def sizes(parts: Parts, n_tokens: int) -> dict[str, int]:
     return {DEPTH: n_layers + 1, LAYER: n_layers, HEAD: n_heads, TOKEN: n_tokens, CHANNEL: n_channels}
 
 
-def by_token(captured: Capture, prompt: int = 0, dtype: str = "float32") -> dict[str, np.ndarray]:
-    """What was kept of one prompt, in the layout of the file, without padding."""
+def not_finite(name: str, where: str, dtype: torch.dtype) -> str:
+    """What to say of a prompt on which a model overflows."""
+    kind = str(dtype).removeprefix("torch.")
+    other = "float32" if dtype == torch.bfloat16 else "bfloat16 or float32"
+    remedy = "the model itself is at fault" if dtype == torch.float32 else f"declare it with dtype: {other}"
+    return f"{name}: {where} is not finite where the model runs in {kind}; {remedy}"
+
+
+def by_token(
+    captured: Capture, prompt: int = 0, dtype: str = "float32", name: str = "a prompt"
+) -> dict[str, np.ndarray]:
+    """What was kept of one prompt, in the layout of the file, without padding.
+
+    Raises
+    ------
+    OverflowError
+        If a number is not finite, in the model or in ``dtype``; names the prompt, the depth and the remedy.
+    """
     found = {}
-    for name, dims in LAYOUT.items():
-        if (values := getattr(captured, name)) is not None:
+    for kind, dims in LAYOUT.items():
+        if (values := getattr(captured, kind)) is not None:
             axis = dims.index(TOKEN)
             own = values.select(axis, prompt).narrow(axis, 0, captured.lengths[prompt])
-            found[name] = own.to(getattr(torch, dtype)).cpu().numpy()
+            stored = own.to(getattr(torch, dtype))
+            if axis and not stored.isfinite().all():
+                raise OverflowError(_overflow(name, f"{kind} of {dims[0]}", own, stored))
+            found[kind] = stored.cpu().numpy()
     return found
+
+
+def _overflow(name: str, what: str, own: Tensor, stored: Tensor) -> str:
+    """What to say of activations (depth or layer, ...), of which some are not finite."""
+    index = int((~stored.flatten(1).isfinite().all(1)).nonzero()[0])
+    if not own[index].isfinite().all():
+        return not_finite(name, f"{what} {index}", own.dtype)
+    size, kind = own[index].abs().max().item(), str(stored.dtype).removeprefix("torch.")
+    return f"{name}: {what} {index} reaches {size:.3g}, more than {kind} holds; keep it with dtype: float32"
 
 
 def capture_documents(
@@ -166,12 +194,14 @@ def capture_documents(
     dtype: str = "float32",
     max_tokens: int = 1024,
     progress: Progress = silent,
+    names: Sequence[str] | None = None,
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """Run many documents in batches of like length.
 
     Parameters
     ----------
     documents : token ids
+    names : what errors call them; by their index, if not given
     keep : names of `LAYOUT`
     dtype : of what is returned, float32 or float16
     max_tokens : that go through the model at once
@@ -184,4 +214,5 @@ def capture_documents(
     for batch in progress(batches(documents, max_tokens, device), "batches of documents"):
         captured = capture(parts, batch.ids, keep, batch.lengths)
         for row, index in enumerate(batch.which):
-            yield index, by_token(captured, row, dtype)
+            name = f"document {index}" if names is None else names[index]
+            yield index, by_token(captured, row, dtype, name)

@@ -1,9 +1,14 @@
 """Loading a model and its tokenizer, from the Hugging Face hub or from a folder."""
 
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from strata.model.source import load
+from strata.model.capture import not_finite
+from strata.model.source import ModelUnavailable, load
 
 
 def load_model(
@@ -17,25 +22,87 @@ def load_model(
     Raises
     ------
     ModelUnavailable
-        If the source is not there, cannot be reached, or has no safetensors weights.
+        If the source is not there, cannot be reached, has no safetensors weights, or these are not
+        exactly the tensors of the model that its configuration describes.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load(
+    model, told = load(
         AutoModelForCausalLM.from_pretrained,
         source,
         revision=revision,
         dtype=getattr(torch, dtype),
         use_safetensors=True,
         attn_implementation="eager",
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
+    _check_whole(source, told)
     return model.to(device).eval().requires_grad_(False)
 
 
+BUFFERS = re.compile(r"(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")
+"""Masks and frequencies that old checkpoints hold and models now compute."""
+
+
+def _check_whole(source: str, told: Mapping) -> None:
+    """Refuse a checkpoint that transformers has completed with random weights, or used in part."""
+    missing = sorted(told["missing_keys"])
+    unexpected = sorted(name for name in told["unexpected_keys"] if not BUFFERS.search(name))
+    shapes = [f"{name} is {tuple(has)}, not {tuple(needs)}" for name, has, needs in told["mismatched_keys"]]
+    faults = []
+    if missing:
+        faults.append(f"it lacks {_few(missing)}")
+    if unexpected:
+        faults.append(f"it holds {_few(unexpected)}, of which the model knows nothing")
+    if shapes:
+        faults.append(_few(sorted(shapes)))
+    if faults:
+        raise ModelUnavailable(
+            f"model {source}: the checkpoint is not that of its config.json: {'; '.join(faults)}"
+        )
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a model makes of a prompt.
+
+    ``top_id``: its top guess for the next token. ``p_target``: the probability there of the target's
+    first token. ``completes``: whether its greedy continuation begins with the whole target. None where
+    there is no target.
+    """
+
+    top_id: int
+    p_target: float | None = None
+    completes: bool | None = None
+
+
 @torch.inference_mode()
-def next_token(model: PreTrainedModel, ids: list[int], target_id: int | None) -> tuple[int, float | None]:
-    """The model's top guess after a text, and the probability of a target there."""
+def continuation(
+    model: PreTrainedModel, ids: Sequence[int], target_ids: Sequence[int] = (), name: str = ""
+) -> Continuation:
+    """Run a prompt once, followed by the tokens of its target, if it has one.
+
+    Raises
+    ------
+    OverflowError
+        If logits are not finite: names the prompt, the first depth where a state is not, and the remedy.
+    """
     device = next(model.parameters()).device
-    logits = model(input_ids=torch.tensor([ids], device=device), use_cache=False).logits[0, -1].float()
-    p_target = None if target_id is None else logits.softmax(-1)[target_id].item()
-    return int(logits.argmax()), p_target
+    run = torch.tensor([[*ids, *target_ids[:-1]]], device=device)
+    logits = model(input_ids=run, use_cache=False).logits[0].float()
+    if not logits.isfinite().all():
+        states = model(input_ids=run, use_cache=False, output_hidden_states=True).hidden_states
+        depths = [depth for depth, state in enumerate(states) if not state.isfinite().all()]
+        where = f"the state at depth {depths[0]}" if depths else "its logits"
+        raise OverflowError(not_finite(name, where, model.dtype))
+    after = logits[len(ids) - 1 :]
+    guesses = after.argmax(-1).tolist()
+    if not target_ids:
+        return Continuation(guesses[0])
+    return Continuation(guesses[0], after[0].softmax(-1)[target_ids[0]].item(), guesses == list(target_ids))

@@ -9,6 +9,7 @@ from jsonschema.exceptions import best_match
 
 from strata.inputs import BadInput, read_yaml
 from strata.schemas import explain
+from strata.text.prompts import occurrences
 
 
 def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:
@@ -66,7 +67,7 @@ def check_category(content: Any, schema: Mapping, file: str) -> None:
 
 
 def _check_subject(prompt: Mapping, where: str) -> None:
-    times = prompt["text"].count(prompt["subject"])
+    times = len(occurrences(prompt["text"], prompt["subject"]))
     if times == 0:
         raise BadInput(f"{where}: subject: {prompt['subject']!r} does not occur in its text")
     occurrence = prompt.get("occurrence")

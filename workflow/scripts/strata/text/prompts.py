@@ -1,5 +1,6 @@
 """Curation: where a prompt's subject lies among a model's tokens, and whether the prompt can be used."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -13,8 +14,9 @@ class Curated:
 
     The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
-    ``completions`` names a set of completions, ``completion_ids`` are the first tokens of these, ascending,
-    with spaces between.
+    ``target_id`` is the target's first token, of ``target_n_tokens``; ``completes`` says whether the model's
+    greedy continuation is the whole target. ``completions`` names a set of completions,
+    ``completion_ids`` are the first tokens of these, ascending, with spaces between.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Curated:
     subject_kind: str
     subject_id: int
     target_id: int
+    target_n_tokens: int
+    completes: bool | None
     completion_ids: str
     p_target: float | None
     top_id: int
@@ -40,15 +44,18 @@ class Curated:
     as_row = asdict
 
 
+def occurrences(text: str, subject: str) -> list[int]:
+    """Where a subject begins in a text, one occurrence after the other: "no no" occurs once in "no no no"."""
+    return [match.start() for match in re.finditer(re.escape(subject), text)]
+
+
 def subject_span(prompt: Mapping, offsets: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
     """First and last token of the subject, or None if its edges lie inside a token.
 
     ``offsets`` (start, end) are the tokens' characters in the text; a leading space may belong to
     the token that begins the subject.
     """
-    start = -1
-    for _ in range(prompt.get("occurrence", 1)):
-        start = prompt["text"].index(prompt["subject"], start + 1)
+    start = occurrences(prompt["text"], prompt["subject"])[prompt.get("occurrence", 1) - 1]
     end = start + len(prompt["subject"])
     covering = [i for i, (left, right) in enumerate(offsets) if right > start and left < end]
     first, last = covering[0], covering[-1]
@@ -63,17 +70,18 @@ def curate(
     category: str,
     ids: Sequence[int],
     offsets: Sequence[tuple[int, int]],
-    target_id: int | None,
+    target_ids: Sequence[int],
     p_target: float | None,
+    completes: bool | None,
     top_id: int,
     top_str: str,
     completion_ids: Iterable[int] = (),
+    whole_target: bool = True,
 ) -> Curated:
     """Decide on one prompt.
 
-    Accepted if the model's top guess on the clean prompt is the target's first token, and the
-    subject is whole tokens, not the first token of the prompt and not the last. A passage is
-    always accepted.
+    Accepted if the model goes on with the target on the clean prompt, and the subject is whole tokens,
+    not the first token of the prompt and not the last. A passage is always accepted.
 
     Parameters
     ----------
@@ -82,10 +90,15 @@ def curate(
         ``completions``.
     ids, offsets
         The text's tokens.
-    target_id, p_target, top_id, top_str
-        First token of the target and its clean probability; the model's top guess.
+    target_ids, p_target, completes
+        Tokens of the target, the clean probability of the first, whether the model's greedy continuation
+        is all of them.
+    top_id, top_str
+        The model's top guess.
     completion_ids
         First tokens of the named completions.
+    whole_target
+        Whether the model must go on with the whole target, or with its first token alone.
     """
     row = {
         "id": prompt["id"],
@@ -95,7 +108,9 @@ def curate(
         "target": prompt.get("target", ""),
         "completions": prompt.get("completions", ""),
         "n_tokens": len(ids),
-        "target_id": -1 if target_id is None else target_id,
+        "target_id": target_ids[0] if target_ids else -1,
+        "target_n_tokens": len(target_ids),
+        "completes": completes,
         "completion_ids": " ".join(map(str, sorted(set(completion_ids)))),
         "p_target": p_target,
         "top_id": top_id,
@@ -116,8 +131,10 @@ def curate(
         reasons.append("the first token is the subject")
     if last == len(ids) - 1:
         reasons.append("the last token is the subject")
-    if top_id != target_id:
+    if top_id != target_ids[0]:
         reasons.append("the model's top guess is not the target")
+    elif whole_target and not completes:
+        reasons.append("the model does not complete the target that it begins (prompts.whole_target)")
     return _row(row, (first, last, n, kind, ids[last]), not reasons, "; ".join(reasons))
 
 

@@ -6,6 +6,11 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
+from strata.names import TOKEN_STR, VOCAB
+
+NO_TOKEN = "<no token>"
+"""What a row of the embedding that belongs to no token is called, with its number behind."""
+
 SPACE_MARKS = ("Ġ", "▁", " ")  # how byte-level BPE and sentencepiece write a leading space
 
 
@@ -35,6 +40,23 @@ def is_text(token: str) -> bool:
         except UnicodeDecodeError:
             return False
     return True
+
+
+def respelled(token: str) -> str:
+    """A token of a vocabulary that is not byte-level, spelled so that nobody takes it for one that is.
+
+    Its é is a letter, and not GPT-2's name for the byte E9.
+    """
+    if token.isascii() or _is_sentencepiece(token) or not _is_byte_level(token):
+        return token
+    names = {byte: character for character, byte in byte_alphabet().items()}
+    return "".join(names[byte] for byte in token.encode())
+
+
+def in_vocabulary(weights: xr.Dataset) -> xr.Dataset:
+    """The rows of ``weights.h5`` that belong to a token: embeddings may be padded to a round number."""
+    known = np.array([not str(token).startswith(NO_TOKEN) for token in weights[TOKEN_STR].values])
+    return weights if known.all() else weights.isel({VOCAB: known})
 
 
 @lru_cache
