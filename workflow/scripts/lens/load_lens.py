@@ -10,7 +10,7 @@ from strata.lens.artifacts import LOADERS
 with job(snakemake):
     weights = io.open_dataset(snakemake.input.weights)
     n_layers, n_channels = weights["norm1_gain"].shape
-    source = snakemake.params.source
-    maps = LOADERS[snakemake.wildcards.decoder](source, n_layers, n_channels)
-    model = io.made_by(weights)["model"]
+    source, model = snakemake.params.source, io.made_by(weights)["model"]
+    load, unembedding = LOADERS[snakemake.wildcards.decoder], weights["unembedding"].values
+    maps = load(source, n_layers, n_channels, model["source"], unembedding)
     io.write_dataset(maps.to_dataset(), snakemake.output[0], model=model, source=source)

@@ -1,9 +1,12 @@
 """Lenses that others have published, read as `DepthMaps`. Weights only: no code in a file is run."""
 
+import hashlib
 import json
+import logging
 import pickle
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from strata.lens.decoders import DepthMaps
@@ -13,7 +16,40 @@ class LensUnavailable(RuntimeError):
     """A published lens cannot be used; the message is one line and says why."""
 
 
-def load_tuned(folder: str, n_layers: int, n_channels: int) -> DepthMaps:
+def check_same_model(lens: str, told: dict, source: str, unembedding: np.ndarray) -> None:
+    """Refuse a lens of another model of the same shape, as far as its own file says.
+
+    Parameters
+    ----------
+    told : what the file says: ``base_model_name_or_path``, and perhaps ``unembed_hash``, as the package
+        tuned-lens computes it: the SHA-256 of the unembedding as numpy prints it, to one decimal
+    source : of the model at hand
+    unembedding : (vocab, channel), float32
+
+    Raises
+    ------
+    LensUnavailable
+        If the hash is of another matrix and the name is another. A warning is logged where only one
+        differs: the same weights may have another name, or come in another precision or revision.
+    """
+    name, expected = told.get("base_model_name_or_path"), told.get("unembed_hash")
+    same_name = name is not None and Path(str(name)).name.lower() == Path(source).name.lower()
+    found = hashlib.sha256(np.array_str(unembedding, precision=1).encode()).hexdigest()
+    if expected == found or (expected is None and (name is None or same_name)):
+        return
+    if expected is None:
+        logging.warning("lens %s: made for %r, the model is %r", lens, name, source)
+    elif same_name:
+        logging.warning("lens %s: made for other weights that are called %r too", lens, name)
+    else:
+        raise LensUnavailable(
+            f"lens {lens}: made for {name!r}, whose unembedding is another than that of {source!r}"
+        )
+
+
+def load_tuned(
+    folder: str, n_layers: int, n_channels: int, source: str, unembedding: np.ndarray
+) -> DepthMaps:
     """A tuned lens as the package tuned-lens saves it: ``config.json`` and ``params.pt``.
 
     Entry i of its parameters is the translator of depth i, and is added to the state: the map is
@@ -22,7 +58,7 @@ def load_tuned(folder: str, n_layers: int, n_channels: int) -> DepthMaps:
     Raises
     ------
     LensUnavailable
-        If the files are missing or unreadable, or were made for a model of another shape.
+        If the files are missing or unreadable, or were made for another model.
     """
     path = Path(folder).expanduser()
     try:
@@ -31,6 +67,7 @@ def load_tuned(folder: str, n_layers: int, n_channels: int) -> DepthMaps:
         raise LensUnavailable(f"tuned lens {folder}: no readable config.json: {error}") from error
     _check(folder, "d_model", config.get("d_model"), n_channels)
     _check(folder, "num_hidden_layers", config.get("num_hidden_layers"), n_layers)
+    check_same_model(folder, config, source, unembedding)
     state = _load(path / "params.pt")
     try:
         weight = torch.stack([state[f"{depth}.weight"].float() for depth in range(n_layers)])
@@ -43,7 +80,9 @@ def load_tuned(folder: str, n_layers: int, n_channels: int) -> DepthMaps:
     return DepthMaps(maps.depths, maps.weight + weight, bias, n_layers)
 
 
-def load_jacobian(file: str, n_layers: int, n_channels: int) -> DepthMaps:
+def load_jacobian(
+    file: str, n_layers: int, n_channels: int, source: str, unembedding: np.ndarray
+) -> DepthMaps:
     """A Jacobian lens as the reference implementation saves it: one file, ``J`` by block.
 
     Its entry l belongs to the output of block l, which is depth l + 1.
@@ -56,6 +95,7 @@ def load_jacobian(file: str, n_layers: int, n_channels: int) -> DepthMaps:
     state = _load(Path(file).expanduser())
     if not isinstance(state, dict) or "J" not in state:
         raise LensUnavailable(f"Jacobian lens {file}: no entry 'J' (a file of another kind?)")
+    check_same_model(file, state, source, unembedding)
     matrices = {int(layer) + 1: matrix.float() for layer, matrix in sorted(state["J"].items())}
     matrices = {depth: matrix for depth, matrix in matrices.items() if depth != n_layers}
     beyond = [depth - 1 for depth in matrices if not 0 < depth < n_layers]
