@@ -107,7 +107,7 @@ TEXTS = ["a\tb", "a\nb", "a\r\nb", "a\rb", 'say "hi"', '"', "007", "1.50", "NA",
 @pytest.mark.parametrize("texts", [TEXTS, ["007"], ["1.50", "2"], ["NA"], ["True"]])
 def test_prompts_come_back_letter_by_letter(tmp_path, texts):
     """Also where every text looks like a number, which would be read as one."""
-    columns = ("id", "category", "text", "subject", "target", "subject_kind", "top_str", "reason")
+    columns = ("id", "category", "text", "subject", "target", "pair", "subject_kind", "top_str", "reason")
     table = pd.DataFrame({column: texts for column in columns})
     table["p_target"] = [None] + [0.25] * (len(texts) - 1)
     table["accepted"], table["n_tokens"] = True, 7

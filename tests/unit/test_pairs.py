@@ -9,32 +9,23 @@ from oracles.transitions import HOW, make_table, normals, one
 from strata.trace.pairs import control_run, matched_pairs, pair_prompts
 
 
-def make_prompts(**columns):
-    base = {"category": "semantic", "subject": "France", "target": " Paris", "subject_position": 1}
-    table = pd.DataFrame({"id": ["a", "a-far", "b", "c-far"], "n_tokens": [5, 9, 5, 12]} | columns)
-    return table.assign(**{name: value for name, value in base.items() if name not in columns})
+def make_prompts(pair, n_tokens=(5, 9, 5, 12)):
+    ids = ["a", "a-far", "b", "c"]
+    return pd.DataFrame({"id": ids, "n_tokens": n_tokens, "subject_position": 1, "pair": pair})
 
 
-def test_prompts_are_paired_by_id_or_by_column():
-    assert pair_prompts(make_prompts()).to_dict("records") == [{"near": "a", "far": "a-far"}]
-    named = make_prompts(pair_id=["", "x", None, "x"], n_tokens=[5, 12, 5, 9])
-    assert pair_prompts(named).to_dict("records") == [{"near": "c-far", "far": "a-far"}]
-    assert pair_prompts(make_prompts(id=list("abcd"))).empty
+def test_prompts_are_paired_as_they_say():
+    assert pair_prompts(make_prompts(["", "a", "", ""])).to_dict("records") == [{"near": "a", "far": "a-far"}]
+    nearer = make_prompts(["", "c", "", ""])
+    assert pair_prompts(nearer).to_dict("records") == [{"near": "a-far", "far": "c"}]
+    mutual = make_prompts(["a-far", "a", "c", "b"])
+    assert pair_prompts(mutual).to_numpy().tolist() == [["a", "a-far"], ["b", "c"]]
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"subject": ["France", "Spain", "x", "y"]}, "a, a-far.*subject differ"),
-        ({"target": [" Paris", " Lyon", "x", "y"]}, "target differ"),
-        ({"category": ["semantic", "copying", "x", "y"]}, "category differ"),
-        ({"n_tokens": [5, 5, 5, 5]}, "different distances"),
-        ({"pair_id": ["x", "x", "x", ""]}, "a, a-far, b"),
-    ],
-)
-def test_what_is_no_pair_is_refused(columns, message):
-    with pytest.raises(ValueError, match=message):
-        pair_prompts(make_prompts(**columns))
+def test_a_name_pairs_nothing_and_neither_do_equal_distances():
+    for prompts in (make_prompts([""] * 4), make_prompts(["", "a", "", ""], n_tokens=[5] * 4)):
+        pairs = pair_prompts(prompts)
+        assert pairs.empty and pairs.columns.tolist() == ["near", "far"]
 
 
 def test_paired_difference_and_its_sign_flips():

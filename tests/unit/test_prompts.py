@@ -142,6 +142,11 @@ def test_named_completions_are_the_first_tokens_of_each_once(tokenizer):
     assert plain["completions"] == plain["completion_ids"] == ""
 
 
+def test_a_pair_is_named_where_there_is_one(tokenizer):
+    assert curated(tokenizer, pair="france-near")[0]["pair"] == "france-near"
+    assert curated(tokenizer)[0]["pair"] == ""
+
+
 def test_a_passage_is_kept_as_it_is():
     row = curate(
         {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], [], None, None, 9, "x"

@@ -50,6 +50,23 @@ PROMPT_CASES = {
         category(FRANCE | {"id": "once"}),
         [SEMANTIC, "'once'", "used already in data/prompts/plain_english.yaml"],
     ),
+    "id with a line break": (category(FRANCE | {"id": "france\n"}), [SEMANTIC, "id: ", "digits and hyphens"]),
+    "id too long": (category(FRANCE | {"id": "a" * 101}), [SEMANTIC, "id: ", "at most 100"]),
+    "pair of nothing": (category(FRANCE | {"pair": "x"}), [SEMANTIC, "'france'", "pair: 'x' is no prompt"]),
+    "pair of itself": (category(FRANCE | {"pair": "france"}), [SEMANTIC, "'france'", "is the prompt itself"]),
+    "pair of another category": (
+        category(FRANCE | {"pair": "once"}),
+        [SEMANTIC, "'france'", "pair: 'once' is of category 'plain_english'"],
+    ),
+    "pair with another target": (
+        category(FRANCE, FRANCE | {"id": "b", "target": " Lyon", "pair": "france"}),
+        [SEMANTIC, "'b'", "pair: 'france' has another target (expected: ' Lyon', as here)"],
+    ),
+    "pair of a pair": (
+        category(FRANCE, *(FRANCE | {"id": name, "pair": "france"} for name in ("b", "c"))),
+        [SEMANTIC, "'c'", "pair: 'france': 'france' is of another pair already"],
+    ),
+    "reserved category": (category(FRANCE) | {"category": "all"}, [SEMANTIC, "category: ", "another name"]),
     "empty category": (category(), [SEMANTIC, "prompts", "at least one prompt"]),
     "another name": (category(FRANCE) | {"category": "fact"}, [SEMANTIC, "category: 'fact'", "'semantic'"]),
     "not yaml": ("category: [semantic\nprompts: {", [SEMANTIC, "line", "not YAML"]),

@@ -27,6 +27,7 @@ def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:
     for file, content in files.items():
         check_category(content, schema, file)
     check_unique_ids(files)
+    check_pairs(files)
     return files
 
 
@@ -93,3 +94,35 @@ def check_unique_ids(categories: Mapping[str, Mapping]) -> None:
             if prompt["id"] in seen:
                 raise BadInput(f"{file}: prompt {prompt['id']!r}: id is used already in {seen[prompt['id']]}")
             seen[prompt["id"]] = file
+
+
+def check_pairs(categories: Mapping[str, Mapping]) -> None:
+    """Check every ``pair``: another prompt of the category, same subject and target, of no other pair.
+
+    Raises
+    ------
+    BadInput
+    """
+    category_of = {
+        p["id"]: content["category"] for content in categories.values() for p in content["prompts"]
+    }
+    for file, content in categories.items():
+        prompts = {prompt["id"]: prompt for prompt in content["prompts"]}
+        pairs: dict[str, frozenset] = {}
+        for name, prompt in prompts.items():
+            if "pair" not in prompt:
+                continue
+            other = prompt["pair"]
+            where = f"{file}: prompt {name!r}: pair: {other!r}"
+            if other == name:
+                raise BadInput(f"{where} is the prompt itself (expected: the id of another)")
+            if other not in category_of:
+                raise BadInput(f"{where} is no prompt (expected: an id of {file})")
+            if other not in prompts:
+                raise BadInput(f"{where} is of category {category_of[other]!r} (expected: an id of {file})")
+            for key in ("subject", "target"):
+                if prompts[other].get(key) != prompt[key]:
+                    raise BadInput(f"{where} has another {key} (expected: {prompt[key]!r}, as here)")
+            for one in (name, other):
+                if pairs.setdefault(one, frozenset((name, other))) != {name, other}:
+                    raise BadInput(f"{where}: {one!r} is of another pair already (expected: one pair each)")

@@ -15,7 +15,8 @@ class Curated:
     The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
     ``target_id`` is the target's first token, of ``target_n_tokens``; ``completes`` says whether the model's
-    greedy continuation is the whole target. ``completions`` names a set of completions,
+    greedy continuation is the whole target. ``pair`` is the id of the prompt that this one differs from in
+    filler alone; empty where it names none. ``completions`` names a set of completions,
     ``completion_ids`` are the first tokens of these, ascending, with spaces between.
     """
 
@@ -25,6 +26,7 @@ class Curated:
     subject: str
     target: str
     completions: str
+    pair: str
     n_tokens: int
     subject_start: int
     subject_position: int
@@ -86,8 +88,8 @@ def curate(
     Parameters
     ----------
     prompt : mapping
-        ``id``, ``text``, and but for passages ``subject``, ``target``, perhaps ``occurrence`` and
-        ``completions``.
+        ``id``, ``text``, and but for passages ``subject``, ``target``, perhaps ``occurrence``,
+        ``completions`` and ``pair``.
     ids, offsets
         The text's tokens.
     target_ids, p_target, completes
@@ -107,6 +109,7 @@ def curate(
         "subject": prompt.get("subject", ""),
         "target": prompt.get("target", ""),
         "completions": prompt.get("completions", ""),
+        "pair": prompt.get("pair", ""),
         "n_tokens": len(ids),
         "target_id": target_ids[0] if target_ids else -1,
         "target_n_tokens": len(target_ids),

@@ -12,37 +12,23 @@ from strata.trace.testing import BATCH, Resampling, row, table_of, with_transiti
 def pair_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
     """Pairs of prompts that differ only in the filler between subject and final token.
 
-    Two prompts are a pair where they have the same ``pair_id``, if the table has that column, or are
-    called ``x`` and ``x-far``.
+    Parameters
+    ----------
+    prompts : DataFrame
+        ``prompts.tsv``; ``pair`` names a prompt's partner.
 
     Returns
     -------
     DataFrame
-        ``near`` and ``far``, ids, by the number of tokens from subject to final token.
-
-    Raises
-    ------
-    ValueError
-        If a pair is not two prompts of the same category with the same subject and target, and
-        different distances.
+        ``near`` and ``far``, ids, by the number of tokens from subject to final token. A pair in which
+        a model's tokens make that equal is left out.
     """
-    rows = prompts.set_index("id")
-    if "pair_id" in rows:
-        named = rows["pair_id"].dropna().astype(str)
-        pairs = [list(ids) for name, ids in named.groupby(named, sort=False).groups.items() if name]
-    else:
-        pairs = [[name.removesuffix("-far"), name] for name in rows.index if name.endswith("-far")]
-        pairs = [pair for pair in pairs if pair[0] in rows.index]
-    found = []
-    for pair in pairs:
-        both = rows.loc[pair]
-        distance = both["n_tokens"] - 1 - both["subject_position"]
-        alike = [c for c in (CATEGORY, "subject", "target") if both[c].nunique() > 1]
-        if len(pair) != 2 or alike or distance.nunique() != 2:
-            wrong = f"{', '.join(alike)} differ" if alike else "not two prompts at different distances"
-            raise ValueError(f"prompts {', '.join(pair)} are no pair: {wrong}")
-        found.append({"near": distance.idxmin(), "far": distance.idxmax()})
-    return pd.DataFrame(found, columns=["near", "far"])
+    distance = (prompts["n_tokens"] - 1 - prompts["subject_position"]).set_axis(prompts["id"])
+    declared = prompts.loc[prompts["pair"] != "", ["id", "pair"]].to_numpy()
+    # Each of two prompts may name the other.
+    pairs = dict.fromkeys(tuple(sorted(pair, key=distance.get)) for pair in declared)
+    apart = [(near, far) for near, far in pairs if distance[near] < distance[far]]
+    return pd.DataFrame(apart, columns=["near", "far"], dtype=object)
 
 
 def matched_pairs(table: pd.DataFrame, pairs: pd.DataFrame, how: Resampling) -> pd.DataFrame:
