@@ -1,7 +1,10 @@
 """Checks of what people write against JSON schemas: one clear line for what is wrong."""
 
+import datetime
 import difflib
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -39,4 +42,36 @@ def explain(error: ValidationError) -> str:
     if error.validator == "not":
         return f"{prefix}{error.schema['description']}"
     expected = error.schema.get("description")
+    if error.validator == "type" and (meant := _meant(error.instance, error.validator_value)):
+        return f"{prefix}{meant}"
     return f"{prefix}{error.message}" + (f" (expected: {expected})" if expected else "")
+
+
+def _meant(value: Any, kinds: str | list[str]) -> str:
+    """What to write where YAML reads a text as something else, or a number as text; empty if it does not."""
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if "string" in kinds:
+        if isinstance(value, bool):
+            word = "yes" if value else "no"
+            return (
+                f"{value} is what YAML makes of {word} and the like (expected: text in quotes, as '{word}')"
+            )
+        if isinstance(value, datetime.date):
+            return f"YAML takes {value} for a date (expected: text, in quotes: '{value}')"
+        if isinstance(value, int | float):
+            return f"{value} is a number (expected: text, in quotes: '{value}')"
+    elif isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d{1,2}", value, re.IGNORECASE):
+        # YAML 1.1 has a point in such numbers, and a sign behind the e.
+        number = Decimal(value)
+        if "number" in kinds:
+            return f"YAML takes {value} for text (expected: a number, as {_with_point(value)} or {number:f})"
+        if "integer" in kinds and number == int(number):
+            return f"YAML takes {value} for text (expected: a whole number, as {int(number)})"
+    return ""
+
+
+def _with_point(number: str) -> str:
+    """A number such as 2e5, as YAML 1.1 spells it: 2.0e+5."""
+    digits, _, exponent = number.lower().partition("e")
+    digits = digits if "." in digits else f"{digits}.0"
+    return f"{digits}e{exponent if exponent[0] in '+-' else '+' + exponent}"

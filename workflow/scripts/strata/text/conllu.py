@@ -29,14 +29,11 @@ def read_conllu(lines: Iterable[str], file: str) -> Iterator[Tagged]:
         With the sentence and the line, if there is no such sentence.
     """
     number = 0
-    try:
-        for is_blank, block in groupby(enumerate(lines, 1), lambda numbered: not numbered[1].strip()):
-            rows = [] if is_blank else [(n, line.rstrip("\r\n")) for n, line in block if line[0] != "#"]
-            if rows:
-                number += 1
-                yield _conllu_sentence(rows, f"{file}: sentence {number}, line")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file}: sentence {number + 1} or after: not UTF-8: {error.reason}") from error
+    for is_blank, block in groupby(enumerate(lines, 1), lambda numbered: not numbered[1].strip()):
+        rows = [] if is_blank else [(n, line.rstrip("\r\n")) for n, line in block if line[0] != "#"]
+        if rows:
+            number += 1
+            yield _conllu_sentence(rows, f"{file}: sentence {number}, line")
     if not number:
         raise BadInput(f"{file}: no sentence in it (expected: CoNLL-U)")
 
