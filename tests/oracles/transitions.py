@@ -5,8 +5,9 @@ import pandas as pd
 import xarray as xr
 
 from strata.trace.confounders import CONTINUOUS, INDICATORS
-from strata.trace.testing import ORDER, Resampling
+from strata.trace.testing import Resampling
 
+ORDER = ("non_english", "plain_english", "semantic")
 HOW = Resampling(n_resamples=200, n_permutations=199, interval=0.9, seed=3)
 
 

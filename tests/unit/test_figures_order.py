@@ -6,7 +6,7 @@ from oracles.rendering import render
 from oracles.trace_example import AVERAGE, make_trace, visible
 from strata.figures import order as figures
 from strata.trace.averages import average_by_category
-from strata.trace.curves import curve_difference
+from strata.trace.curves import curve_differences
 from strata.trace.regression import regression
 from strata.trace.testing import Resampling
 
@@ -40,7 +40,7 @@ def test_coefficients_in_their_intervals():
     table["several_tokens"] = (np.arange(60) % 5 == 0).astype(float)
     table["category"] = np.resize(["non_english", "plain_english", "semantic"], 60)
     table = table.assign(noise="3x", transition_depth=rng.normal(8, 1, 60), transition_reason="")
-    found = regression(table, 0.95)
+    found = regression(table, 0.95, ["non_english", "plain_english", "semantic"])
     figure = figures.draw_regression(found)
     render(figure)
     axes = visible(figure)[0]
@@ -53,14 +53,18 @@ def test_coefficients_in_their_intervals():
     ends = np.array([segment[:, 0] for segment in bars.get_segments()])
     np.testing.assert_allclose(ends, rows[["low", "high"]])
     assert len(axes.containers[1][0].get_xydata()) == 2  # category alone
+    assert "against semantic" in figure.get_supxlabel()
 
 
 def test_difference_of_curves_in_its_band(averages):
     how = Resampling(20, 49, 0.9, 0)
-    table = curve_difference(averages, "semantic", "plain_english", how)
-    figure = figures.draw_curve_difference(table)
+    table = curve_differences(averages, ["semantic", "plain_english"], how)
+    figure = figures.draw_curve_difference(table, "0.5")
     render(figure)
-    axes = visible(figure)[1]
+    titles = [axes.get_title().split("\n")[0] for axes in visible(figure)]
+    assert titles == ["semantic less plain english", "c$o$py ing less plain english"]
+    axes = visible(figure)[0]
+    table = table[table["group"] == "semantic less plain_english"]
     at = table[(table["noise"] == "0.5") & (table["site"] == "final")]
     line = next(line for line in axes.lines if line.get_label() == "final token")
     np.testing.assert_allclose(line.get_ydata(), at["value"])
@@ -68,4 +72,4 @@ def test_difference_of_curves_in_its_band(averages):
     for row in at.itertuples():
         there = edges[edges[:, 0] == row.depth, 1]
         assert there.min() == pytest.approx(row.low) and there.max() == pytest.approx(row.high)
-    assert "semantic less plain english" in figure.legends[0].get_title().get_text()
+    assert "noise sd 0.5" in figure.legends[0].get_title().get_text()

@@ -60,8 +60,13 @@ def test_every_byte_is_told_apart_and_visible():
 
 def test_a_category_keeps_its_colour():
     assert category_colours(["other", "semantic"])["semantic"] == CATEGORY_COLOURS["semantic"]
-    many = category_colours([f"c{i}" for i in range(9)])
-    assert len(many) == 9 and not set(many.values()) & set(CATEGORY_COLOURS.values())
+    assert category_colours(["all", "other"])["all"] == CATEGORY_COLOURS["all"]
+
+
+def test_other_categories_have_colours_of_their_own():
+    shipped = [c for c in CATEGORY_COLOURS if c not in ("copying", "repetition")]
+    for categories in (["x", *shipped, "y", "z"], [f"c{i}" for i in range(9)], ["all", "passages", "x"]):
+        assert len(set(category_colours(categories).values())) == len(categories)
 
 
 def test_ink_stands_out_on_every_colour_of_the_maps():

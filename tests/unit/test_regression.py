@@ -5,15 +5,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from oracles.transitions import make_table, one, planted
+from oracles.transitions import ORDER, make_table, one, planted
 from strata.trace.confounders import CONTINUOUS, INDICATORS
 from strata.trace.regression import regression
-from strata.trace.testing import ORDER
 
 
 def test_regression_recovers_planted_coefficients():
     table = planted(0, n=3000, noise=0.05)
-    found = regression(table, 0.95).query("test == 'regression' and statistic == 'coefficient'")
+    found = regression(table, 0.95, ORDER).query("test == 'regression' and statistic == 'coefficient'")
     value = found.set_index("group")["value"]
     expected = {"non_english": -0.8, "plain_english": -0.4, "several_tokens": -0.5}
     expected |= dict.fromkeys(("logit_clean", "log_target_count", "log_subject_count", "log_position"), 0)
@@ -21,7 +20,7 @@ def test_regression_recovers_planted_coefficients():
     assert set(value.index) == set(expected)
     for name, coefficient in expected.items():
         assert value[name] == pytest.approx(coefficient, abs=0.02), name
-    alone = regression(table, 0.95).query("test == 'regression, category alone'")
+    alone = regression(table, 0.95, ORDER).query("test == 'regression, category alone'")
     # Left alone, category takes the distance's part: 2 tokens nearer, 0.5 depths earlier.
     assert one(alone, group="non_english", statistic="coefficient")["value"] == pytest.approx(-1.3, abs=0.05)
 
@@ -29,7 +28,7 @@ def test_regression_recovers_planted_coefficients():
 def test_regression_intervals_cover_as_often_as_they_say():
     hits, trials = 0, 150
     for seed in range(trials):
-        found = regression(planted(seed, n=90), 0.9)
+        found = regression(planted(seed, n=90), 0.9, ORDER)
         row = one(found, test="regression", group="plain_english", statistic="coefficient")
         hits += row["low"] <= -0.4 <= row["high"]
     assert 0.8 < hits / trials < 0.99  # 90 %, four standard errors
@@ -37,7 +36,7 @@ def test_regression_intervals_cover_as_often_as_they_say():
 
 def test_regression_equals_its_formulas():
     table = planted(3, n=60)
-    found = regression(table, 0.9)
+    found = regression(table, 0.9, ORDER)
     names = ["non_english", "plain_english", *CONTINUOUS, *INDICATORS]
     columns = [np.ones(60)]
     for name in names:
@@ -76,7 +75,7 @@ def test_what_the_regression_leaves_out_is_counted():
     table["several_tokens"] = (table.index == 40).astype(float)  # one prompt decides it
     table["log_position"] = 1.5  # does not vary
     others = make_table({"copying": np.array([7.0, 7.5])})
-    found = regression(pd.concat([table, others], ignore_index=True), 0.95)
+    found = regression(pd.concat([table, others], ignore_index=True), 0.95, ORDER)
     told = found[found["group"] == "all prompts"].set_index(["test", "statistic"])["value"]
     assert told["regression", "left out: never overtakes"] == 2
     assert told["regression", "left out: a confounder is unknown"] == 1
@@ -88,10 +87,18 @@ def test_what_the_regression_leaves_out_is_counted():
 
 
 def test_too_few_prompts_for_a_regression():
-    found = regression(make_table({c: np.array([8.0, 8.5]) for c in ORDER}), 0.95)
+    found = regression(make_table({c: np.array([8.0, 8.5]) for c in ORDER}), 0.95, ORDER)
     coefficients = found[found["statistic"] == "coefficient"]
     full = coefficients[coefficients["test"] == "regression"]
     assert full["value"].isna().all() and (full["n"] == 6).all()
     assert coefficients[coefficients["test"] == "regression, category alone"]["value"].notna().all()
-    with pytest.raises(ValueError, match="copying"):
-        regression(planted(0), 0.95, reference="copying")
+
+
+def test_the_last_category_that_is_there_is_the_reference():
+    table = planted(2, n=90)
+    found = regression(table, 0.95, ["plain_english", "non_english", "x"])
+    reference = found[found["statistic"] == "reference"]
+    assert reference[["group", "value", "n"]].to_numpy().tolist() == [["non_english", 0, 30]] * len(reference)
+    coefficients = found[(found["statistic"] == "coefficient") & (found["test"] == "regression")]
+    assert coefficients["group"].tolist() == ["plain_english", *CONTINUOUS, *INDICATORS]
+    assert (coefficients["n"] == 60).all()

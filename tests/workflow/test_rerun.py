@@ -134,6 +134,7 @@ TABLE = {
     "trace.control.prefix": ("Yes.\n", CONTROL),
     "trace.control.noise.absolute": ([0.1], CONTROL),
     "trace.control.noise.relative": ([3], CONTROL),
+    "average.order": (["semantic", "plain_english"], ORDER),
     "average.min_gap": (0.1, AVERAGE),
     "average.other_gaps": ([0.2], BY_STATE),
     "average.resamples": (21, AVERAGE),

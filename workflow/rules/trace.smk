@@ -113,6 +113,7 @@ rule compare_order:
     params:
         resamples=AVERAGE["resamples"],
         permutations=AVERAGE["permutations"],
+        order=AVERAGE["order"],
         interval=AVERAGE["interval"],
         seed=AVERAGE["seed"],
     script:

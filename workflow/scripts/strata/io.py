@@ -16,7 +16,7 @@ import pandas as pd
 import xarray as xr
 
 import strata
-from strata.names import TOKEN
+from strata.names import NOISE, TOKEN
 
 PROVENANCE = "provenance"
 
@@ -134,8 +134,8 @@ def write_table(table: pd.DataFrame, path: str) -> None:
 
 
 def read_table(path: str) -> pd.DataFrame:
-    """Read a TSV of numbers and plain names."""
-    return pd.read_csv(path, sep="\t")
+    """Read a TSV of numbers and plain names; noise levels are names, also where all look like numbers."""
+    return pd.read_csv(path, sep="\t", dtype={NOISE: str})
 
 
 def read_prompts(path: str) -> pd.DataFrame:

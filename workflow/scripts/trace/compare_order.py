@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.job import job
 from strata import io
 from strata.trace.confounders import transitions
-from strata.trace.curves import curve_difference
+from strata.trace.curves import curve_differences
 from strata.trace.effects import category_means, effect_sizes
 from strata.trace.order import trend
 from strata.trace.pairs import control_run, matched_pairs, pair_prompts
@@ -26,14 +26,14 @@ with job(snakemake):
     table, prefixed = (transitions(run, prompts, counts) for run in (averages, control))
     tests = [
         category_means(averages),
-        effect_sizes(table, how),
-        trend(table, how),
+        effect_sizes(table, how, params.order),
+        trend(table, how, params.order),
         matched_pairs(table, pair_prompts(prompts), how),
         control_run(table, prefixed, "after a prefix", how),
-        trend(prefixed, how, test="order, after a prefix"),
-        effect_sizes(table, how, ("invented", "semantic")),
+        trend(prefixed, how, params.order, "order, after a prefix"),
     ]
-    io.write_table(pd.concat(tests, ignore_index=True), snakemake.output.order)
-    io.write_table(regression(table, params.interval), snakemake.output.regression)
-    curves = curve_difference(averages, "invented", "semantic", how)
-    io.write_table(curves, snakemake.output.curves)
+    # Tests that have nothing to compare have no rows.
+    tests = pd.concat([test for test in tests if len(test)], ignore_index=True)
+    io.write_table(tests, snakemake.output.order)
+    io.write_table(regression(table, params.interval, params.order), snakemake.output.regression)
+    io.write_table(curve_differences(averages, params.order, how), snakemake.output.curves)

@@ -65,7 +65,11 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
         set_layers(axes, attention[LAYER].values)
     keys = panels[0, 0].get_legend_handles_labels()
     figure.legend(
-        *keys, title="category (prompts)", ncols=len(colours), frameon=False, loc="outside upper center"
+        *keys,
+        title="category (prompts)",
+        ncols=min(7, len(colours)),
+        frameon=False,
+        loc="outside upper center",
     )
     told = f"means over heads and prompts; bands: {attention.attrs['interval']:.0%} bootstrap intervals"
     figure.supxlabel(told, fontsize="small")

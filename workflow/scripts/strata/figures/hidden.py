@@ -61,7 +61,11 @@ def draw_motion(hidden: xr.Dataset, cropped: int = 0) -> Figure:
             axes.axhline(0, color=ASIDE_COLOUR, lw=0.8)
     keys = panels[0, 0].get_legend_handles_labels()
     figure.legend(
-        *keys, title="category (prompts)", ncols=len(colours), frameon=False, loc="outside upper center"
+        *keys,
+        title="category (prompts)",
+        ncols=min(8, len(colours)),
+        frameon=False,
+        loc="outside upper center",
     )
     depths = shown[DEPTH].values
     told = f"means over prompts, bands: {hidden.attrs['interval']:.0%} bootstrap intervals"
@@ -114,7 +118,7 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     panels[0, 0].set_ylabel("aligned mean")
     panels[1, 0].set_ylabel("aligned mean minus that of\nshuffled transitions")
     keys = panels[1, 0].get_legend_handles_labels()
-    figure.legend(*keys, ncols=len(keys[1]), frameon=False, loc="outside upper center")
+    figure.legend(*keys, ncols=min(8, len(keys[1])), frameon=False, loc="outside upper center")
     ends, shuffles = int(hidden.attrs["cropped"]), int(hidden.attrs["shuffles"])
     told = f"transitions under noise {noise}, depths {ends} to {hidden.sizes[LAYER] - ends}"
     figure.supxlabel(

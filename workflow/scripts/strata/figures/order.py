@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from strata.figures.style import SITE_COLOURS, category_colours, new_figure
+from strata.figures.style import SITE_COLOURS, category_colours, new_figure, new_notice
 from strata.figures.trace_panels import (
     GREY,
     SITE_LABELS,
@@ -19,6 +19,7 @@ from strata.figures.trace_panels import (
 )
 from strata.names import CATEGORY, DEPTH, LAYER, NOISE, SITE
 
+NOTHING = "Fewer than two categories of average.order have traced prompts: there is nothing to compare."
 TERMS = {
     "distance": "distance, subject to final token",
     "logit_clean": "clean probability (logit)",
@@ -83,6 +84,9 @@ def draw_regression(regression: pd.DataFrame) -> Figure:
     regression : DataFrame
         Of `strata.trace.regression.regression`.
     """
+    if regression.empty:
+        return new_notice(NOTHING)
+    reference = regression.loc[regression["statistic"] == "reference", "group"].iloc[0]
     table = regression[regression["statistic"] == "coefficient"]
     terms = list(dict.fromkeys(table["group"]))
     columns, places = folded(dict.fromkeys(table["noise"]))
@@ -112,34 +116,46 @@ def draw_regression(regression: pd.DataFrame) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("depths")
     shared_legend(figure, panels, "coefficients (positive: a later transition)")
-    told = "categories: against the reference category; frequency, distance, …: for one standard deviation"
+    told = (
+        f"categories: against {category_name(reference)}; frequency, distance, …: for one standard deviation"
+    )
     figure.supxlabel(told, fontsize="small")
     return figure
 
 
-def draw_curve_difference(curves: pd.DataFrame) -> Figure:
-    """Difference of two categories' restoration curves in a band for all depths together.
+def draw_curve_difference(curves: pd.DataFrame, noise: str) -> Figure:
+    """Differences of categories' restoration curves in bands for all depths together, two in each panel.
 
-    ``curves`` is of `strata.trace.curves.curve_difference`. Where the band leaves 0 out, the curves differ.
+    Where a band leaves 0 out, the curves differ.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        Of `strata.trace.curves.curve_differences`.
+    noise : str
+        The noise level drawn.
     """
+    if curves.empty:
+        return new_notice(NOTHING)
     axis = LAYER if LAYER in curves else DEPTH
-    columns, places = folded(dict.fromkeys(curves["noise"]))
+    curves = curves[curves["noise"] == noise]
+    columns, places = folded(dict.fromkeys(curves["group"]))
     blocks = -(-len(places) // columns)
     figure = new_figure(max(6.5, 0.6 + 4.1 * columns), 1.2 + 2.7 * blocks)
     panels = figure.subplots(blocks, columns, squeeze=False, sharex=True, sharey=True)
-    for level, place in places.items():
-        axes, at = panels[place], curves[curves["noise"] == level]
+    for group, place in places.items():
+        axes, at = panels[place], curves[curves["group"] == group]
         for site, line in at.groupby(SITE, sort=False):
             curve = (line[name] for name in (axis, "value", "low", "high"))
             draw_band(axes, *curve, SITE_COLOURS[site], SITE_LABELS[site])
         axes.axhline(0, color=GREY, lw=1, ls="--")
         p = at["p"].min()
         told = f"smallest p {p:.2g}" if np.isfinite(p) else "too few prompts"
-        axes.set_title(f"{noise_name(level)}\nn = {at['n'].max()}, {told}")
+        axes.set_title(f"{category_name(group)}\nn = {at['n'].max()}, {told}")
         axes.tick_params(labelbottom=True)
         label_axis(axes, at[axis].unique(), axis)
     hide_empty(panels)
     for axes in panels[:, 0]:
         axes.set_ylabel("difference of restoration")
-    shared_legend(figure, panels, f"{category_name(curves['group'].iloc[0])}; bands for all depths together")
+    shared_legend(figure, panels, f"{noise_name(noise)}; bands for all depths together")
     return figure

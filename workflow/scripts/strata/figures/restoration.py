@@ -1,11 +1,11 @@
 """Figures of averaged traces by category (`strata.trace.averages`).
 
 Averages over prompts come as Datasets (category, noise, site, depth or layer, prompt). Where a model has
-more categories or levels than a reader takes in at once, one figure shows the three main categories at
+more categories or levels than a reader takes in at once, one figure shows the main categories at
 one level, and another all of them: categories as columns, noise levels as rows.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ from strata.figures.trace_panels import (
 from strata.names import CATEGORY, DEPTH, NOISE, SITE
 from strata.trace.names import MIN_GAP, SUBJECT_LENGTH, SUBJECT_TOKEN
 
-MAIN_CATEGORIES = ("non_english", "plain_english", "semantic")
+N_MAIN = 3  # categories of the first figures, unless more are named
 MAX_COLUMNS = 6  # categories abreast where there are several noise levels
 ROW_LABEL = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 12}
 GAP_STYLES = (":", "-.", (0, (1, 4)), (0, (6, 1, 1, 1, 1, 1)))
@@ -54,18 +54,19 @@ class Cell(NamedTuple):
         self.axes.set_title(words, fontsize=10, parse_math=False)
 
 
-def main_categories(categories: Iterable[str]) -> list[str]:
-    """The three categories that the first figures show: the main ones, else the first that there are."""
+def main_categories(categories: Iterable[str], order: Sequence[str]) -> list[str]:
+    """The categories that the first figures show: those of ``order``, and the first others up to three."""
     categories = list(map(str, categories))
-    main = [category for category in MAIN_CATEGORIES if category in categories]
-    return [*main, *(category for category in categories if category not in main)][:3]
+    main = [category for category in order if category in categories]
+    others = [category for category in categories if category not in main]
+    return main + others[: max(0, N_MAIN - len(main))]
 
 
 # Heat maps ----------------------------------------------------------------------------------
 
 
-def draw_heatmap(state: xr.Dataset, noise: str) -> Figure:
-    """Average normalised restoration of subject and final token: the three main categories at one level.
+def draw_heatmap(state: xr.Dataset, noise: str, order: Sequence[str] = ()) -> Figure:
+    """Average normalised restoration of subject and final token: the main categories at one level.
 
     Parameters
     ----------
@@ -73,8 +74,10 @@ def draw_heatmap(state: xr.Dataset, noise: str) -> Figure:
         Of `strata.trace.averages.average_by_category`; so for `draw_heatmap_all`.
     noise : str
         The noise level drawn.
+    order : sequence of str
+        See `main_categories`; so for `draw_lines`.
     """
-    categories, axis = main_categories(state[CATEGORY].values), axis_of(state)
+    categories, axis = main_categories(state[CATEGORY].values, order), axis_of(state)
     figure = new_figure(8.5, 0.8 + 1.15 * len(categories))
     panels = figure.subplots(len(categories), 1, squeeze=False, sharex=True)[:, 0]
     for axes, category in zip(panels, categories, strict=True):
@@ -113,7 +116,7 @@ def _draw_heat(axes: Axes, at: xr.Dataset, labels: Mapping[str, str]) -> AxesIma
 # Lines --------------------------------------------------------------------------------------
 
 
-def draw_lines(state: xr.Dataset, gaps: xr.Dataset | None, noise: str) -> Figure:
+def draw_lines(state: xr.Dataset, gaps: xr.Dataset | None, noise: str, order: Sequence[str] = ()) -> Figure:
     """The same as lines, with the mean transition depth, both with their bootstrap intervals.
 
     The transition's interval is the grey band.
@@ -128,7 +131,7 @@ def draw_lines(state: xr.Dataset, gaps: xr.Dataset | None, noise: str) -> Figure
     noise : str
         The noise level drawn.
     """
-    chosen = {CATEGORY: main_categories(state[CATEGORY].values), NOISE: [noise]}
+    chosen = {CATEGORY: main_categories(state[CATEGORY].values, order), NOISE: [noise]}
     return _draw_lines(state.sel(chosen), None if gaps is None else gaps.sel(chosen))
 
 

@@ -11,21 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
+from strata.names import ALL
 from strata.text.tokens import plain_text
 
 FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 
 # Okabe and Ito's colours, distinct under every common colour blindness.
-CATEGORY_COLOURS = {
-    "non_english": "#0072B2",
-    "plain_english": "#E69F00",
-    "semantic": "#009E73",
-    "copying": "#CC79A7",
-    "repetition": "#56B4E9",
-    "invented": "#D55E00",
-    "passages": "#555555",
-}
-SPARE_COLOURS = ("#000000", "#999999", "#F0E442")
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+SHIPPED = ("non_english", "plain_english", "semantic", "copying", "repetition", "invented")
+CATEGORY_COLOURS = dict(zip(SHIPPED, PALETTE, strict=True)) | {"passages": "#555555", ALL: "#000000"}
+SPARE_COLOURS = (*PALETTE, "#882255", "#999999", "#F0E442")
 SITE_COLOURS = {"subject": "#0072B2", "final": "#D55E00"}
 DECODER_COLOURS = {"logit": "#000000", "extended": "#D55E00", "tuned": "#0072B2", "jacobian": "#009E73"}
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -60,8 +55,10 @@ def new_notice(told: str) -> Figure:
 
 
 def category_colours(categories: Iterable[str]) -> dict[str, str]:
-    """A colour for each category: the shipped ones have their own, others get spare ones in turn."""
-    spare = cycle(SPARE_COLOURS)
+    """A colour for each category: the shipped ones have their own, others get in turn what those leave."""
+    categories = list(categories)
+    taken = {CATEGORY_COLOURS.get(c) for c in categories}
+    spare = cycle([colour for colour in SPARE_COLOURS if colour not in taken])
     return {c: CATEGORY_COLOURS.get(c) or next(spare) for c in categories}
 
 

@@ -68,11 +68,11 @@ def say_if_empty(axes: Axes, cell: xr.Dataset) -> None:
         axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
 
 
-def folded(levels: Iterable[str]) -> tuple[int, dict[str, tuple[int, int]]]:
-    """Noise levels three abreast: how many columns, and each level's block of rows and column."""
-    levels = list(levels)
-    columns = min(3, len(levels))
-    return columns, {level: divmod(i, columns) for i, level in enumerate(levels)}
+def folded(names: Iterable[str]) -> tuple[int, dict[str, tuple[int, int]]]:
+    """Panels three abreast: how many columns, and the row and column of each (a noise level, say)."""
+    names = list(names)
+    columns = min(3, len(names))
+    return columns, {name: divmod(i, columns) for i, name in enumerate(names)}
 
 
 def hide_empty(panels: np.ndarray) -> None:

@@ -1,15 +1,37 @@
 """Where the whole restoration curves of two categories differ."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import NOISE, PROMPT, SITE
+from strata.names import CATEGORY, NOISE, PROMPT, SITE
 from strata.stats.permutation import p_value, permuted
 from strata.trace.restoration import depth_or_layer
-from strata.trace.testing import COLUMNS, Resampling
+from strata.trace.testing import COLUMNS, Resampling, present
 
 ROUNDING = 1e-12  # of sums of restorations
+
+
+def curve_differences(averages: xr.Dataset, order: Sequence[str], how: Resampling) -> pd.DataFrame:
+    """`curve_difference` of every category less the last one of an expected order.
+
+    Parameters
+    ----------
+    averages : Dataset
+        Of `strata.trace.averages.average_by_category`.
+    order : sequence of str
+        Categories. Others are compared after those; no rows if fewer than two of the order are there.
+    how : Resampling
+    """
+    categories = averages[CATEGORY].values.tolist()
+    compared = present(order, categories)
+    if len(compared) < 2:
+        return pd.DataFrame(columns=_columns(depth_or_layer(averages, "restoration_prompt")))
+    first = dict.fromkeys([*compared[:-1], *categories])
+    tables = [curve_difference(averages, c, compared[-1], how) for c in first if c != compared[-1]]
+    return pd.concat(tables, ignore_index=True)
 
 
 def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampling) -> pd.DataFrame:
@@ -45,8 +67,12 @@ def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampl
         names = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}
         table = table.assign(**names, p=p.ravel(), n=len(values), unit="restoration")
         table["low"], table["high"] = (difference - half).ravel(), (difference + half).ravel()
-        tables.append(table[[*COLUMNS[:4], SITE, axis, *COLUMNS[4:]]])
+        tables.append(table[_columns(axis)])
     return pd.concat(tables, ignore_index=True)
+
+
+def _columns(axis: str) -> list[str]:
+    return [*COLUMNS[:4], SITE, axis, *COLUMNS[4:]]
 
 
 def _max_band(

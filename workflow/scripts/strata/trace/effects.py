@@ -11,7 +11,7 @@ from scipy import stats
 from strata.names import CATEGORY, NOISE
 from strata.stats.ranks import concordance
 from strata.trace.confounders import TRANSITION
-from strata.trace.testing import ORDER, Resampling, row, table_of, with_transition
+from strata.trace.testing import Resampling, present, row, table_of, with_transition
 
 
 def category_means(averages: xr.Dataset) -> pd.DataFrame:
@@ -33,11 +33,11 @@ def category_means(averages: xr.Dataset) -> pd.DataFrame:
     return table_of(rows)
 
 
-def effect_sizes(table: pd.DataFrame, how: Resampling, order: Sequence[str] = ORDER) -> pd.DataFrame:
+def effect_sizes(table: pd.DataFrame, how: Resampling, order: Sequence[str] = ()) -> pd.DataFrame:
     """How far apart every two categories are: difference of means, Hedges' g, Cliff's delta.
 
     A group ``a to b`` is positive where the transitions of ``b`` are later. p values are of Welch's
-    test (difference) and of Mann and Whitney's (delta), two-sided.
+    test (difference) and of Mann and Whitney's (delta), two-sided. One category alone has no rows.
 
     Parameters
     ----------
@@ -47,8 +47,7 @@ def effect_sizes(table: pd.DataFrame, how: Resampling, order: Sequence[str] = OR
     order : sequence of str
         Categories that come first, in this order; others follow as they appear.
     """
-    present = list(dict.fromkeys(table[CATEGORY]))
-    categories = [c for c in order if c in present] + [c for c in present if c not in order]
+    categories = list(dict.fromkeys([*present(order, table[CATEGORY]), *table[CATEGORY]]))
     rows = []
     for level, part in with_transition(table):
         groups = {c: g.to_numpy() for c, g in part.groupby(CATEGORY)[TRANSITION]}

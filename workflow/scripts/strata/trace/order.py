@@ -13,12 +13,10 @@ from strata.names import CATEGORY
 from strata.stats.permutation import p_value, permuted
 from strata.stats.ranks import concordance
 from strata.trace.confounders import TRANSITION
-from strata.trace.testing import BATCH, ORDER, Resampling, row, table_of, with_transition
+from strata.trace.testing import BATCH, Resampling, present, row, table_of, with_transition
 
 
-def trend(
-    table: pd.DataFrame, how: Resampling, order: Sequence[str] = ORDER, test: str = "order"
-) -> pd.DataFrame:
+def trend(table: pd.DataFrame, how: Resampling, order: Sequence[str], test: str = "order") -> pd.DataFrame:
     """Permutation test of an order of categories, from the earliest transition to the latest.
 
     The statistic is the `strata.stats.ranks.concordance` of Jonckheere and Terpstra; p is the share of
@@ -31,10 +29,14 @@ def trend(
         Of `strata.trace.confounders.transitions`.
     how : Resampling
     order : sequence of str
-        Those with fewer than two prompts that have a transition are left out, as ``group`` shows.
+        Categories. Those with fewer than two prompts that have a transition are left out, as ``group``
+        shows. No rows if fewer than two of them are in ``table``.
     test : str
         What the rows are called, to tell runs apart.
     """
+    order = present(order, table[CATEGORY])
+    if len(order) < 2:
+        return table_of([])
     unit = "share of pairs (0.5: no order)"
     rows = []
     for level, part in with_transition(table):

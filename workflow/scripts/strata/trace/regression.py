@@ -10,15 +10,10 @@ from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from strata.names import CATEGORY, NOISE
 from strata.trace.confounders import CONTINUOUS, INDICATORS, TRANSITION
-from strata.trace.testing import ORDER, row, table_of
+from strata.trace.testing import present, row, table_of
 
 
-def regression(
-    table: pd.DataFrame,
-    interval: float,
-    categories: Sequence[str] = ORDER,
-    reference: str = ORDER[-1],
-) -> pd.DataFrame:
+def regression(table: pd.DataFrame, interval: float, order: Sequence[str]) -> pd.DataFrame:
     """Transition depth by category and confounders together, at every noise level.
 
     Least squares with heteroscedasticity-consistent errors (HC3: MacKinnon and White 1985).
@@ -36,25 +31,21 @@ def regression(
         Of `strata.trace.confounders.transitions`.
     interval : float
         Coverage of the intervals, e.g. 0.95.
-    categories : sequence of str
-        Whose prompts are used.
-    reference : str
-        The category that the others are compared with.
+    order : sequence of str
+        Categories whose prompts are used; the last that is in ``table`` is the reference, which the
+        others are compared with. No rows if fewer than two of them are there.
 
     Returns
     -------
     DataFrame
         Rows ``coefficient`` and ``VIF`` (variance inflation factor) for each regressor, and for
-        ``all prompts`` together ``condition number``, ``R²`` and how many were left out, by reason.
-
-    Raises
-    ------
-    ValueError
-        If ``reference`` is not among ``categories``.
+        ``all prompts`` together ``condition number``, ``R²`` and how many were left out, by reason. A row
+        ``reference`` names the reference category, 0 by definition.
     """
-    if reference not in categories:
-        raise ValueError(f"the reference category {reference!r} is not among {', '.join(categories)}")
-    others = [c for c in categories if c != reference]
+    categories = present(order, table[CATEGORY])
+    if len(categories) < 2:
+        return table_of([])
+    *others, reference = categories
     rows = []
     for level, part in table[table[CATEGORY].isin(categories)].groupby(NOISE, sort=False):
         known = part[[*CONTINUOUS, *INDICATORS]].notna().all(axis="columns")
@@ -64,6 +55,8 @@ def regression(
         depth = used[TRANSITION]
         ranks = pd.Series(stats.rankdata(depth) / max(len(depth), 1), depth.index)
         unit, of_ranks = "depth", "share of prompts"
+        n = (used[CATEGORY] == reference).sum()
+        rows.append(row("regression", level, reference, "reference", 0, n=n, unit=unit))
         rows += _fit_rows("regression", level, depth, full, interval, unit)
         rows += _fit_rows("regression, category alone", level, depth, full[others], interval, unit)
         rows += _fit_rows("regression of ranks", level, ranks, full, interval, of_ranks)

@@ -9,7 +9,7 @@ Results are tidy tables of `COLUMNS`: ``test``, ``noise``, ``group``, ``statisti
 interval ``low``, ``high``, ``p``, ``n`` (what was counted: prompts or pairs), ``unit``.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,6 @@ from strata.stats.seeding import generator
 from strata.trace.confounders import TRANSITION
 
 COLUMNS = ["test", "noise", "group", "statistic", "value", "low", "high", "p", "n", "unit"]
-ORDER = ("non_english", "plain_english", "semantic")
-"""From the earliest transition to the latest, as the post has it."""
 BATCH = 500  # resamples or permutations at once
 
 
@@ -49,6 +47,15 @@ class Resampling:
             return np.full(2, np.nan)
         bootstrap = Bootstrap(self.n_resamples, self.interval, self.seed, BATCH)
         return bootstrap.of(*names, "interval").ends(statistic, *groups)
+
+
+def present(order: Sequence[str], categories: Iterable[str]) -> list[str]:
+    """The categories of an expected order that there are, from the earliest transition to the latest.
+
+    With fewer than two there is nothing to compare.
+    """
+    there = set(categories)
+    return [category for category in order if category in there]
 
 
 def with_transition(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
