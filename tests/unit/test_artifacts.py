@@ -100,6 +100,32 @@ def test_missing_parts_are_named(tmp_path):
         load_jacobian(str(tmp_path / "lens.pt"), LAYERS, CHANNELS, *MODEL)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"<!DOCTYPE html>", b"version https://git-lfs\n", b"\x80\x02}q\x00U", b"\0" * 99]
+)
+def test_a_broken_file_is_named_in_a_line(tmp_path, content):
+    """Torch raises IndexError, struct.error, UnicodeDecodeError and others."""
+    save_tuned(tmp_path)
+    (tmp_path / "params.pt").write_bytes(content)
+    for load, path in ((load_tuned, tmp_path), (load_jacobian, tmp_path / "params.pt")):
+        with pytest.raises(LensUnavailable, match="params.pt cannot be read as weights: .") as error:
+            load(str(path), LAYERS, CHANNELS, *MODEL)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "state", [[1], 3, {"0.weight": 1}, {f"{i}.weight": torch.eye(i + 1) for i in range(3)}]
+)
+def test_weights_of_another_kind_are_named_in_a_line(tmp_path, state):
+    save_tuned(tmp_path)
+    torch.save(state, tmp_path / "params.pt")
+    with pytest.raises(LensUnavailable, match="params.pt has no matrices of one shape"):
+        load_tuned(str(tmp_path), LAYERS, CHANNELS, *MODEL)
+    torch.save({"J": state}, tmp_path / "lens.pt")
+    with pytest.raises(LensUnavailable, match="lens.pt: "):
+        load_jacobian(str(tmp_path / "lens.pt"), LAYERS, CHANNELS, *MODEL)
+
+
 # Whose lens it is ---------------------------------------------------------------------------
 
 HASH = hashlib.sha256(np.array_str(MODEL[1], precision=1).encode()).hexdigest()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import check_config, check_figures
+from pipeline.config import check_config, check_figures, read_config
+from pipeline.overrides import parse_overrides
 from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
-from strata.text.prompt_files import read_prompt_files
+from strata.text.prompt_files import not_prompts, read_prompt_files
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "workflow/schemas"
@@ -90,6 +91,10 @@ def refused(config, schemas, **changes) -> str:
         ("models__gpt2__dtype", "float64", "models.gpt2.dtype: 'float64'"),
         ("models__gpt2__device", "gpu", "models.gpt2.device: 'gpu'"),
         ("models__gpt2__sorce", "x", "models.gpt2: unknown key 'sorce'; did you mean 'source'?"),
+        ("lens__tuned__learning_rate", "2e-2", "lens.tuned.learning_rate: YAML takes 2e-2 for text"),
+        ("models__gpt2__revision", 350, "models.gpt2.revision: 350 is a number (expected: text, in quotes"),
+        ("run", [350], "run.0: 350 is a number (expected: text, in quotes: '350')"),
+        ("run", [False], "run.0: False is what YAML makes of no and the like"),
         ("run", "organism", "run: 'organism'"),
         ("run", [], "run: []"),
         ("run", ["gtp2"], "run: 'gtp2' is not declared under models; did you mean 'gpt2'?"),
@@ -112,6 +117,63 @@ def test_a_missing_section_is_named(config, schemas):
 def test_a_model_that_is_not_run_need_not_be_there(config, schemas):
     config["models"]["gpt2"]["source"] = "/no/where"
     check_config(config, schemas["config"])
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "expected"),
+    [
+        ("5", "trace.samples", 5),
+        ("2e-2", "lens.tuned.learning_rate", 0.02),
+        ("true", "trace.shared", True),
+        ("null", "models.gpt2.revision", None),
+        ("3", "lens.extended.last", 3),
+        (["0.5", "2"], "trace.noise.absolute", [0.5, 2]),
+        # What may be a text stays one, and what is nothing that is wanted stays as it is, to be refused.
+        ("5", "trace.control.prefix", "5"),
+        ("350", "models.gpt2.revision", "350"),
+        ("null", "trace.control.prefix", "null"),
+        ("ten", "trace.samples", "ten"),
+        ("2.5", "trace.samples", "2.5"),
+        ("yes", "trace.samples", "yes"),
+        ("mlp", "lens.extended.last", "mlp"),
+        ("1789-14-07", "trace.samples", "1789-14-07"),
+        ([["x"]], "trace.noise.absolute", [["x"]]),
+    ],
+)
+def test_strings_of_the_command_line_are_what_the_schema_wants(config, schemas, given, path, expected):
+    written = copy.deepcopy(config)
+    *sections, key = path.split(".")
+    section = config
+    for name in sections:
+        section = section[name]
+    section[key] = given
+    others = copy.deepcopy(section)
+    parse_overrides(config, written, schemas["config"])
+    assert section == others | {key: expected} and type(section[key]) is type(expected)
+
+
+def test_a_string_of_the_file_is_left_alone(config, schemas):
+    config["trace"]["samples"] = "5"
+    parse_overrides(config, copy.deepcopy(config), schemas["config"])
+    assert "trace.samples: '5'" in refused(config, schemas)
+
+
+def test_a_folder_without_configuration_is_told_how_to_start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        BadInput, match=r"config.yaml: no such file in .* snakemake --directory /the/pipeline\)"
+    ):
+        read_config(Path("/the/pipeline"))
+    Path("config.yaml").write_text("# nothing\n")
+    with pytest.raises(BadInput, match="config.yaml: no sections in it"):
+        read_config(Path("/the/pipeline"))
+
+
+def test_an_empty_lens_is_found_at_the_start(config, schemas, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "params.pt").touch()
+    said = refused(config, schemas, models__organism__lenses={"tuned": str(tmp_path)})
+    assert said == f"config.yaml: models.organism.lenses.tuned: the file {tmp_path / 'params.pt'} is empty"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +211,26 @@ GOOD = "category: facts\ndescription: x\nprompts:\n- {id: a, text: One two, subj
         (GOOD + "- {id: b, text: 'One ', subject: One, target: x}\n", "prompt 'b': text: 'One '"),
         (GOOD + "- {id: b, text: One 2, subject: One, target: ' '}\n", "prompt 'b': target: ' '"),
         (GOOD + "- {id: B, text: One 2, subject: One, target: ' x'}\n", "prompt 'B': id: 'B'"),
+        (
+            GOOD + "- {id: b, text: One 2, subject: One, target: 1789-07-14}\n",
+            "target: YAML takes 1789-07-14 for",
+        ),
+        (
+            GOOD + "- {id: b, text: One 2, subject: One, target: 1789-14-07}\n",
+            "line 5: YAML reads 1789-14-07 as",
+        ),
+        (
+            GOOD + "- {id: b, text: A cafe\u0301 is, subject: caf\u00e9, target: ' x'}\n",
+            "its text: \u00e9 is written as 2 characters in the text, as one character in",
+        ),
+        (
+            GOOD + "- {id: b, text: A caf\u00e9 is, subject: cafe\u0301, target: ' x'}\n",
+            "its text: \u00e9 is written as one character in the text, as 2 characters in",
+        ),
+        (
+            GOOD + "- {id: b, text: A vi\u00ea\u0323t is, subject: vi\u1ec7t, target: ' x'}\n",
+            "its letters with accents are other characters",
+        ),
         (GOOD + "- 5\n", "prompt 2: 5"),
         (GOOD + "- {text: One 2, subject: One, target: x}\n", "prompt 'number 2': 'id' is missing"),
         (GOOD + "- {id: b, text: One 2, subject: One}\n", "prompt 'b': 'target' is missing"),
@@ -179,8 +261,23 @@ def test_a_file_that_would_be_overlooked_is_refused(tmp_path, schemas):
         read_prompt_files(tmp_path, schemas["prompts"])
 
 
+def test_hidden_files_are_an_editors_and_others_are_named(tmp_path, schemas):
+    write(tmp_path, facts=GOOD)
+    (tmp_path / ".#facts.yaml").symlink_to("someone@a.machine:1")
+    (tmp_path / ".facts.yml").write_text("{")
+    for name in ("facts.json", "MORE.YAML", "facts.yaml~"):
+        (tmp_path / name).write_text("{")
+    (tmp_path / "old").mkdir()
+    assert list(read_prompt_files(tmp_path, schemas["prompts"])) == [str(tmp_path / "facts.yaml")]
+    assert not_prompts(tmp_path) == ["MORE.YAML", "facts.json", "facts.yaml~", "old/"]
+
+
 def test_no_prompts_at_all_is_refused(tmp_path, schemas):
-    with pytest.raises(BadInput, match="no prompts"):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(BadInput, match=r"no prompts \(expected: at least one CATEGORY.yaml\)"):
+            read_prompt_files(folder, schemas["prompts"])
+    (tmp_path / "facts.json").touch()
+    with pytest.raises(BadInput, match="no prompts .*; there is facts.json"):
         read_prompt_files(tmp_path, schemas["prompts"])
 
 

@@ -5,6 +5,8 @@ import yaml
 
 from strata.inputs import BadInput, read_lines, read_start, read_yaml
 from strata.schemas import check_schema
+from strata.text import plain
+from strata.text.plain import check_text, paragraphs, read_documents
 
 
 def refused(read, *arguments) -> str:
@@ -94,3 +96,58 @@ def test_a_byte_that_is_not_utf8_is_found(tmp_path):
     assert said.startswith(f"{path}: line 50001, byte 4 (0xe9): not UTF-8") and "iconv" in said
     assert read_start(path, 100)[0] == "one\n" * 25
     assert "line 50001" in refused(read_start, path, 10**6)
+
+
+def test_paragraphs_are_parted_by_blank_lines():
+    lines = ["\n", "one\n", "two\n", "  \n", "\n", "three\n", "\tfour"]
+    assert list(paragraphs(lines)) == ["one\ntwo", "three\n\tfour"]
+    assert list(paragraphs([])) == []
+
+
+RECORDS = "".join(f'{{"text": "document {i}"}}\n' for i in range(20))
+LINES = "".join(f"document {i}\n" for i in range(20))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\n" + RECORDS, "line 2: JSON lines (expected: plain text, its documents separated by blank lines)"),
+        (LINES, "1 document in lines 1 to 20 (expected: 3 or more, separated by blank lines)"),
+        ("one\n\ntwo\n", "2 documents in lines 1 to 3 (expected: 3 or more"),
+        ("\n\n", "0 documents (expected: 3 or more"),
+        ("one\n\ntwo\n\ncaf\xe9\n", "line 5, byte 4 (0xe9): not UTF-8"),
+    ],
+)
+def test_a_text_file_that_is_no_documents_is_a_line(tmp_path, content, expected):
+    (tmp_path / "x.txt").write_bytes(content.encode("latin-1"))
+    assert refused(check_text, tmp_path / "x.txt").startswith(f"{tmp_path / 'x.txt'}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("content", "documents"),
+    [
+        ("one\n\ntwo\r\n\r\nthree", ["one", "two", "three"]),
+        ("\ufeffone\n \ntwo\n\n{}\n", ["one", "two", "{}"]),
+        ("{}\n\n{}\n\n{}\n", ["{}", "{}", "{}"]),
+    ],
+)
+def test_a_text_file_of_documents_passes(tmp_path, content, documents):
+    (tmp_path / "x.txt").write_text(content, encoding="utf-8", newline="")
+    check_text(tmp_path / "x.txt")
+    assert list(read_documents(tmp_path / "x.txt")) == documents
+
+
+def test_only_the_start_of_a_file_is_checked_at_the_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(plain, "START", 105)  # cuts a record
+    path = tmp_path / "x.txt"
+    path.write_text(LINES)
+    assert "no blank line in lines 1 to 9 (expected" in refused(check_text, path)
+    path.write_text(RECORDS)
+    assert "line 1: JSON lines" in refused(check_text, path)
+    # What comes later is the job's to find.
+    path.write_bytes(b"one\n\n" + b"two\n" * 3000 + b"\ncaf\xe9\n")
+    check_text(path)
+    assert "line 3004, byte 4 (0xe9): not UTF-8" in refused(list, read_documents(path))
+    path.write_text("one\n\n" + "two\n" * 3000)
+    check_text(path)
+    assert refused(list, read_documents(path)).startswith(f"{path}: 2 documents (expected: 3 or more")

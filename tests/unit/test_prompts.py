@@ -61,7 +61,7 @@ def test_offsets_without_the_space_are_understood():
     assert subject_span({"text": "a bc d", "subject": "bc"}, [(0, 1), (2, 4), (5, 6)]) == (1, 1)
 
 
-def curated(tokenizer, top=None, completes=True, whole=True, **changes):
+def curated(tokenizer, top=None, completes=True, whole=True, top_str="x", **changes):
     prompt = FRANCE | changes
     encoded = tokenizer.encode(prompt["text"])
     target_ids = tokenizer.encode(prompt["target"]).ids
@@ -75,7 +75,7 @@ def curated(tokenizer, top=None, completes=True, whole=True, **changes):
         0.5,
         completes,
         top_id,
-        "x",
+        top_str,
         whole_target=whole,
     ).as_row()
     return row, encoded
@@ -113,6 +113,22 @@ def test_of_a_longer_subject_the_last_token_is_noised_and_the_row_says_so(tokeni
 def test_a_bad_prompt_is_rejected_with_every_reason(tokenizer, changes, reasons):
     row, _ = curated(tokenizer, **changes)
     assert not row["accepted"] and row["reason"].split("; ") == reasons
+
+
+@pytest.mark.parametrize(
+    ("top", "hint"),
+    [
+        ("\u0120Paris", ": did you mean ' Paris'?"),
+        ("\u2581Par", ": did you mean ' Paris'?"),
+        ("\u0120France", ""),
+        ("\u0120", ""),
+        ("\u0120Parisian", ""),
+    ],
+)
+def test_a_target_that_lacks_its_space_is_asked_about(tokenizer, top, hint):
+    row, _ = curated(tokenizer, target="Paris", top=" France", top_str=top)
+    assert row["reason"] == f"the model's top guess is not the target{hint}"
+    assert "did you" not in curated(tokenizer, target=" Paris", top=" France", top_str=top)[0]["reason"]
 
 
 def test_a_target_that_the_model_only_begins_is_accepted_where_its_first_token_is_enough(tokenizer):

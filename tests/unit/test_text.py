@@ -3,6 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from strata.inputs import BadInput
 from strata.text import documents as text
 
 WORDS = {word: i for i, word in enumerate("abcdefghij")}
@@ -10,12 +11,6 @@ WORDS = {word: i for i, word in enumerate("abcdefghij")}
 
 def encode(texts):
     return [[WORDS[word] for word in t.split()] for t in texts]
-
-
-def test_paragraphs_are_parted_by_blank_lines():
-    lines = ["\n", "one\n", "two\n", "  \n", "\n", "three\n", "\tfour"]
-    assert list(text.paragraphs(lines)) == ["one\ntwo", "three\n\tfour"]
-    assert list(text.paragraphs([])) == []
 
 
 def test_everything_is_counted_and_few_documents_are_kept():
@@ -46,8 +41,8 @@ def test_a_draw_is_the_same_for_the_same_seed():
 
 
 def test_too_little_text():
-    with pytest.raises(ValueError, match="2 documents of two tokens or more; 3 are needed"):
-        text.sample(["a b", "c d", "e"], encode, 10, 9, len(WORDS), 0)
+    with pytest.raises(BadInput, match="x.txt: 2 different documents of two tokens or more"):
+        text.sample(["a b", "c d", "e", "a b"], encode, 10, 9, len(WORDS), 0, "x.txt")
 
 
 @pytest.mark.parametrize("n", [3, 4, 10, 1000])

@@ -7,18 +7,18 @@ from pathlib import Path
 WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from pipeline.config import check_project
+from pipeline.config import check_project, read_config
 from pipeline.figure_table import jobs
 from pipeline.modules import code_of, modules_behind
 from pipeline.session import prepare
-from strata.inputs import BadInput, read_yaml
+from strata.inputs import BadInput
 from strata.model.source import is_folder_source
 
 prepare(WORKFLOW / "scripts")
 
 # A file that is not YAML is refused here, with its line; Snakemake would name neither.
 try:
-    read_yaml("config.yaml")
+    WRITTEN = read_config(workflow.basedir)
 except BadInput as error:
     sys.exit(str(error))
 
@@ -27,7 +27,7 @@ configfile: "config.yaml"
 
 
 try:
-    PROJECT = check_project(config, WORKFLOW)
+    PROJECT = check_project(config, WORKFLOW, WRITTEN)
 except BadInput as error:
     sys.exit(str(error))
 

@@ -1,18 +1,21 @@
-"""Checks of everything that people write: config.yaml, data/prompts, workflow/figures.yaml, tagged text.
+"""Checks of everything that people write: config.yaml, data/prompts, workflow/figures.yaml, texts.
 
 No model and no array library is imported here: this runs at every start of the pipeline.
 """
 
 import difflib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.figure_table import Figure, expand_figures
+from pipeline.overrides import parse_overrides
 from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
 from strata.schemas import check_schema
-from strata.text.prompt_files import read_prompt_files
+from strata.text.plain import check_text
+from strata.text.prompt_files import not_prompts, read_prompt_files
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,31 @@ class Project:
     figures: list[Figure]
 
 
-def check_project(config: Mapping, workflow: Path) -> Project:
+def read_config(home: Path, file: str = "config.yaml") -> Mapping:
+    """The configuration as people wrote it; ``home`` is the pipeline's folder, for the message.
+
+    Raises
+    ------
+    BadInput
+        With its line, if it is not YAML; Snakemake would name neither.
+    """
+    if not Path(file).is_file():
+        raise BadInput(f"{file}: no such file in {Path.cwd()} (expected: snakemake --directory {home})")
+    written = read_yaml(file)
+    if not isinstance(written, Mapping):
+        raise BadInput(f"{file}: no sections in it (expected: those of {home}/config.yaml)")
+    return written
+
+
+def check_project(config: Mapping, workflow: Path, written: Mapping | None = None) -> Project:
     """Check all that the pipeline is about to read; paths are from the project's folder.
 
     Parameters
     ----------
     config : the configuration as Snakemake merged it
     workflow : the folder ``workflow``
+    written : what `read_config` returned; strings that ``--config`` put in its place become numbers in
+        ``config``, where numbers are wanted
 
     Raises
     ------
@@ -40,13 +61,19 @@ def check_project(config: Mapping, workflow: Path) -> Project:
     def schema(name: str) -> Mapping:
         return read_yaml(workflow / f"schemas/{name}.schema.yaml")
 
+    if written is not None:
+        parse_overrides(config, written, schema("config"))
     check_config(config, schema("config"))
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
+    if others := not_prompts(Path("data/prompts")):
+        print(f"data/prompts: not read: {', '.join(others)} (prompts are in CATEGORY.yaml)", file=sys.stderr)
     check_figures(config, prompts)
     table = read_yaml(workflow / "figures.yaml")
     check_schema(table, schema("figures"), "workflow/figures.yaml")
     figures = expand_figures(table, config)
     check_captions(figures, workflow / "report")
+    if config["text"]["source"] != "organism":
+        check_text(config["text"]["source"])
     if config["syntax"]["source"] != "organism":
         from strata.text.conllu import check_conllu
 
@@ -145,8 +172,12 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             )
         for decoder, lens in config["models"][name].get("lenses", {}).items():
             needed = {"tuned": ["config.json", "params.pt"], "jacobian": [""]}[decoder]
-            if not all((Path(lens).expanduser() / part).is_file() for part in needed):
+            files = [Path(lens).expanduser() / part for part in needed]
+            if not all(path.is_file() for path in files):
                 expected = "a folder with config.json and params.pt" if decoder == "tuned" else "a file"
                 raise BadInput(
                     f"{file}: models.{name}.lenses.{decoder}: no lens at {lens!r} (expected: {expected})"
                 )
+            for path in files:
+                if not path.stat().st_size:
+                    raise BadInput(f"{file}: models.{name}.lenses.{decoder}: the file {path} is empty")

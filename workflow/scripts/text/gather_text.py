@@ -7,9 +7,9 @@ from itertools import islice
 
 from pipeline.job import job
 from strata import io
-from strata.inputs import read_lines
 from strata.organism.corpus import corpus_of
 from strata.text import documents as text
+from strata.text.plain import read_documents
 from strata.text.tokenizer import load_tokenizer, token_strings
 
 with job(snakemake) as progress:
@@ -21,7 +21,7 @@ with job(snakemake) as progress:
         drawn = islice(corpus.documents(made["corpus"]["seed"] + 2, ramped=True), 2 * made["documents"])
         texts = (document.text for document in drawn)
     else:
-        texts = text.paragraphs(read_lines(made["source"]))
+        texts = read_documents(made["source"])
     documents, counts = text.sample(
         progress(texts, "documents"),
         lambda batch: tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"],
@@ -29,6 +29,7 @@ with job(snakemake) as progress:
         made["max_tokens"],
         len(tokenizer),
         made["seed"],
+        made["source"],
     )
     io.write_dataset(text.as_dataset(documents), snakemake.output.text, model=model, config=made)
     strings = token_strings(tokenizer, list(range(len(counts))))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +64,8 @@ def load_tuned(
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LensUnavailable(f"tuned lens {folder}: no readable config.json: {error}") from error
+    if not isinstance(config, dict):
+        raise LensUnavailable(f"tuned lens {folder}: no readable config.json: not an object")
     _check(folder, "d_model", config.get("d_model"), n_channels)
     _check(folder, "num_hidden_layers", config.get("num_hidden_layers"), n_layers)
     check_same_model(folder, config, source, unembedding)
@@ -73,6 +74,8 @@ def load_tuned(
         weight = torch.stack([state[f"{depth}.weight"].float() for depth in range(n_layers)])
     except KeyError as error:
         raise LensUnavailable(f"tuned lens {folder}: params.pt has no entry {error}") from error
+    except (AttributeError, TypeError, RuntimeError) as error:
+        raise LensUnavailable(f"tuned lens {folder}: params.pt has no matrices of one shape") from error
     none = torch.zeros(n_channels)
     bias = torch.stack([state.get(f"{depth}.bias", none).float() for depth in range(n_layers)])
     _check(folder, "shape of the translators", tuple(weight.shape), (n_layers, n_channels, n_channels))
@@ -96,7 +99,10 @@ def load_jacobian(
     if not isinstance(state, dict) or "J" not in state:
         raise LensUnavailable(f"Jacobian lens {file}: no entry 'J' (a file of another kind?)")
     check_same_model(file, state, source, unembedding)
-    matrices = {int(layer) + 1: matrix.float() for layer, matrix in sorted(state["J"].items())}
+    try:
+        matrices = {int(layer) + 1: matrix.float() for layer, matrix in sorted(state["J"].items())}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise LensUnavailable(f"Jacobian lens {file}: 'J' is not matrices by block") from error
     matrices = {depth: matrix for depth, matrix in matrices.items() if depth != n_layers}
     beyond = [depth - 1 for depth in matrices if not 0 < depth < n_layers]
     if beyond or not matrices:
@@ -115,9 +121,12 @@ LOADERS = {"tuned": load_tuned, "jacobian": load_jacobian}
 
 def _load(path: Path):
     try:
+        if not path.stat().st_size:
+            raise EOFError("the file is empty")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).splitlines()[0]
+    # Of a broken file, torch raises whatever it stumbles over.
+    except Exception as error:
+        reason = f"{error}".partition("\n")[0].partition(". ")[0] or type(error).__name__
         raise LensUnavailable(f"lens {path} cannot be read as weights: {reason}") from error
 
 

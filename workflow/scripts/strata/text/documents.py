@@ -5,30 +5,18 @@ lines. Documents are never joined, so that every token stands in the context in 
 """
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from strata.inputs import BadInput
 from strata.names import DOCUMENT, POSITION, SPLIT, TOKEN, TOKEN_ID, VOCAB
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 """Shares of the documents: to fit on, to choose by, to report."""
-
-
-def paragraphs(lines: Iterable[str]) -> Iterator[str]:
-    """The stretches of a file between blank lines, one at a time."""
-    inside: list[str] = []
-    for line in lines:
-        if line.strip():
-            inside.append(line)
-        elif inside:
-            yield "".join(inside).rstrip("\n")
-            inside = []
-    if inside:
-        yield "".join(inside).rstrip("\n")
 
 
 def sample(
@@ -38,6 +26,7 @@ def sample(
     max_tokens: int,
     vocab: int,
     seed: int,
+    source: str = "the text",
 ) -> tuple[list[list[int]], np.ndarray]:
     """Draw documents evenly from all, and count tokens in all, in one pass.
 
@@ -49,6 +38,7 @@ def sample(
     max_tokens : at which a drawn document is cut
     vocab : entries of the vocabulary
     seed : of the draw
+    source : what the texts are, for messages
 
     Returns
     -------
@@ -57,8 +47,8 @@ def sample(
 
     Raises
     ------
-    ValueError
-        If there are fewer documents of two tokens than splits.
+    BadInput
+        If there are fewer different documents of two tokens than splits.
     """
     rng = random.Random(seed)
     counts = np.zeros(vocab, np.int64)
@@ -81,8 +71,8 @@ def sample(
             elif (slot := rng.randrange(found)) < n_documents:
                 drawn[slot] = ids[:max_tokens]
     if len(drawn) < len(SPLITS):
-        raise ValueError(
-            f"the text has {len(drawn)} documents of two tokens or more; {len(SPLITS)} are needed"
+        raise BadInput(
+            f"{source}: {len(drawn)} different documents of two tokens or more (expected: {len(SPLITS)})"
         )
     rng.shuffle(drawn)
     return drawn, counts

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
@@ -19,16 +20,28 @@ def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:
     ------
     BadInput
     """
-    for path in folder.glob("*.yml"):
-        raise BadInput(f"{path}: would not be read (expected: {path.with_suffix('.yaml').name})")
-    files = {str(path): read_yaml(path) for path in sorted(folder.glob("*.yaml"))}
+    for path in _visible(folder):
+        if path.suffix == ".yml":
+            raise BadInput(f"{path}: would not be read (expected: {path.with_suffix('.yaml').name})")
+    files = {str(path): read_yaml(path) for path in _visible(folder) if path.suffix == ".yaml"}
     if not files:
-        raise BadInput(f"{folder}: no prompts (expected: at least one CATEGORY.yaml)")
+        found = f"; there is {', '.join(others)}" if (others := not_prompts(folder)) else ""
+        raise BadInput(f"{folder}: no prompts (expected: at least one CATEGORY.yaml{found})")
     for file, content in files.items():
         check_category(content, schema, file)
     check_unique_ids(files)
     check_pairs(files)
     return files
+
+
+def not_prompts(folder: Path) -> list[str]:
+    """What else is in ``data/prompts``, by name: it is not read."""
+    return [path.name + "/" * path.is_dir() for path in _visible(folder) if path.suffix != ".yaml"]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, but for hidden files: those are an editor's, not a person's."""
+    return [path for path in sorted(folder.glob("*")) if not path.name.startswith(".")]
 
 
 def check_category(content: Any, schema: Mapping, file: str) -> None:
@@ -70,7 +83,8 @@ def check_category(content: Any, schema: Mapping, file: str) -> None:
 def _check_subject(prompt: Mapping, where: str) -> None:
     times = len(occurrences(prompt["text"], prompt["subject"]))
     if times == 0:
-        raise BadInput(f"{where}: subject: {prompt['subject']!r} does not occur in its text")
+        why = _respelled(prompt["text"], prompt["subject"])
+        raise BadInput(f"{where}: subject: {prompt['subject']!r} does not occur in its text{why}")
     occurrence = prompt.get("occurrence")
     if occurrence is None and times > 1:
         raise BadInput(
@@ -79,6 +93,24 @@ def _check_subject(prompt: Mapping, where: str) -> None:
         )
     if occurrence is not None and occurrence > times:
         raise BadInput(f"{where}: occurrence: {occurrence}, but the subject occurs {times} times")
+
+
+def _respelled(text: str, subject: str) -> str:
+    """How letters with accents differ, where text and subject differ in Unicode normalisation alone.
+
+    They look the same. They are not matched all the same, since offsets would be those of another text.
+    """
+    composed = normalize("NFC", subject)
+    if composed not in normalize("NFC", text):
+        return ""
+    advice = "(expected: the same characters; copy the subject from the text)"
+    for letter in composed:
+        parts = normalize("NFD", letter)
+        inside, other = (letter, parts) if letter in subject else (parts, letter)
+        if inside != other and inside in subject and other in text:
+            there, here = (("one character", f"{len(s)} characters")[len(s) > 1] for s in (other, inside))
+            return f": {letter} is written as {there} in the text, as {here} in the subject {advice}"
+    return f": its letters with accents are other characters {advice}"
 
 
 def check_unique_ids(categories: Mapping[str, Mapping]) -> None:

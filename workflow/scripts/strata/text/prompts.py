@@ -135,10 +135,18 @@ def curate(
     if last == len(ids) - 1:
         reasons.append("the last token is the subject")
     if top_id != target_ids[0]:
-        reasons.append("the model's top guess is not the target")
+        reasons.append("the model's top guess is not the target" + _with_space(prompt["target"], top_str))
     elif whole_target and not completes:
         reasons.append("the model does not complete the target that it begins (prompts.whole_target)")
     return _row(row, (first, last, n, kind, ids[last]), not reasons, "; ".join(reasons))
+
+
+def _with_space(target: str, top_str: str) -> str:
+    """A question, if the model goes on with the target behind a space that the target lacks."""
+    from strata.text.tokens import plain_text  # arrays: not where prompts are only read
+
+    top = plain_text(top_str)
+    return f": did you mean {f' {target}'!r}?" if top.strip() and f" {target}".startswith(top) else ""
 
 
 def _row(row: Mapping, place: tuple, accepted: bool, reason: str) -> Curated:
