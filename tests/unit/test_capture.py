@@ -113,7 +113,7 @@ def test_only_what_is_kept_is_made():
 
 
 def test_batches_hold_every_document_once_and_no_more_than_they_may():
-    found = batches(DOCUMENTS, max_tokens=21)
+    found = batches(DOCUMENTS, 21, tiny_models.build("gpt2"))
     assert sorted(index for batch in found for index in batch.which) == list(range(len(DOCUMENTS)))
     assert len(found) < len(DOCUMENTS)
     for batch in found:
@@ -122,8 +122,21 @@ def test_batches_hold_every_document_once_and_no_more_than_they_may():
         for index, row, present in zip(batch.which, batch.ids, batch.present, strict=True):
             assert row[present].tolist() == DOCUMENTS[index] and (row[~present] == 0).all()
             assert present[: len(DOCUMENTS[index])].all()
-    assert [batch.lengths for batch in batches([[1, 2, 3], [4]], max_tokens=2)] == [[1], [3]]
-    assert batches([], 9) == []
+    model = tiny_models.build("gpt2")
+    assert [batch.lengths for batch in batches([[1, 2, 3], [4]], 2, model)] == [[1], [3]]
+    assert batches([], 9, model) == []
+
+
+def test_documents_longer_than_the_model_are_refused_by_name():
+    model = tiny_models.build("gpt2")
+    most = model.config.max_position_embeddings
+    fits, longer = [1] * most, [1] * (most + 1)
+    batches([fits], 9, model)
+    said = f"^document 1 has {most + 1} tokens, more than the model's {most} positions .as 1 others"
+    with pytest.raises(ValueError, match=said):
+        batches([fits, longer, longer], 9, model)
+    with pytest.raises(ValueError, match="^prompt 'x' has"):
+        list(capture_documents(find_parts(model), [longer], names=["prompt 'x'"]))
 
 
 def test_nobody_watches_any_longer():

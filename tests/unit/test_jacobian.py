@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -33,7 +35,7 @@ def linear_parts():
     embedding = nn.Embedding(20, c).requires_grad_(False)
 
     class Model(nn.Module):
-        config = None
+        config, device = SimpleNamespace(max_position_embeddings=99), torch.device("cpu")
 
         def base_model(self, input_ids, use_cache):
             hidden = embedding(input_ids)

@@ -1,6 +1,5 @@
 """The shipped organism is what its recipe makes."""
 
-import os
 from itertools import islice
 
 import pandas as pd
@@ -47,7 +46,6 @@ def test_training_reproduces_the_beginning_of_the_shipped_loss_curve(section, co
         recipe.row_length,
         recipe.vocab_size - 1,
     )
-    torch.set_num_threads(os.cpu_count())
     steps = islice(train(tokens, kinds, names, recipe), LOG_EVERY)
     (line, _), *_ = averaged(steps, recipe, LOG_EVERY)
     shipped = pd.read_csv(f"{SHIPPED}/loss.tsv", sep="\t").iloc[0]

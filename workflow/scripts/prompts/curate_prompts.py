@@ -8,6 +8,7 @@ import pandas as pd
 from pipeline.job import job
 from strata import io
 from strata.inputs import read_yaml
+from strata.model.batching import check_lengths
 from strata.model.loading import continuation, load_model
 from strata.text import prompts
 from strata.text.tokenizer import encode, encode_with_offsets, load_tokenizer, token_strings
@@ -19,12 +20,17 @@ with job(snakemake) as progress:
 
     contents = [read_yaml(path) for path in snakemake.input.prompts]
     pairs = [(content, prompt) for content in contents for prompt in content["prompts"]]
+    texts = [encode_with_offsets(tokenizer, prompt["text"]) for _, prompt in pairs]
+    targets = [encode(tokenizer, prompt.get("target", "")) for _, prompt in pairs]
+    lengths = [len(ids) + len(target) for (ids, _), target in zip(texts, targets, strict=True)]
+    names = [f"prompt {prompt['id']!r}" for _, prompt in pairs]
+    check_lengths(model, lengths, names)
     rows = []
-    for content, prompt in progress(pairs, "prompts"):
-        ids, offsets = encode_with_offsets(tokenizer, prompt["text"])
-        target_ids = encode(tokenizer, prompt.get("target", ""))
+    for (content, prompt), (ids, offsets), target_ids, name in progress(
+        list(zip(pairs, texts, targets, names, strict=True)), "prompts"
+    ):
         completions = content["completion_sets"][prompt["completions"]] if "completions" in prompt else []
-        found = continuation(model, ids, target_ids, f"prompt {prompt['id']!r}")
+        found = continuation(model, ids, target_ids, name)
         curated = prompts.curate(
             prompt,
             content["category"],

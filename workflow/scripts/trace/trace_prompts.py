@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.job import job
 from strata import io
 from strata.model.architecture import find_parts
+from strata.model.batching import check_lengths
 from strata.model.loading import load_model
 from strata.text.tokenizer import encode, load_tokenizer, token_strings
 from strata.trace.corruption import corrupt, level_names, noise_levels, replacements, subject_tokens
@@ -23,6 +24,7 @@ with job(snakemake) as progress:
     table = traceable(io.read_prompts(snakemake.input.prompts))
     ids = [encode(tokenizer, text) for text in table["text"]]
     table, ids = after_prefix(table, ids, encode(tokenizer, snakemake.params.prefix))
+    check_lengths(model, [*map(len, ids)], [f"prompt {name!r}, after the prefix," for name in table["id"]])
 
     subject_ids = [token for subject in subject_tokens(table, ids) for token in subject]
     levels = noise_levels(parts, subject_ids, **made["noise"])

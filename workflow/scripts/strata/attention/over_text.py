@@ -82,7 +82,7 @@ def over_text(
         magnitude[1, depth] += size[:, 1:].sum((0, 1))
 
     with watching(parts, attention=see_pattern, resid=see_state):
-        for batch in progress(batches(documents, max_tokens, device), "batches of documents"):
+        for batch in progress(batches(documents, max_tokens, parts.model), "batches of documents"):
             parts.model.base_model(input_ids=batch.ids, use_cache=False)
 
     lengths = np.array([len(document) for document in documents])

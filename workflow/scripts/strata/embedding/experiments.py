@@ -114,13 +114,12 @@ def losses(
     max_tokens : of a batch, unless one document alone has more
     """
     model, changed = parts.model, {}
-    device = parts.token_embedding.weight.device
     if matrix is not None:
         own = parts.position_embedding.weight
         name = next(name for name, parameter in model.named_parameters() if parameter is own)
         changed = {name: torch.from_numpy(matrix).to(own)}
     result = np.full((len(documents), max(map(len, documents)) - 1), np.nan)
-    for batch in batches(documents, max_tokens, device):
+    for batch in batches(documents, max_tokens, model):
         logits = functional_call(model, changed, (batch.ids,), {"use_cache": False}).logits
         following = batch.ids[:, 1:]
         # One row a token: along any other axis than the last, the loss takes several times as long.

@@ -84,7 +84,7 @@ def find_triggers(
         trigger[layer] = tokens.gather(1, kept)
 
     with watching(parts, answers=see_answers):
-        for batch in progress(batches(documents, max_tokens, best.device), "triggers of keys"):
+        for batch in progress(batches(documents, max_tokens, parts.model), "triggers of keys"):
             index = torch.full_like(batch.ids, -1)  # of each token in the text, -1 where it does not count
             index[batch.present] = torch.from_numpy(np.concatenate([places[i] for i in batch.which])).to(
                 index

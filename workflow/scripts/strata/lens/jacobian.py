@@ -53,8 +53,7 @@ def fit(
     chosen = [document[:-1] for document in usable(documents, skip)]
     if not chosen:
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
-    device = parts.token_embedding.weight.device
-    together = batches(chosen, max_tokens, device)
+    together = batches(chosen, max_tokens, parts.model)
     n_channels = parts.token_embedding.embedding_dim
     total = torch.zeros(2 * parts.n_layers, n_channels, n_channels)
     rounds = progress(range(len(together) * n_channels), "backward passes")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,49 @@ class Batch:
         return positions < torch.tensor(self.lengths, device=self.ids.device)[:, None]
 
 
+def check_lengths(model: PreTrainedModel, lengths: Sequence[int], names: Sequence[str] | None = None) -> None:
+    """Refuse texts that are longer than a model has positions for.
+
+    Parameters
+    ----------
+    lengths : of the texts, in tokens
+    names : what they are called; documents by their number, if not given
+
+    Raises
+    ------
+    ValueError
+        Names the first that is too long, and says how many there are.
+    """
+    most = model.config.max_position_embeddings
+    too_long = [index for index, length in enumerate(lengths) if length > most]
+    if too_long:
+        first = too_long[0]
+        name = f"document {first}" if names is None else names[first]
+        more = f" (as {len(too_long) - 1} others)" if len(too_long) > 1 else ""
+        raise ValueError(f"{name} has {lengths[first]} tokens, more than the model's {most} positions{more}")
+
+
 def batches(
-    documents: Sequence[Sequence[int]], max_tokens: int, device: str | torch.device = "cpu"
+    documents: Sequence[Sequence[int]],
+    max_tokens: int,
+    model: PreTrainedModel,
+    names: Sequence[str] | None = None,
 ) -> list[Batch]:
-    """All documents, the shortest first, in batches of bounded size.
+    """All documents, the shortest first, in batches of bounded size, where the model is.
 
     Parameters
     ----------
     documents : token ids
     max_tokens : of a batch, padding included, unless one document alone has more
-    device : where the ids are to be
+    names : of the documents, for errors
+
+    Raises
+    ------
+    ValueError
+        See `check_lengths`.
     """
+    check_lengths(model, [*map(len, documents)], names)
+    device = model.device
     found: list[list[int]] = []
     for index in sorted(range(len(documents)), key=lambda index: len(documents[index])):
         if not found or (len(found[-1]) + 1) * len(documents[index]) > max_tokens:

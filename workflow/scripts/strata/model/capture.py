@@ -210,8 +210,7 @@ def capture_documents(
     -------
     The index of a document and what `by_token` says of it, of all, the shortest first.
     """
-    device = parts.token_embedding.weight.device
-    for batch in progress(batches(documents, max_tokens, device), "batches of documents"):
+    for batch in progress(batches(documents, max_tokens, parts.model, names), "batches of documents"):
         captured = capture(parts, batch.ids, keep, batch.lengths)
         for row, index in enumerate(batch.which):
             name = f"document {index}" if names is None else names[index]
