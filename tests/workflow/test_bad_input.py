@@ -1,5 +1,7 @@
 """Wrong input stops before any job, with one line that says what and where."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -218,6 +220,49 @@ def test_bad_config(project, checked, case):
 def test_config_that_is_not_yaml(project, text, expected):
     with project.changed("config.yaml", text):
         refused_end_to_end(project, ["config.yaml", expected, "not YAML"])
+
+
+def test_another_folder_is_told_how_to_start(project, tmp_path):
+    command = [sys.executable, "-m", "snakemake", "-n", "-s", str(project.folder / "Snakefile")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode != 0 and said[-1].endswith(f"(expected: snakemake --directory {project.folder})")
+    assert "Traceback" not in said[0]
+
+
+def test_numbers_in_a_section_can_be_given_on_the_command_line(project):
+    """Snakemake hands them over as strings; the section's other keys stay."""
+    given = "trace={max_rows: 512, noise: {absolute: [0.1, 0.5], relative: []}}"
+    done = project.dry_run("--config", given, "--", "results/organism/prompts.tsv")
+    assert done.returncode == 0, done.stdout
+
+
+TEXT_CASES = {
+    "json lines": ('{"text": "one"}\n' * 9, ["mine.txt", "line 1: JSON lines", "blank lines"]),
+    "one document a line": ("one\n" * 9, ["mine.txt", "1 document in lines 1 to 9", "blank lines"]),
+}
+
+
+@pytest.mark.parametrize("case", TEXT_CASES)
+def test_bad_text(project, checked, case):
+    content, expected = TEXT_CASES[case]
+    (project.folder / "mine.txt").write_text(content)
+    with project.changed("config.yaml", project.config_with("text.source", "mine.txt")):
+        refused(checked, expected)
+
+
+def test_files_that_are_no_prompts_are_named(project, checked, capsys):
+    other = project.folder / "data/prompts/semantic.json"
+    checked()
+    assert capsys.readouterr().err == ""
+    other.touch()
+    try:
+        checked()
+    finally:
+        other.unlink()
+    assert capsys.readouterr().err == (
+        "data/prompts: not read: semantic.json (prompts are in CATEGORY.yaml)\n"
+    )
 
 
 FIGURE_CASES = {
