@@ -50,6 +50,7 @@ def new_figure(width: float, height: float) -> Figure:
 def new_notice(told: str) -> Figure:
     """A line in the place of a figure that there is nothing for."""
     figure = new_figure(7, 1.2)
+    figure.set_layout_engine("none")  # there are no axes to lay out
     figure.text(0.5, 0.5, told, ha="center", va="center", parse_math=False)
     return figure
 
