@@ -148,7 +148,7 @@ def _called_for(scores: Scores, **tile) -> xr.Dataset:
 
 
 def diagonal_share(on_diagonal: xr.DataArray, interval: float) -> xr.Dataset:
-    """``share`` (variant) of tokens that call for themselves, ``share_low``, ``share_high``, ``share_n``.
+    """``share`` (variant) of tokens that have themselves as top guess, with ends and number.
 
     The share is exact for this vocabulary; the interval (Wilson 1927) is that of a vocabulary whose tokens
     were drawn from many like them.

@@ -26,7 +26,7 @@ CENTRINGS = {RAW: "raw", CENTRED: "about the mean embedding"}
 
 
 def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
-    """The share of tokens that call for themselves: by variant and, with counts, by how often they occur.
+    """The share of tokens that have themselves as top guess: by variant and, with counts, by frequency.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
         xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(zero_layer):,} tokens"
     )
     panels[0].set_xticks(np.linspace(0, 1, 5))
-    panels[0].set_xlabel("share that call for themselves")
+    panels[0].set_xlabel("share with themselves as top guess")
     by_length, place = float(zero_layer["share_by_length"]), variants.index(EMBEDDING)
     panels[0].plot(by_length, place, marker="|", ms=20, mew=2, color=ASIDE_COLOUR, ls="")
     told = (
@@ -82,7 +82,7 @@ def _draw_bands(axes: Axes, zero_layer: xr.Dataset) -> None:
     ]
     axes.set_xticks(range(len(bands)), labels, fontsize="x-small")
     axes.set(ylim=(-0.05, 1.08), title="by how often a token occurs in training")
-    axes.set(xlabel="occurrences (tokens)", ylabel="share that call for themselves")
+    axes.set(xlabel="occurrences (tokens)", ylabel="share with themselves as top guess")
     axes.legend(frameon=False, fontsize="small", loc="lower right")
 
 

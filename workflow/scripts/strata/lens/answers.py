@@ -19,7 +19,7 @@ HEADLINES = (
     ("input_kept", "frequency_rho", _RHO, "correlation"),
     ("commas", "comma_change_overall", _COMMAS + _OVERALL, "decades"),
     ("commas", "comma_change", _COMMAS, "decades"),
-    ("first_instance", "copied_words", "words to be copied that others as frequent stand beside", "words"),
+    ("first_instance", "copied_words", "copied words that can be compared with others as frequent", "words"),
     ("first_instance", "copied_change_overall", _COPIED + _OVERALL, "decades"),
     ("first_instance", "copied_change", _COPIED, "decades"),
     ("target_depth", "target_depth", "depth from which on the target is in the top 10", "blocks"),

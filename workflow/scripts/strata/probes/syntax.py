@@ -220,7 +220,7 @@ def compare(result: xr.Dataset, order: Sequence[tuple[str, str, str]] = SUGGESTE
 
 
 def _codes(text: xr.Dataset, target: str) -> dict[str, np.ndarray]:
-    """Labels as numbers (token), -1 for none, and beside them the tokens of the words so labelled."""
+    """Labels as numbers (token), -1 for none, and with them the tokens of the words so labelled."""
     prefix = "" if target == INPUT else f"{NEXT}_"
     codes = {}
     for label in LABELS:
