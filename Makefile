@@ -19,7 +19,7 @@ all: .venv/installed
 	@echo "Done: open results/report.html; make profile says where the time went."
 
 test: .venv/installed-dev browser
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # The lens pages are tested in a real browser; Debian's is installed where there is none.
 browser:

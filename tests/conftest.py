@@ -1,12 +1,12 @@
-"""How tests are shared among processes: those of the workflow stay together, as they need one run of it."""
-
-from pathlib import Path
-
-import pytest
+"""How tests are shared among processes: by file, those of the workflow together, as they need one run of it."""
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        path = Path(item.path)
-        group = "workflow" if path.parent.name == "workflow" else path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return "tests/workflow" if file.startswith("tests/workflow/") else file
+
+    return ByFile(config, log)
