@@ -1,4 +1,4 @@
-"""How tests are shared among processes: by file, those of the workflow together, as they need one run of it."""
+"""How tests are shared among processes: by file, but those of the workflow together: they need one run."""
 
 
 def pytest_xdist_make_scheduler(config, log):
