@@ -3,8 +3,9 @@
 import pytest
 from tokenizers import ByteLevelBPETokenizer
 
-from strata.text.prompts import curate, occurrences, subject_span
+from strata.text.prompts import begun, curate, occurrences, subject_span
 
+FIRST = "the first token is the subject (prompts.prefix_first puts a text before it)"
 FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
 
 
@@ -99,14 +100,14 @@ def test_of_a_longer_subject_the_last_token_is_noised_and_the_row_says_so(tokeni
 @pytest.mark.parametrize(
     "changes,reasons",
     [
-        ({"subject": "The"}, ["the first token is the subject"]),
-        ({"subject": "The capital"}, ["the first token is the subject"]),
+        ({"subject": "The"}, [FIRST]),
+        ({"subject": "The capital"}, [FIRST]),
         ({"subject": "is"}, ["the last token is the subject"]),
         ({"top": " France"}, ["the model's top guess is not the target"]),
         ({"subject": "Fran"}, ["the subject begins or ends inside a token"]),
         (
             {"subject": "The", "top": " of"},
-            ["the first token is the subject", "the model's top guess is not the target"],
+            [FIRST, "the model's top guess is not the target"],
         ),
     ],
 )
@@ -169,3 +170,19 @@ def test_a_passage_is_kept_as_it_is():
     ).as_row()
     assert row["accepted"] and row["reason"] == "" and row["subject"] == row["target"] == ""
     assert row["subject_position"] == row["target_id"] == -1 and row["p_target"] is None
+
+
+def test_a_text_is_put_before_prompts_that_begin_with_their_subject(tokenizer):
+    def encode(text):
+        encoded = tokenizer.encode(text)
+        return encoded.ids, encoded.offsets
+
+    first = {"id": "f", "text": "France is France", "subject": "France", "target": " Paris"}
+    assert (
+        begun(FRANCE, encode, "The ") is FRANCE
+        and begun(first | {"occurrence": 1}, encode, "")["text"][0] == "F"
+    )
+    moved = begun(first | {"occurrence": 1}, encode, "The capital of France is ")
+    assert moved["text"] == "The capital of France is France is France" and moved["occurrence"] == 2
+    assert subject_span(moved, encode(moved["text"])[1])[0] > 3
+    assert begun({"id": "p", "text": "France"}, encode, "The ") == {"id": "p", "text": "France"}

@@ -85,6 +85,8 @@ TABLE = {
         "auto",
         sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}),
     ),
+    "prompts.prefix_first": ("Yes. ", PROMPTS),
+    "prompts.whole_target": (False, PROMPTS),
     "extract.dtype": ("float16", ["extract_activations", *LENS, *REPURPOSING, *STATES]),
     "text.source": ("data/text.txt", TEXT),
     "text.documents": (41, TEXT),

@@ -13,8 +13,8 @@ rule curate_prompts:
     resources:
         gpu=gpus,
     params:
+        **config["prompts"],
         model=model_settings,
-        whole_target=config["prompts"]["whole_target"],
     script:
         "../scripts/prompts/curate_prompts.py"
 

@@ -3,6 +3,8 @@
 Input: data/prompts/*.yaml, the model. Output: prompts.tsv.
 """
 
+from functools import partial
+
 import pandas as pd
 
 from pipeline.job import job
@@ -19,8 +21,9 @@ with job(snakemake) as progress:
     tokenizer = load_tokenizer(settings["source"], settings["revision"])
 
     contents = [read_yaml(path) for path in snakemake.input.prompts]
-    pairs = [(content, prompt) for content in contents for prompt in content["prompts"]]
-    texts = [encode_with_offsets(tokenizer, prompt["text"]) for _, prompt in pairs]
+    encoded, prefix = partial(encode_with_offsets, tokenizer), snakemake.params.prefix_first
+    pairs = [(c, prompts.begun(prompt, encoded, prefix)) for c in contents for prompt in c["prompts"]]
+    texts = [encoded(prompt["text"]) for _, prompt in pairs]
     targets = [encode(tokenizer, prompt.get("target", "")) for _, prompt in pairs]
     lengths = [len(ids) + len(target) for (ids, _), target in zip(texts, targets, strict=True)]
     names = [f"prompt {prompt['id']!r}" for _, prompt in pairs]

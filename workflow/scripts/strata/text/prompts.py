@@ -1,7 +1,7 @@
 """Curation: where a prompt's subject lies among a model's tokens, and whether the prompt can be used."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 PASSAGES = "passages"
@@ -49,6 +49,25 @@ class Curated:
 def occurrences(text: str, subject: str) -> list[int]:
     """Where a subject begins in a text, one occurrence after the other: "no no" occurs once in "no no no"."""
     return [match.start() for match in re.finditer(re.escape(subject), text)]
+
+
+def begun(prompt: Mapping, encode: Callable[[str], tuple], prefix: str) -> Mapping:
+    """The prompt, with ``prefix`` before its text where the first token is the subject.
+
+    A model treats its first position in a way of its own, so that a subject there cannot be traced.
+
+    Parameters
+    ----------
+    encode : a text to its token ids and their offsets
+    prefix : perhaps empty, for none
+    """
+    if not prefix or "subject" not in prompt:
+        return prompt
+    span = subject_span(prompt, encode(prompt["text"])[1])
+    if span is None or span[0] > 0:
+        return prompt
+    before = len(occurrences(prefix, prompt["subject"]))
+    return {**prompt, "text": prefix + prompt["text"], "occurrence": prompt.get("occurrence", 1) + before}
 
 
 def subject_span(prompt: Mapping, offsets: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
@@ -131,7 +150,7 @@ def curate(
     kind = "one token" if n == 1 else f"last of {n} tokens"
     reasons = []
     if first == 0:
-        reasons.append("the first token is the subject")
+        reasons.append("the first token is the subject (prompts.prefix_first puts a text before it)")
     if last == len(ids) - 1:
         reasons.append("the last token is the subject")
     if top_id != target_ids[0]:
