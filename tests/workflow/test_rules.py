@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.modules import code_of, modules_behind
+from pipeline.modules import code_of, digest, modules_behind
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow/scripts"
@@ -62,6 +62,17 @@ def test_modules_behind_follows_imports():
     assert "workflow/scripts/strata/trace/sweep.py" not in behind
     with pytest.raises(FileNotFoundError, match="strata.nothing.here"):
         modules_behind(["strata.nothing.here"])
+
+
+def test_a_digest_is_of_the_contents(tmp_path):
+    files = [tmp_path / name for name in ("a", "b")]
+    for file in files:
+        file.write_text("1")
+    whole = digest(map(str, files))
+    files[0].touch()
+    assert digest(map(str, files)) == whole
+    files[0].write_text("2")
+    assert digest(map(str, files)) != whole
 
 
 def test_what_the_snakefile_imports_is_light():

@@ -8,13 +8,13 @@ for name, figures in jobs(PROJECT.figures).items():
             f"draw_{name}"
         input:
             data=sorted({path for figure in figures for path in data_of(figure)}),
-            modules=modules_behind(figure.module for figure in figures),
         output:
             png=[in_report(figure) for figure in figures],
             svg=[figure.svg for figure in figures],
         priority: 100
         params:
             figures={figure.name: figure.drawing() for figure in figures},
+            modules=digest(modules_behind(figure.module for figure in figures)),
             models=config["run"] if any(figure.across for figure in figures) else None,
         script:
             "../scripts/figures/draw_figures.py"

@@ -1,6 +1,7 @@
 """Which files of the library a script depends on: every module that it imports, and what these import."""
 
 import ast
+import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -47,6 +48,12 @@ def modules_behind(modules: Iterable[str]) -> list[str]:
             found.add(path)
             waiting += [p for name in _imports(path) for p in _imported(name)]
     return sorted(str(path.relative_to(SCRIPTS.parents[1])) for path in found)
+
+
+def digest(paths: Iterable[str]) -> str:
+    """What changes where the contents of files, named from the project's folder, do."""
+    contents = (hashlib.sha256((SCRIPTS.parents[1] / path).read_bytes()).digest() for path in paths)
+    return hashlib.sha256(b"".join(contents)).hexdigest()[:16]
 
 
 @cache
