@@ -16,7 +16,7 @@ all: .venv/installed
 	@echo "Running the pipeline: minutes on the organism; the first figures are named here as soon as they exist."
 	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/snakemake --cores 1 --report results/report.html
-	@echo "Done: open results/report.html; make profile says where the time went."
+	@echo "Done: open results/report.html and results/*/lens/explorer.html; make profile says where the time went."
 
 test: .venv/installed-dev browser
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

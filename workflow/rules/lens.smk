@@ -117,13 +117,8 @@ rule write_explorer:
             if path.suffix != ".py"
         ),
     output:
-        report(
-            "results/{model}/lens/explorer.html",
-            category="1 Lens",
-            subcategory="{model}",
-            labels={"figure": "explorer: all prompts and passages", "decoder": "all", "prompt": "all"},
-            caption="../report/lens_explorer.rst",
-        ),
+        # Not in the report, which it would double: it is a page of its own.
+        "results/{model}/lens/explorer.html",
     params:
         decoders=LENS["decoders"],
         prompts=LENS["explorer"],
