@@ -1,6 +1,9 @@
 """How tests are shared among processes: by file, but those of the workflow together: they need one run."""
 
+import pytest
 
+
+@pytest.hookimpl(optionalhook=True)  # there may be one process, without the plugin
 def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
 
