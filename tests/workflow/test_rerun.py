@@ -119,7 +119,7 @@ TABLE = {
     "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *REPURPOSING]),
     "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *REPURPOSING]),
     "lens.statistics.seed": (1, [*COMPARED, *PROBES, *REPURPOSING]),
-    "trace.noise.absolute": ([0.5], STATE),
+    "trace.noise.absolute": ([0.1, 0.5, 1.0], STATE),
     "trace.noise.relative": ([], STATE),
     "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
     "trace.everywhere.relative": ([3], [rule for rule in STATE if rule not in SHOWN]),
