@@ -25,7 +25,6 @@ with job(snakemake) as progress:
     ids = [encode(tokenizer, text) for text in table["text"]]
     table, ids = after_prefix(table, ids, encode(tokenizer, snakemake.params.prefix))
     check_lengths(model, [*map(len, ids)], [f"prompt {name!r}, after the prefix," for name in table["id"]])
-
     subject_ids = [token for subject in subject_tokens(table, ids) for token in subject]
     levels = noise_levels(parts, subject_ids, **made["noise"])
     prompts = corrupt(
