@@ -61,9 +61,10 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     def schema(name: str) -> Mapping:
         return read_yaml(workflow / f"schemas/{name}.schema.yaml")
 
+    wanted = schema("config")
     if written is not None:
-        parse_overrides(config, written, schema("config"))
-    check_config(config, schema("config"))
+        parse_overrides(config, written, wanted)
+    check_config(config, wanted)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
     if others := not_prompts(Path("data/prompts")):
         print(f"data/prompts: not read: {', '.join(others)} (prompts are in CATEGORY.yaml)", file=sys.stderr)

@@ -96,8 +96,9 @@ def build_explorer(
         depths, a prompt is not in them or in two places, or a trace is of other tokens than the lens.
     """
     lenses = _checked(lenses, prompts)
-    trace = None if trace is None else traced_everywhere(trace)
-    trace = trace if trace is not None and trace.sizes[NOISE] else None
+    if trace is not None:
+        whole = traced_everywhere(trace)
+        trace = whole if whole.sizes[NOISE] else None
     first = lenses[0]
     spans = _spans(first[PROMPT].values)
     tokens = Tokens.of(lenses)
