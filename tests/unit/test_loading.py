@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, CTRLConfig, GPT2Config
+from transformers import GPT2Config
 
 from oracles import tiny_models
 from strata.model.architecture import find_parts
 from strata.model.capture import capture_documents
 from strata.model.loading import continuation, load_model
 from strata.model.source import ModelUnavailable
-from strata.text.tokenizer import encode_with_offsets, load_tokenizer, token_strings
-from strata.text.tokens import NO_TOKEN, is_text, plain_text
+from strata.model.vocabulary import cut_vocabulary
+from strata.text.tokenizer import load_tokenizer
 
 ORGANISM = Path("data/models/organism")
 
@@ -133,58 +133,21 @@ def test_a_continuation_is_what_generating_token_by_token_gives():
     assert continuation(model, ids).completes is None
 
 
-# Tokens -------------------------------------------------------------------------------------
+# Rows beyond the vocabulary -------------------------------------------------------------------
 
 
-def test_rows_beyond_the_tokenizer_are_no_tokens():
-    tokenizer = load_tokenizer(str(ORGANISM))
-    size = len(tokenizer)
-    strings = token_strings(tokenizer, [0, size - 1, size, size + 7])
-    assert strings[2:] == [f"{NO_TOKEN}{size}", f"{NO_TOKEN}{size + 7}"]
-    assert not any(string.startswith(NO_TOKEN) for string in strings[:2])
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_a_model_without_its_padding_says_the_same_of_every_token(name):
+    ids = torch.tensor([[3, 1, 4, 1, 5, 9]])
+    whole = tiny_models.build(name)
+    cut = cut_vocabulary(tiny_models.build(name), 90)
+    assert torch.allclose(cut(input_ids=ids).logits, whole(input_ids=ids).logits[..., :90], atol=1e-6)
+    parts = find_parts(cut)
+    assert parts.token_embedding.num_embeddings == parts.unembedding.out_features == 90
+    assert not any(parameter.requires_grad for parameter in cut.parameters())
 
 
-@pytest.fixture
-def ctrl(tmp_path):
-    """A tokenizer of CTRL's kind: it has no fast version, and keeps no offsets."""
-    CTRLConfig(vocab_size=9).save_pretrained(tmp_path)
-    tokens = ["<unk>", "the", "cat", "c@@", "h@@", "a@@", "t@@", "s", "."]
-    (tmp_path / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (tmp_path / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\nc a\nca t</w>\n")
-    return load_tokenizer(str(tmp_path))
-
-
-def test_a_tokenizer_without_offsets_finds_its_tokens_in_the_text(ctrl):
-    assert not ctrl.is_fast
-    text = "the cat  chats ."
-    ids, offsets = encode_with_offsets(ctrl, text)
-    assert [text[start:end] for start, end in offsets] == ["the", "cat", "c", "h", "a", "t", "s", "."]
-    assert [plain_text(token) for token in token_strings(ctrl, ids)][:4] == ["the ", "cat ", "c", "h"]
-
-
-def test_offsets_of_a_fast_tokenizer_are_its_own():
-    tokenizer = load_tokenizer(str(ORGANISM))
-    text = "The capital of France is Paris."
-    ids, offsets = encode_with_offsets(tokenizer, text)
-    expected = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    assert (ids, offsets) == (expected["input_ids"], expected["offset_mapping"])
-
-
-def test_letters_of_a_sentencepiece_vocabulary_are_no_bytes(tmp_path):
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    tokens = ["<unk>", "▁für", "für", "é", "▁", "r", "<0xE9>", "naïve"]
-    inner = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, [], unk_token="<unk>"))
-    inner.pre_tokenizer, inner.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner)
-    strings = token_strings(tokenizer, list(range(len(tokens))))
-    assert [plain_text(token) for token in strings[1:6]] == [" für", "für", "é", " ", "r"]
-    assert plain_text(strings[7]) == "naïve" and all(map(is_text, strings[1:6]))
-    assert not is_text(strings[6])
-
-
-def test_a_byte_of_a_byte_level_vocabulary_stays_a_byte():
-    tokenizer = AutoTokenizer.from_pretrained(ORGANISM)
-    byte = tokenizer.convert_tokens_to_ids("é")
-    assert token_strings(tokenizer, [byte]) == ["é"] and not is_text("é")
+def test_a_model_without_padding_is_left_as_it_is():
+    model = tiny_models.build("gpt2")
+    before = find_parts(model).token_embedding
+    assert find_parts(cut_vocabulary(model, tiny_models.VOCAB + 5)).token_embedding is before

@@ -289,5 +289,5 @@ def test_sampled_sentences_are_split_and_labelled(corpus):
     assert (text["tag"] != "").sum() > 100
     same, other = (sample(documents, encode, 50, 30, seed=s) for s in (0, 1))
     assert same.identical(text) and not other.identical(text)
-    with pytest.raises(ValueError, match="the text has 2 sentences of two tokens or more; 3 are needed"):
+    with pytest.raises(BadInput, match="the text: 2 different sentences of two tokens or more"):
         sample([*documents[:2], Tagged("a")], encode, 50, 30, seed=0)

@@ -34,7 +34,7 @@ def tokenizer(section, corpus):
 
 
 def test_the_shipped_tokenizer_is_the_one_its_corpus_gives(tokenizer):
-    assert load_tokenizer(SHIPPED).get_vocab() == tokenizer.get_vocab()
+    assert load_tokenizer(SHIPPED).base.get_vocab() == tokenizer.get_vocab()
 
 
 def test_training_reproduces_the_beginning_of_the_shipped_loss_curve(section, corpus, tokenizer):

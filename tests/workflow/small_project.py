@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ import yaml
 from dry_runs import DryRuns
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from strata.organism.corpus import corpus_of
 from strata.organism.tokenizer import as_pretrained, train_tokenizer
 from strata.organism.training import Recipe, build_model
 
@@ -156,9 +159,16 @@ def make_project(folder: Path) -> Project:
     model.save_pretrained(model_folder)
     shutil.copy(ROOT / "data/models/organism/loss.tsv", model_folder / "loss.tsv")
 
+    counts = Counter(id for text in texts for id in tokenizer.encode(text).ids)
+    rows = [f"{id}\t{counts[id]}" for id in range(tokenizer.get_vocab_size())]
+    (model_folder / "token_counts.tsv").write_text("\n".join(["token_id\tcount", *rows]) + "\n")
+
     _make_llama(folder / "data/models" / SECOND, model_folder)
     config = project.read("config.yaml")
-    config["models"][SECOND] = config["models"][MODEL] | {"source": f"data/models/{SECOND}"}
+    documents = corpus_of(config["organism"]["corpus"], folder / "data/organism").documents(0, ramped=True)
+    (folder / "data/text.txt").write_text("\n\n".join(document.text for document in islice(documents, 50)))
+    own = {"source": f"data/models/{SECOND}", "text": "data/text.txt", "tagged_text": None}
+    config["models"][SECOND] = config["models"][MODEL] | own
     config["run"] = [MODEL, SECOND]
     config["text"] |= {"documents": 40}
     config["lens"] |= {"extended": {"last": 1}, "explorer": ["once", "lines"]}

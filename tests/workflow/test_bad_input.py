@@ -129,11 +129,40 @@ CONFIG_CASES = {
         "rome",
         ["config.yaml", "trace.convention: 'rome'", "'paper'"],
     ),
-    "no text": ("text.source", "nowhere.txt", ["config.yaml", "text.source: no file 'nowhere.txt'"]),
+    "no text": (
+        "models.organism.text",
+        "nowhere.txt",
+        ["config.yaml", "models.organism.text: no file 'nowhere.txt'", "blank lines"],
+    ),
+    "no text declared": (
+        "models.organism.text",
+        None,
+        ["config.yaml", "models.organism.text: none", "a text file"],
+    ),
+    "a text of another model's training": (
+        "models.llama.text",
+        "organism",
+        ["config.yaml", "models.llama.text: the organism's corpus is for a model that was trained on it"],
+    ),
+    "tags of another model's training": (
+        "models.llama.tagged_text",
+        "organism",
+        ["config.yaml", "models.llama.tagged_text: the organism's corpus", "a CoNLL-U file"],
+    ),
     "no tagged text": (
-        "syntax.source",
+        "models.organism.tagged_text",
         "nowhere.conllu",
-        ["config.yaml", "syntax.source: no file 'nowhere.conllu'", "a CoNLL-U file"],
+        ["config.yaml", "models.organism.tagged_text: no file 'nowhere.conllu'", "a CoNLL-U file"],
+    ),
+    "no counts": (
+        "models.llama.token_counts",
+        "nowhere.tsv",
+        ["config.yaml", "models.llama.token_counts: no file 'nowhere.tsv'", "token_id and count"],
+    ),
+    "counts that are none": (
+        "models.llama.token_counts",
+        "config.yaml",
+        ["config.yaml", "models.llama.token_counts: config.yaml: columns", "separated by tabs"],
     ),
     "more triggers than documents": (
         "syntax.keys.triggers",
@@ -247,7 +276,7 @@ TEXT_CASES = {
 def test_bad_text(project, checked, case):
     content, expected = TEXT_CASES[case]
     (project.folder / "mine.txt").write_text(content)
-    with project.changed("config.yaml", project.config_with("text.source", "mine.txt")):
+    with project.changed("config.yaml", project.config_with("models.organism.text", "mine.txt")):
         refused(checked, expected)
 
 
@@ -286,7 +315,9 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_the_log_has_the_rest(proj
     empty = project.folder / "data/models/empty"
     empty.mkdir()
     (empty / "config.json").write_text('{"model_type": "gpt2"}')
-    with project.changed("config.yaml", project.config_with("models.gpt2.source", "data/models/empty")):
+    config = project.config_with("models.gpt2.source", "data/models/empty")
+    config["models"]["gpt2"]["text"] = "data/text.txt"
+    with project.changed("config.yaml", config):
         done = project.snakemake("--config", "run=[gpt2]", "--", "results/gpt2/weights.h5")
     output = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in output

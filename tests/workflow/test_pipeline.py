@@ -174,7 +174,9 @@ CONLLU = """\
 
 def test_tags_come_from_a_treebank_that_the_user_names(project):
     sentences = [CONLLU.replace("One", word) for word in ("one", "two", "three", "four")]
-    with project.changed("config.yaml", project.config_with("syntax.source", "sentences.conllu")):
+    with project.changed(
+        "config.yaml", project.config_with("models.organism.tagged_text", "sentences.conllu")
+    ):
         project.write("sentences.conllu", "".join(sentences))
         done = project.snakemake("results/organism/syntax/text.nc")
         assert done.returncode == 0, done.stderr

@@ -58,20 +58,9 @@ ALL = sorted(
 TRAINING = ["train_organism", "draw_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
-TEXT = [
-    "gather_text",
-    "extract_text",
-    "fit_jacobian",
-    *TUNED,
-    *PROBES,
-    *OVER_TEXT,
-    *ORDER,
-    *EXPERIMENTS,
-    *FREQUENCY,
-    *COMPONENTS,
-    *ZERO_LAYER,
-    *CLUMP,
-]
+TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *PROBES, *OVER_TEXT, *EXPERIMENTS]
+# Where nothing is known of a model's training, its tokens are counted in the text.
+COUNTED_TEXT = [*TEXT, *ORDER, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]
 
 OTHER_STATISTICS = {"resamples": 21, "interval": 0.9, "seed": 1}
 
@@ -85,13 +74,14 @@ TABLE = {
         "auto",
         sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}),
     ),
+    "models.organism.text": ("data/other.txt", sorted({*TEXT, *COMPONENTS})),
+    "models.organism.tagged_text": ("data/sentences.conllu", SYNTAX),
     "prompts.prefix_first": ("Yes. ", PROMPTS),
     "prompts.whole_target": (False, PROMPTS),
     "extract.dtype": ("float16", ["extract_activations", *LENS, *REPURPOSING, *STATES]),
-    "text.source": ("data/text.txt", TEXT),
-    "text.documents": (41, TEXT),
-    "text.max_tokens": (50, TEXT),
-    "text.seed": (1, TEXT),
+    "text.documents": (41, COUNTED_TEXT),
+    "text.max_tokens": (50, COUNTED_TEXT),
+    "text.seed": (1, COUNTED_TEXT),
     "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES]),
     "lens.decoders": (["logit"], EVERY_DECODER),
     "lens.top_k": (3, LENS),
@@ -154,7 +144,6 @@ TABLE = {
     "hidden.shuffles": (21, MOTION),
     **{f"attention.statistics.{key}": (value, FINAL) for key, value in OTHER_STATISTICS.items()},
     **{f"hidden.statistics.{key}": (value, MOTION) for key, value in OTHER_STATISTICS.items()},
-    "syntax.source": ("data/sentences.conllu", SYNTAX),
     "syntax.documents": (61, SYNTAX),
     "syntax.max_tokens": (50, SYNTAX),
     "syntax.filler": (0.6, SYNTAX),
@@ -261,7 +250,7 @@ def plans(project, tmp_path_factory):
         copy = project.copy(tmp_path_factory.mktemp("copies") / str(n))
         (copy.folder / "data/models/copy").symlink_to("organism")
         copy.write("data/sentences.conllu", "1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\t_\n\n")
-        copy.write("data/text.txt", "one two three\n\nfour five\n\nsix seven\n")
+        copy.write("data/other.txt", "one two three\n\nfour five\n\nsix seven\n")
         copies.put(copy)
 
     def plan(plan_with, change: str) -> Plan:

@@ -8,9 +8,10 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from pipeline.config import check_project, read_config
-from pipeline.figure_table import jobs
+from pipeline.figure_table import asked_for, jobs
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.session import prepare
+from pipeline.texts import CORPUS, known_counts, origin
 from strata.inputs import BadInput
 from strata.model.source import is_folder_source
 

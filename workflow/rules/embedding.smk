@@ -91,7 +91,7 @@ rule describe_components:
         weights="results/{model}/weights.h5",
         embedding="results/{model}/embedding.nc",
         counts=token_counts,
-        grammar=lambda wildcards: "data/organism/grammar.yaml" if exact_token_counts(wildcards) else [],
+        grammar=lambda wildcards: "data/organism/grammar.yaml" if source_files(wildcards) == WORLD else [],
     output:
         components="results/{model}/embedding/components.nc",
         table="results/{model}/embedding/components.tsv",

@@ -15,7 +15,7 @@ def model_files(wildcards):
 def model_settings(wildcards, keys=("source", "revision", "dtype", "device")):
     """The section of the job's model, its name included."""
     section = config["models"][wildcards.model]
-    chosen = {key: section[key] for key in keys}
+    chosen = {key: section[key] for key in keys} | {"beginning_token": section.get("beginning_token", True)}
     return {"name": wildcards.model, **chosen, "source": os.path.expanduser(section["source"])}
 
 
@@ -35,29 +35,26 @@ def gpus(wildcards):
 
 
 # text
-def corpus_made():
-    """How the organism's corpus is written."""
-    return {k: v for k, v in config["organism"]["corpus"].items() if k != "tokenizer_documents"}
+def text_made(wildcards):
+    """How a model's text is drawn."""
+    keys = ("documents", "max_tokens", "seed")
+    return origin(config, wildcards.model, "text") | {key: config["text"][key] for key in keys}
 
 
-def text_made():
-    """How the text is drawn; if it is the corpus, how that is written."""
-    made = {key: config["text"][key] for key in ("documents", "max_tokens", "seed")}
-    made |= {"source": os.path.expanduser(config["text"]["source"])}
-    return made | ({"corpus": corpus_made()} if TEXT_IS_CORPUS else {})
+def source_files(wildcards, kind="text"):
+    """The files that a model's text is made from, or its tagged text."""
+    source = origin(config, wildcards.model, kind)["source"]
+    return WORLD if source == CORPUS else source
 
 
 def exact_token_counts(wildcards):
-    """The counts of its training that a model's folder brings, if it does."""
-    source = config["models"][wildcards.model]["source"]
-    exact = Path(source).expanduser() / "token_counts.tsv"
-    return str(exact) if is_folder_source(source) and exact.is_file() else []
+    """How often each token occurs in a model's training, where that is known."""
+    return known_counts(config["models"][wildcards.model]) or []
 
 
 def token_counts(wildcards):
-    """How often each token occurs: in training, where a model's folder says so, or in the text."""
-    exact = exact_token_counts(wildcards) if TEXT_IS_CORPUS else []
-    return exact or f"results/{wildcards.model}/text/token_counts.tsv"
+    """How often each token occurs: in training, where that is known, or in the text."""
+    return exact_token_counts(wildcards) or f"results/{wildcards.model}/text/token_counts.tsv"
 
 
 # lens
@@ -90,11 +87,11 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, **changes
 
 
 # syntax
-def tagged_text_made():
-    """How the tagged text is drawn; if it is the corpus, how that is written."""
-    made = {key: SYNTAX[key] for key in ("documents", "max_tokens")}
-    made |= {"source": os.path.expanduser(SYNTAX["source"]), "seed": SYNTAX["statistics"]["seed"]}
-    return made | ({"corpus": corpus_made(), "filler": SYNTAX["filler"]} if TAGS_ARE_KNOWN else {})
+def tagged_text_made(wildcards):
+    """How a model's tagged text is drawn."""
+    made = origin(config, wildcards.model, "tagged_text") | {"seed": SYNTAX["statistics"]["seed"]}
+    keys = ("documents", "max_tokens", *(("filler",) if "corpus" in made else ()))
+    return made | {key: SYNTAX[key] for key in keys}
 
 
 # figures

@@ -1,18 +1,17 @@
-# data/organism/ or a CoNLL-U file, tokenizer -> results/{model}/syntax/text.nc: words with their tags
+# the tagged text of a model, tokenizer -> results/{model}/syntax/text.nc: words with their tags
 # syntax/text.nc, model, weights.h5 -> results/{model}/syntax/probes.nc, keys.nc, tables
 SYNTAX = config["syntax"]
-TAGS_ARE_KNOWN = SYNTAX["source"] == "organism"
 
 
 rule tag_text:
     input:
-        source=WORLD if TAGS_ARE_KNOWN else tagged_text_made()["source"],
+        source=lambda wildcards: source_files(wildcards, "tagged_text"),
         model=model_files,
     output:
         "results/{model}/syntax/text.nc",
     params:
         model=tokenizer_settings,
-        text=tagged_text_made(),
+        text=tagged_text_made,
     script:
         "../scripts/syntax/tag_text.py"
 

@@ -1,19 +1,18 @@
-# data/organism/ or a text file, tokenizer -> results/{model}/text/text.nc, token_counts.tsv
+# the text of a model, tokenizer -> results/{model}/text/text.nc, token_counts.tsv
 # text.nc, model -> results/{model}/text/activations.h5
-TEXT_IS_CORPUS = config["text"]["source"] == "organism"
 WORLD = sorted(str(path) for path in Path("data/organism").rglob("*.*"))
 
 
 rule gather_text:
     input:
-        source=WORLD if TEXT_IS_CORPUS else text_made()["source"],
+        source=source_files,
         model=model_files,
     output:
         text="results/{model}/text/text.nc",
         counts="results/{model}/text/token_counts.tsv",
     params:
         model=tokenizer_settings,
-        text=text_made(),
+        text=text_made,
     script:
         "../scripts/text/gather_text.py"
 

@@ -6,16 +6,16 @@ Input: text/text.nc, weights.h5, the model. Output: attention_text.nc.
 import xarray as xr
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.attention.outsized import outsized_channels
 from strata.attention.over_text import over_text, variability
 from strata.model.architecture import find_parts
-from strata.model.loading import load_model
 from strata.text.documents import documents_of
 
 with job(snakemake) as progress:
     settings, made = snakemake.params.model, snakemake.params.attention
-    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    model, _ = open_model(settings)
     parts = find_parts(model)
     documents = documents_of(io.open_dataset(snakemake.input.text))[: made["documents"]]
     in_text = over_text(parts, documents, made["skip"], progress)

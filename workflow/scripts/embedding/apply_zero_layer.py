@@ -9,12 +9,12 @@ from pipeline.job import job
 from strata import io
 from strata.embedding import zero_layer
 from strata.embedding.zero_layer_tables import attractor_table, exception_table
-from strata.text.tokens import in_vocabulary
+from strata.text.tokens import ordinary
 
 with job(snakemake):
     model, made = snakemake.params.model, snakemake.params.zero_layer
     weights, counts = (
-        in_vocabulary(io.open_dataset(snakemake.input.weights)),
+        ordinary(io.open_dataset(snakemake.input.weights)),
         io.read_table(snakemake.input.counts),
     )
     device = "cuda" if model["device"] != "cpu" and torch.cuda.is_available() else "cpu"

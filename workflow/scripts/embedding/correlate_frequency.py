@@ -6,11 +6,11 @@ Input: weights.h5, embedding.nc, a table of token counts. Output: embedding/freq
 from pipeline.job import job
 from strata import io
 from strata.embedding import frequency
-from strata.text.tokens import in_vocabulary
+from strata.text.tokens import ordinary
 
 with job(snakemake):
     settings = snakemake.params.frequency
-    weights = in_vocabulary(io.open_dataset(snakemake.input.weights))
+    weights = ordinary(io.open_dataset(snakemake.input.weights))
     result = frequency.analyse(
         weights,
         io.open_dataset(snakemake.input.embedding),

@@ -6,10 +6,10 @@ Input: weights.h5. Output: embedding.nc.
 from pipeline.job import job
 from strata import io
 from strata.embedding.svd import decompose
-from strata.text.tokens import in_vocabulary
+from strata.text.tokens import ordinary
 
 with job(snakemake):
-    weights = in_vocabulary(io.open_dataset(snakemake.input.weights))
+    weights = ordinary(io.open_dataset(snakemake.input.weights))
     n = snakemake.params.components
     dataset = decompose(
         weights["token_embedding"], weights["token_str"], weights.get("position_embedding"), n_separated=n

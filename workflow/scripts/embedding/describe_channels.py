@@ -7,10 +7,10 @@ from pipeline.job import job
 from strata import io
 from strata.embedding.channels import describe
 from strata.text.documents import count_by_row
-from strata.text.tokens import in_vocabulary
+from strata.text.tokens import ordinary
 
 with job(snakemake):
-    weights, statistics = in_vocabulary(io.open_dataset(snakemake.input.weights)), snakemake.params.statistics
+    weights, statistics = ordinary(io.open_dataset(snakemake.input.weights)), snakemake.params.statistics
     counts = None
     if snakemake.input.counts:
         counts = count_by_row(weights["token_id"], io.read_table(snakemake.input.counts))

@@ -10,11 +10,11 @@ from strata.embedding import components
 from strata.embedding.token_properties import describe_tokens, parts_of_speech
 from strata.organism.grammar import read_grammar
 from strata.text.documents import count_by_row
-from strata.text.tokens import in_vocabulary
+from strata.text.tokens import ordinary
 
 with job(snakemake):
     settings = snakemake.params.components
-    weights = in_vocabulary(io.open_dataset(snakemake.input.weights))
+    weights = ordinary(io.open_dataset(snakemake.input.weights))
     strings = weights["token_str"]
     counts = count_by_row(weights["token_id"], io.read_table(snakemake.input.counts))
     tags = None

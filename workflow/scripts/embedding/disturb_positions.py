@@ -4,15 +4,15 @@ Input: text/text.nc, embedding/channels.nc, the model. Output: embedding/experim
 """
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.embedding.experiments import disturb
 from strata.model.architecture import find_parts
-from strata.model.loading import load_model
 from strata.text.documents import documents_of
 
 with job(snakemake) as progress:
     settings, made = snakemake.params.model, snakemake.params.experiments
-    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    model, _ = open_model(settings)
     documents = documents_of(io.open_dataset(snakemake.input.text), "test")[: made["documents"]]
     channels = io.open_dataset(snakemake.input.channels)
     upper = channels["upper"].values.astype(bool) if "upper" in channels else None

@@ -6,19 +6,17 @@ Input: prompts.tsv, the model. Output: activations.h5.
 from itertools import accumulate
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.capture import LAYOUT, capture_documents, sizes
-from strata.model.loading import load_model
-from strata.text.tokenizer import encode, load_tokenizer, token_strings
 
 with job(snakemake) as progress:
     settings = snakemake.params.model
-    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
-    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+    model, tokenizer = open_model(settings)
     parts = find_parts(model)
     table = io.read_prompts(snakemake.input.prompts)
-    ids = [encode(tokenizer, text) for text in table["text"]]
+    ids = [tokenizer.encode(text) for text in table["text"]]
     flat = [token for prompt in ids for token in prompt]
 
     shape, dtype = sizes(parts, len(flat)), snakemake.params.dtype
@@ -32,7 +30,8 @@ with job(snakemake) as progress:
             {
                 "prompt": [name for name, prompt in zip(table["id"], ids, strict=True) for _ in prompt],
                 "position": [t for prompt in ids for t in range(len(prompt))],
+                "beginning": [t < len(tokenizer.beginning) for prompt in ids for t in range(len(prompt))],
                 "token_id": flat,
-                "token_str": token_strings(tokenizer, flat),
+                "token_str": tokenizer.strings(flat),
             }
         )

@@ -4,14 +4,14 @@ Input: the model. Output: weights.h5.
 """
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import weights
-from strata.model.loading import load_model
-from strata.text.tokenizer import load_tokenizer, token_strings
 
 with job(snakemake):
     settings = snakemake.params.model
-    model = load_model(settings["source"], settings["revision"], settings["dtype"])
-    tokenizer = load_tokenizer(settings["source"], settings["revision"])
-    dataset = weights(model, lambda ids: token_strings(tokenizer, ids))
+    model, tokenizer = open_model(settings)
+    dataset = weights(model, tokenizer.strings)
+    special = [token in tokenizer.special for token in dataset["token_id"].values]
+    dataset = dataset.assign(special=("vocab", special))
     io.write_dataset(dataset, snakemake.output[0], model=settings)

@@ -9,9 +9,10 @@ from strata import io
 from strata.lens.answers import answers
 from strata.lens.comparison import compare
 from strata.lens.questions import ask
+from strata.text.tokens import of_text
 
 with job(snakemake):
-    lenses = {name: io.open_dataset(snakemake.input[name]) for name in snakemake.params.decoders}
+    lenses = {name: of_text(io.open_dataset(snakemake.input[name])) for name in snakemake.params.decoders}
     prompts = io.read_prompts(snakemake.input.prompts)
     counts = io.read_table(snakemake.input.counts).set_index("token_id")["count"]
     model, config = io.made_by(next(iter(lenses.values())))["model"], snakemake.params.statistics

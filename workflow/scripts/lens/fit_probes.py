@@ -9,9 +9,10 @@ from pipeline.job import job
 from strata import io
 from strata.model.readout import decoder_from
 from strata.probes.tokens import analyse
+from strata.text.tokens import of_text
 
 with job(snakemake) as progress:
-    activations = io.open_dataset(snakemake.input.activations)
+    activations = of_text(io.open_dataset(snakemake.input.activations))
     weights = io.open_dataset(snakemake.input.weights)
     norm = decoder_from(weights, "plain").norm
     gain = weights["final_norm_gain"].values

@@ -7,9 +7,10 @@ from pipeline.job import job
 from strata import io
 from strata.lens import repurposing
 from strata.model.readout import decoder_from
+from strata.text.tokens import of_text
 
 with job(snakemake) as progress:
-    activations = io.open_dataset(snakemake.input.activations)
+    activations = of_text(io.open_dataset(snakemake.input.activations))
     weights = io.open_dataset(snakemake.input.weights)
     result = repurposing.analyse(
         activations["resid"],

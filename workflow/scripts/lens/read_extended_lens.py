@@ -5,17 +5,17 @@ Output: lens/extended.nc, lens/extended_updates.nc.
 """
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.lens.extended import carry_through
 from strata.lens.labels import as_datasets, next_tokens
 from strata.lens.readout import read_activations
 from strata.model.architecture import find_parts
-from strata.model.loading import load_model
 from strata.model.readout import decoder_from
 
 with job(snakemake) as progress:
     settings, params = snakemake.params.model, snakemake.params
-    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
+    model, _ = open_model(settings)
     weights = io.open_dataset(snakemake.input.weights)
     activations = io.open_dataset(snakemake.input.activations)
     prompts = io.read_prompts(snakemake.input.prompts)

@@ -19,4 +19,4 @@ with job(snakemake) as progress:
         lines.append(line)
         io.write_table(pd.DataFrame(lines), snakemake.output.loss)
         model.save_pretrained(snakemake.output.model)
-    load_tokenizer(snakemake.input.tokenizer).save_pretrained(snakemake.output.model)
+    load_tokenizer(snakemake.input.tokenizer).base.save_pretrained(snakemake.output.model)

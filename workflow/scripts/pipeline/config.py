@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pipeline.figure_table import Figure, expand_figures
 from pipeline.overrides import parse_overrides
+from pipeline.texts import check_texts
 from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
 from strata.schemas import check_schema
-from strata.text.plain import check_text
 from strata.text.prompt_files import not_prompts, read_prompt_files
 
 
@@ -73,12 +73,7 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     check_schema(table, schema("figures"), "workflow/figures.yaml")
     figures = expand_figures(table, config)
     check_captions(figures, workflow / "report")
-    if config["text"]["source"] != "organism":
-        check_text(config["text"]["source"])
-    if config["syntax"]["source"] != "organism":
-        from strata.text.conllu import check_conllu
-
-        check_conllu(config["syntax"]["source"])
+    check_texts({name: config["models"][name] for name in config["run"]})
     return Project(prompts, figures)
 
 
@@ -133,10 +128,6 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
     for decoder in config["lens"]["grid"]["decoders"]:
         if decoder not in config["lens"]["decoders"]:
             raise BadInput(f"{file}: lens.grid.decoders: {decoder!r} is not one of lens.decoders")
-    for section, kind in (("text", "a text file"), ("syntax", "a CoNLL-U file")):
-        source = config[section]["source"]
-        if source != "organism" and not Path(source).expanduser().is_file():
-            raise BadInput(f"{file}: {section}.source: no file {source!r} (expected: organism, or {kind})")
     if config["syntax"]["keys"]["triggers"] > config["syntax"]["documents"]:
         raise BadInput(f"{file}: syntax.keys.triggers: more than syntax.documents (expected: one each)")
     parts, everywhere = config["trace"]["parts"]["noise"], config["trace"]["everywhere"]

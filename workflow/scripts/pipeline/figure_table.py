@@ -19,8 +19,9 @@ FOLDER = "results/{model}/figures"
 class Figure:
     """One figure, its row's wildcards filled in; ``{model}`` is left for Snakemake.
 
-    ``draw`` is a function of `strata.figures`, ``module.function``; ``data`` its arguments that are
-    files; ``options`` its other arguments.
+    ``draw`` is a function of `strata.figures`, ``module.function``; ``data`` its arguments that are files;
+    ``options`` its other arguments. ``needs`` is a key of a model's section: a model without it has no such
+    figure.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Figure:
     folder: str
     across: bool
     first_look: str
+    needs: str
 
     @property
     def png(self) -> str:
@@ -77,6 +79,16 @@ def jobs(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
     """Figures by the job that draws them, sorted by name: the order of the table changes nothing."""
     names = dict.fromkeys(figure.job for figure in figures)
     return {job: sorted((f for f in figures if f.job == job), key=lambda f: f.name) for job in names}
+
+
+def asked_for(figures: Sequence[Figure], models: Mapping[str, Mapping]) -> list[str]:
+    """The pictures that a run makes of some models, given their sections of the configuration."""
+    return [
+        figure.png.format(model=name)
+        for figure in figures
+        for name, section in models.items()
+        if figure.job != "training" and (not figure.needs or section.get(figure.needs))
+    ]
 
 
 def index(table: Mapping[str, Mapping], captions: Mapping[str, str]) -> str:
@@ -134,6 +146,7 @@ def _expand(row: str, content: Mapping, config: Mapping, file: str) -> list[Figu
             folder=content.get("folder", FOLDER),
             across=content.get("across", False),
             first_look=content.get("first_look", ""),
+            needs=content.get("needs", ""),
         )
 
     return [one(**dict(zip(each, values, strict=True))) for values in product(*each.values())]

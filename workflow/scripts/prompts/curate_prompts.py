@@ -3,29 +3,25 @@
 Input: data/prompts/*.yaml, the model. Output: prompts.tsv.
 """
 
-from functools import partial
-
 import pandas as pd
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.inputs import read_yaml
 from strata.model.batching import check_lengths
-from strata.model.loading import continuation, load_model
+from strata.model.loading import continuation
 from strata.text import prompts
-from strata.text.tokenizer import encode, encode_with_offsets, load_tokenizer, token_strings
 
 with job(snakemake) as progress:
-    settings = snakemake.params.model
-    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
-    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+    model, tokenizer = open_model(snakemake.params.model)
 
     contents = [read_yaml(path) for path in snakemake.input.prompts]
-    encoded, prefix = partial(encode_with_offsets, tokenizer), snakemake.params.prefix_first
-    pairs = [(c, prompts.begun(prompt, encoded, prefix)) for c in contents for prompt in c["prompts"]]
-    texts = [encoded(prompt["text"]) for _, prompt in pairs]
-    targets = [encode(tokenizer, prompt.get("target", "")) for _, prompt in pairs]
-    lengths = [len(ids) + len(target) for (ids, _), target in zip(texts, targets, strict=True)]
+    encode, prefix = tokenizer.encode_with_offsets, snakemake.params.prefix_first
+    pairs = [(c, prompts.begun(prompt, encode, prefix)) for c in contents for prompt in c["prompts"]]
+    texts = [encode(prompt["text"]) for _, prompt in pairs]
+    targets = [prompts.target_tokens(prompt, tokenizer.following) for _, prompt in pairs]
+    lengths = [len(ids) + len(target[:-1]) for (ids, _), target in zip(texts, targets, strict=True)]
     names = [f"prompt {prompt['id']!r}" for _, prompt in pairs]
     check_lengths(model, lengths, names)
     rows = []
@@ -43,8 +39,8 @@ with job(snakemake) as progress:
             found.p_target,
             found.completes,
             found.top_id,
-            token_strings(tokenizer, [found.top_id])[0],
-            (encode(tokenizer, completion)[0] for completion in completions),
+            tokenizer.strings([found.top_id])[0],
+            prompts.first_tokens(prompt["text"], completions, tokenizer.following),
             snakemake.params.whole_target,
         )
         rows.append(curated.as_row())

@@ -10,11 +10,11 @@ from strata.organism.corpus import corpus_of
 from strata.organism.tagging import corpus_documents
 from strata.text.conllu import read_conllu
 from strata.text.tagged import sample
-from strata.text.tokenizer import encode_with_offsets, load_tokenizer
+from strata.text.tokenizer import load_tokenizer
 
 with job(snakemake) as progress:
     made, model = snakemake.params.text, snakemake.params.model
-    tokenizer = load_tokenizer(model["source"], model["revision"])
+    tokenizer = load_tokenizer(model["source"], model["revision"], model["beginning_token"])
     if made["source"] == "organism":
         corpus = corpus_of(made["corpus"])
         # Neither the documents of training nor those of the text that decoders are fitted on.
@@ -24,8 +24,11 @@ with job(snakemake) as progress:
         documents = read_conllu(read_lines(made["source"]), made["source"])
 
     def encode(texts: list[str]) -> tuple[list[list[int]], list[list[tuple[int, int]]]]:
-        return tuple(zip(*(encode_with_offsets(tokenizer, text) for text in texts), strict=True))
+        return tuple(zip(*map(tokenizer.encode_with_offsets, texts), strict=True))
 
     documents = progress(documents, "documents")
-    text = sample(documents, encode, made["documents"], made["max_tokens"], made["seed"])
+    n_beginning = len(tokenizer.beginning)
+    text = sample(
+        documents, encode, made["documents"], made["max_tokens"], made["seed"], n_beginning, made["source"]
+    )
     io.write_dataset(text, snakemake.output[0], model=model, config=made)

@@ -6,17 +6,15 @@ Input: text.nc, the model. Output: activations.h5 in the same folder.
 from itertools import accumulate
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.capture import LAYOUT, capture_documents, sizes
-from strata.model.loading import load_model
 from strata.text.documents import documents_of
 
 with job(snakemake) as progress:
     settings, dtype = snakemake.params.model, snakemake.params.dtype
-    parts = find_parts(
-        load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
-    )
+    parts = find_parts(open_model(settings)[0])
     text = io.open_dataset(snakemake.input.text)
     layout = {name: LAYOUT[name] for name in snakemake.params.keep}
     made_by = {"model": settings, "config": {"dtype": dtype, "keep": list(layout)}}

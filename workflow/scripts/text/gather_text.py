@@ -10,11 +10,11 @@ from strata import io
 from strata.organism.corpus import corpus_of
 from strata.text import documents as text
 from strata.text.plain import read_documents
-from strata.text.tokenizer import load_tokenizer, token_strings
+from strata.text.tokenizer import load_tokenizer
 
 with job(snakemake) as progress:
     made, model = snakemake.params.text, snakemake.params.model
-    tokenizer = load_tokenizer(model["source"], model["revision"])
+    tokenizer = load_tokenizer(model["source"], model["revision"], model["beginning_token"])
     if made["source"] == "organism":
         corpus = corpus_of(made["corpus"])
         # Not the documents that the organism was trained on, but others of the same kind.
@@ -24,13 +24,15 @@ with job(snakemake) as progress:
         texts = read_documents(made["source"])
     documents, counts = text.sample(
         progress(texts, "documents"),
-        lambda batch: tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"],
+        tokenizer.encode_alone,
         made["documents"],
         made["max_tokens"],
         len(tokenizer),
         made["seed"],
         made["source"],
+        tokenizer.beginning,
     )
-    io.write_dataset(text.as_dataset(documents), snakemake.output.text, model=model, config=made)
-    strings = token_strings(tokenizer, list(range(len(counts))))
+    dataset = text.as_dataset(documents, len(tokenizer.beginning))
+    io.write_dataset(dataset, snakemake.output.text, model=model, config=made)
+    strings = tokenizer.strings(range(len(counts)))
     io.write_table(text.counts_table(counts, strings), snakemake.output.counts)

@@ -7,23 +7,22 @@ from itertools import compress
 from pathlib import Path
 
 from pipeline.job import job
+from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.batching import check_lengths
-from strata.model.loading import load_model
-from strata.text.tokenizer import encode, load_tokenizer, token_strings
 from strata.trace.corruption import corrupt, level_names, noise_levels, replacements, subject_tokens
 from strata.trace.dataset import after_prefix, as_dataset, traceable
 from strata.trace.sweep import restoration, trace_prompts
 
 with job(snakemake) as progress:
     settings, made = snakemake.params.model, snakemake.params.corruption
-    model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
-    tokenizer = load_tokenizer(settings["source"], settings["revision"])
+    model, tokenizer = open_model(settings)
     parts = find_parts(model)
     table = traceable(io.read_prompts(snakemake.input.prompts))
-    ids = [encode(tokenizer, text) for text in table["text"]]
-    table, ids = after_prefix(table, ids, encode(tokenizer, snakemake.params.prefix))
+    ids = [tokenizer.encode(text) for text in table["text"]]
+    [prefix] = tokenizer.encode_alone([snakemake.params.prefix])
+    table, ids = after_prefix(table, ids, prefix, len(tokenizer.beginning))
     check_lengths(model, [*map(len, ids)], [f"prompt {name!r}, after the prefix," for name in table["id"]])
     subject_ids = [token for subject in subject_tokens(table, ids) for token in subject]
     levels = noise_levels(parts, subject_ids, **made["noise"])
@@ -47,7 +46,7 @@ with job(snakemake) as progress:
     restorations = {what: restoration(what, parts.n_layers, *window) for what in whats}
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
     traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress, everywhere)
-    strings = [token_strings(tokenizer, prompt) for prompt in ids]
+    strings = [tokenizer.strings(prompt) for prompt in ids]
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
     for what, path in zip(whats, snakemake.output, strict=True):
         dataset = as_dataset(traces[what], table, strings, levels, restorations[what].dim)

@@ -19,7 +19,7 @@ from strata.keys.names import KEY
 from strata.model.architecture import Parts, mlp_values
 from strata.model.batching import batches
 from strata.model.capture import watching
-from strata.names import LAYER, TOKEN, K
+from strata.names import BEGINNING, LAYER, TOKEN, K
 from strata.progress import Progress, silent
 from strata.stats.seeding import generator
 from strata.text.documents import documents_of
@@ -67,6 +67,8 @@ def find_triggers(
     if not 0 < k <= len(documents):
         raise ValueError(f"{k} triggers, from a text of {len(documents)} documents")
     eligible = first_contexts(documents)
+    if BEGINNING in text.coords:
+        eligible &= ~text[BEGINNING].values
     channels = random_keys(parts, n_keys, seed)
     best = torch.zeros(parts.n_layers, n_keys, k, device=parts.model.device)
     trigger = torch.full_like(best, -1, dtype=torch.long)

@@ -8,6 +8,7 @@ from torch import Tensor
 from strata.lens.names import GUESS, PART
 from strata.lens.stream import stream_depths
 from strata.names import (
+    BEGINNING,
     CATEGORY,
     DEPTH,
     LAYER,
@@ -19,6 +20,9 @@ from strata.names import (
     TOKEN_STR,
     K,
 )
+
+OF_TOKENS = (PROMPT, POSITION, BEGINNING, TOKEN_ID, TOKEN_STR)
+"""Coordinates that readouts take over from activations, where these have them."""
 
 
 def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:
@@ -63,7 +67,7 @@ def as_datasets(
     depths = stream_depths(n_layers)
     category = prompts.set_index("id")["category"]
     of_tokens = {
-        **{name: activations[name].variable for name in (PROMPT, POSITION, TOKEN_ID, TOKEN_STR)},
+        **{name: activations[name].variable for name in OF_TOKENS if name in activations},
         TARGET_ID: (TOKEN, target_ids),
         "target_str": (TOKEN, np.where(target_ids < 0, "", vocabulary[target_ids])),
         CATEGORY: (TOKEN, category.loc[activations[PROMPT].values].to_numpy(dtype=object)),

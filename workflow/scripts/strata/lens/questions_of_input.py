@@ -148,7 +148,8 @@ def _words_to_copy(tokens: pd.DataFrame, prompts: pd.DataFrame) -> tuple[list[in
     for row in chosen.itertuples():
         own = tokens[tokens[PROMPT] == row.id]
         ids = own[TOKEN_ID].tolist()
-        subject = ids[row.subject_start : row.subject_start + row.subject_n_tokens]
+        among = own[POSITION].between(row.subject_start, row.subject_start + row.subject_n_tokens - 1)
+        subject = own.loc[among, TOKEN_ID].tolist()
         start = next(i for i in range(len(ids)) if ids[i : i + len(subject)] == subject)
         words.append(own.index[start])
         others += own.index[~own[TOKEN_ID].isin(subject) & ~own[TOKEN_ID].duplicated()].tolist()

@@ -8,7 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from strata.lens.stream import stream_depths, with_half_depths
-from strata.names import LAYER, SPLIT, TOKEN
+from strata.names import BEGINNING, LAYER, SPLIT, TOKEN
 from strata.text.documents import next_in_document
 
 
@@ -18,7 +18,8 @@ class TextStream:
     Parameters
     ----------
     activations : ``resid`` (depth, token, channel), ``attn_out`` (layer, token, channel), with
-        ``token_id``, ``document`` and ``split`` (token)
+        ``token_id``, ``document`` and ``split`` (token), perhaps ``beginning``: tokens before a text are left
+        out
     n_tokens : of a batch
     device : where the batches are to lie
     """
@@ -29,6 +30,8 @@ class TextStream:
         self._n_tokens = n_tokens
         self._device = device
         self._targets = next_in_document(activations)
+        before = activations[BEGINNING].values if BEGINNING in activations.coords else False
+        self._fitted = np.broadcast_to(np.logical_not(before), self._targets.shape)
 
     def batches(self, split: str) -> Iterator[Tensor]:
         """Streams (depth, token, channel) of one split's tokens."""
@@ -43,9 +46,10 @@ class TextStream:
         for start in range(first, end, self._n_tokens):
             tokens = slice(start, min(start + self._n_tokens, end))
             piece = self._activations.isel({TOKEN: tokens})
+            fitted = torch.from_numpy(self._fitted[tokens].copy())
             resid, attn_out = (
-                torch.from_numpy(piece[name].values).to(self._device).float()
+                torch.from_numpy(piece[name].values)[:, fitted].to(self._device).float()
                 for name in ("resid", "attn_out")
             )
-            targets = torch.from_numpy(self._targets[tokens]).to(self._device)
+            targets = torch.from_numpy(self._targets[tokens])[fitted].to(self._device)
             yield with_half_depths(resid, attn_out), targets

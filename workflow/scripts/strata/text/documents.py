@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from strata.inputs import BadInput
-from strata.names import DOCUMENT, POSITION, SPLIT, TOKEN, TOKEN_ID, VOCAB
+from strata.names import BEGINNING, DOCUMENT, POSITION, SPLIT, TOKEN, TOKEN_ID, VOCAB
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 """Shares of the documents: to fit on, to choose by, to report."""
@@ -27,18 +27,20 @@ def sample(
     vocab: int,
     seed: int,
     source: str = "the text",
+    beginning: Sequence[int] = (),
 ) -> tuple[list[list[int]], np.ndarray]:
     """Draw documents evenly from all, and count tokens in all, in one pass.
 
     Parameters
     ----------
     documents : texts; those said twice are taken once
-    encode : texts to token ids
+    encode : texts to token ids, without the beginning
     n_documents : how many to draw, or all if there are fewer
     max_tokens : at which a drawn document is cut
     vocab : entries of the vocabulary
     seed : of the draw
     source : what the texts are, for messages
+    beginning : tokens that are put before every document, and not counted
 
     Returns
     -------
@@ -67,9 +69,9 @@ def sample(
             # Reservoir sampling (Vitter's algorithm R).
             found += 1
             if len(drawn) < n_documents:
-                drawn.append(ids[:max_tokens])
+                drawn.append([*beginning, *ids][:max_tokens])
             elif (slot := rng.randrange(found)) < n_documents:
-                drawn[slot] = ids[:max_tokens]
+                drawn[slot] = [*beginning, *ids][:max_tokens]
     if len(drawn) < len(SPLITS):
         raise BadInput(
             f"{source}: {len(drawn)} different documents of two tokens or more (expected: {len(SPLITS)})"
@@ -78,8 +80,11 @@ def sample(
     return drawn, counts
 
 
-def as_dataset(documents: Sequence[Sequence[int]]) -> xr.Dataset:
-    """Documents as tokens in a row: ``token_id``, ``document``, ``position``, ``split`` (token)."""
+def as_dataset(documents: Sequence[Sequence[int]], n_beginning: int = 0) -> xr.Dataset:
+    """Documents as tokens in a row: ``token_id``, ``document``, ``position``, ``split`` (token).
+
+    ``beginning`` (token) says which are among the ``n_beginning`` that stand before the text.
+    """
     lengths = [len(document) for document in documents]
     bounds = np.rint(np.cumsum(list(SPLITS.values())) * len(documents)).astype(int)
     # With few documents every split has one all the same.
@@ -91,6 +96,7 @@ def as_dataset(documents: Sequence[Sequence[int]]) -> xr.Dataset:
             DOCUMENT: (TOKEN, np.repeat(np.arange(len(documents)), lengths)),
             POSITION: (TOKEN, np.concatenate([np.arange(n) for n in lengths])),
             SPLIT: (TOKEN, np.repeat(split, lengths)),
+            BEGINNING: (TOKEN, np.concatenate([np.arange(n) < n_beginning for n in lengths])),
         },
     )
 

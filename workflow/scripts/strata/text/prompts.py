@@ -4,8 +4,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+Following = Callable[[str, str], list[int]]
+"""A text and what follows it to the tokens of that; raises `JoinedOtherwise`."""
+
 PASSAGES = "passages"
 """The category of long texts for the lens: no subject, no target."""
+
+
+class JoinedOtherwise(ValueError):
+    """A text and what follows it have other tokens together than the text has alone."""
 
 
 @dataclass(frozen=True)
@@ -14,9 +21,9 @@ class Curated:
 
     The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
-    ``target_id`` is the target's first token, of ``target_n_tokens``; ``completes`` says whether the model's
-    greedy continuation is the whole target. ``pair`` is the id of the prompt that this one differs from in
-    filler alone; empty where it names none. ``completions`` names a set of completions,
+    ``target_id`` is the target's first token behind the text, of ``target_n_tokens``; ``completes`` says
+    whether the model's greedy continuation is the whole target. ``pair`` is the id of the prompt that this
+    one differs from in filler alone; empty where it names none. ``completions`` names a set of completions,
     ``completion_ids`` are the first tokens of these, ascending, with spaces between.
     """
 
@@ -70,6 +77,22 @@ def begun(prompt: Mapping, encode: Callable[[str], tuple], prefix: str) -> Mappi
     return {**prompt, "text": prefix + prompt["text"], "occurrence": prompt.get("occurrence", 1) + before}
 
 
+def target_tokens(prompt: Mapping, following: Following) -> list[int]:
+    """Tokens of a prompt's target behind its text: none for a passage, none if the text's own change."""
+    if "target" not in prompt:
+        return []
+    try:
+        return following(prompt["text"], prompt["target"])
+    except JoinedOtherwise:
+        return []
+
+
+def first_tokens(text: str, completions: Iterable[str], following: Following) -> set[int]:
+    """First tokens of those completions that leave the text's own tokens as they are."""
+    found = (target_tokens({"text": text, "target": completion}, following) for completion in completions)
+    return {ids[0] for ids in found if ids}
+
+
 def subject_span(prompt: Mapping, offsets: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
     """First and last token of the subject, or None if its edges lie inside a token.
 
@@ -112,8 +135,8 @@ def curate(
     ids, offsets
         The text's tokens.
     target_ids, p_target, completes
-        Tokens of the target, the clean probability of the first, whether the model's greedy continuation
-        is all of them.
+        Tokens of the target behind the text, the clean probability of the first, whether the model's greedy
+        continuation is all of them. No tokens: text and target have others together than the text alone.
     top_id, top_str
         The model's top guess.
     completion_ids
@@ -153,7 +176,9 @@ def curate(
         reasons.append("the first token is the subject (prompts.prefix_first puts a text before it)")
     if last == len(ids) - 1:
         reasons.append("the last token is the subject")
-    if top_id != target_ids[0]:
+    if not target_ids:
+        reasons.append("the text's own tokens change where the target follows")
+    elif top_id != target_ids[0]:
         reasons.append("the model's top guess is not the target" + _with_space(prompt["target"], top_str))
     elif whole_target and not completes:
         reasons.append("the model does not complete the target that it begins (prompts.whole_target)")

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import xarray as xr
 
+from strata.inputs import BadInput
 from strata.names import KIND, TOKEN
 from strata.text.documents import SPLITS, as_dataset
 from strata.text.words import LABELS, Tagged, Word
@@ -22,7 +23,13 @@ Encode = Callable[[list[str]], tuple[list[list[int]], list[list[tuple[int, int]]
 
 
 def sample(
-    documents: Iterable[Tagged], encode: Encode, n_documents: int, max_tokens: int, seed: int
+    documents: Iterable[Tagged],
+    encode: Encode,
+    n_documents: int,
+    max_tokens: int,
+    seed: int,
+    n_beginning: int = 0,
+    source: str = "the text",
 ) -> xr.Dataset:
     """Draw documents, split them, and put the labels of words on tokens.
 
@@ -33,6 +40,8 @@ def sample(
     n_documents : how many to draw, or all if there are fewer
     max_tokens : at which a document is cut
     seed : of the draw and of the order
+    n_beginning : tokens that ``encode`` puts before every text
+    source : what the documents are, for messages
 
     Returns
     -------
@@ -43,18 +52,18 @@ def sample(
 
     Raises
     ------
-    ValueError
+    BadInput
         If there are fewer documents of two tokens than splits.
     """
     unique = list({document.text: document for document in documents}.values())
     drawn = random.Random(seed).sample(unique, min(n_documents, len(unique)))
     encoded = zip(drawn, *encode([document.text for document in drawn]), strict=True)
-    long = [(document, ids, offsets) for document, ids, offsets in encoded if len(ids) > 1]
+    long = [(document, ids, offsets) for document, ids, offsets in encoded if len(ids) > n_beginning + 1]
     if len(long) < len(SPLITS):
-        raise ValueError(
-            f"the text has {len(long)} sentences of two tokens or more; {len(SPLITS)} are needed"
+        raise BadInput(
+            f"{source}: {len(long)} different sentences of two tokens or more (expected: {len(SPLITS)})"
         )
-    dataset = as_dataset([ids[:max_tokens] for _, ids, _ in long])
+    dataset = as_dataset([ids[:max_tokens] for _, ids, _ in long], n_beginning)
     columns = defaultdict(list)
     for document, _, offsets in long:
         offsets = offsets[:max_tokens]

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import xarray as xr
 
-from strata.names import TOKEN_STR, VOCAB
+from strata.names import BEGINNING, SPECIAL, TOKEN, TOKEN_STR, VOCAB
 
 NO_TOKEN = "<no token>"
 """What a row of the embedding that belongs to no token is called, with its number behind."""
@@ -53,10 +53,19 @@ def respelled(token: str) -> str:
     return "".join(names[byte] for byte in token.encode())
 
 
-def in_vocabulary(weights: xr.Dataset) -> xr.Dataset:
-    """The rows of ``weights.h5`` that belong to a token: embeddings may be padded to a round number."""
-    known = np.array([not str(token).startswith(NO_TOKEN) for token in weights[TOKEN_STR].values])
-    return weights if known.all() else weights.isel({VOCAB: known})
+def ordinary(weights: xr.Dataset) -> xr.Dataset:
+    """The rows of ``weights.h5`` of tokens that were learned from text: no padding, no ``special`` token."""
+    chosen = np.array([not str(token).startswith(NO_TOKEN) for token in weights[TOKEN_STR].values])
+    if SPECIAL in weights:
+        chosen &= ~weights[SPECIAL].values
+    return weights if chosen.all() else weights.isel({VOCAB: chosen})
+
+
+def of_text(dataset: xr.Dataset) -> xr.Dataset:
+    """A text's own tokens: all but those that a tokenizer puts before it (``beginning``)."""
+    if BEGINNING not in dataset.coords or not dataset[BEGINNING].values.any():
+        return dataset
+    return dataset.isel({TOKEN: ~dataset[BEGINNING].values})
 
 
 @lru_cache

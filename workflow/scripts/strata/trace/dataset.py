@@ -115,12 +115,14 @@ def as_dataset(
 
 
 def after_prefix(
-    prompts: pd.DataFrame, ids: Sequence[Sequence[int]], prefix: Sequence[int]
+    prompts: pd.DataFrame, ids: Sequence[Sequence[int]], prefix: Sequence[int], n_beginning: int = 0
 ) -> tuple[pd.DataFrame, list[list[int]]]:
     """The same prompts with some tokens before each: rows of ``prompts.tsv``, and token ids.
+
+    The ``n_beginning`` tokens that stand before every text stand before the prefix.
 
     What stands at the first position then is not the prompt's own, so that noise on a subject near
     the beginning cannot disturb the attention sink there.
     """
     moved = {name: prompts[name] + len(prefix) for name in (SUBJECT_START, SUBJECT_POSITION, N_TOKENS)}
-    return prompts.assign(**moved), [[*prefix, *tokens] for tokens in ids]
+    return prompts.assign(**moved), [[*own[:n_beginning], *prefix, *own[n_beginning:]] for own in ids]
