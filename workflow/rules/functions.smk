@@ -30,8 +30,10 @@ def tokenizer_settings(wildcards):
 
 
 def gpus(wildcards):
-    """GPUs that a job which runs the model takes: none on the processor, where such jobs run side by side."""
-    return int(config["models"][wildcards.model]["device"] != "cpu")
+    """GPUs that a job which runs the model asks for: where its device is auto, one if the profile has any."""
+    allowed = workflow.global_resources.get("gpu")
+    auto = min(1, allowed.value) if allowed else 0
+    return {"cpu": 0, "auto": auto}.get(config["models"][wildcards.model]["device"], 1)
 
 
 # text

@@ -5,12 +5,24 @@ import difflib
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
 
 from strata.inputs import BadInput
+
+
+def _is_number(_checker, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+_Validator = extend(
+    Draft202012Validator, type_checker=Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
+)
+"""JSON's numbers: YAML's ``.nan`` and ``.inf`` are none, and would pass every comparison."""
 
 
 def check_schema(value: Any, schema: Mapping, where: str) -> None:
@@ -21,7 +33,7 @@ def check_schema(value: Any, schema: Mapping, where: str) -> None:
     BadInput
         Naming the most telling violation.
     """
-    error = best_match(Draft202012Validator(schema).iter_errors(value))
+    error = best_match(_Validator(schema).iter_errors(value))
     if error is not None:
         raise BadInput(f"{where}: {explain(error)}")
 

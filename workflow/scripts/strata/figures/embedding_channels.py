@@ -17,6 +17,7 @@ from strata.figures.style import (
     readable,
 )
 from strata.names import CHANNEL, MEASURE, POSITION, TOKEN_STR, VOCAB
+from strata.text.tokens import ordinary
 
 TOKENS, POSITIONS = LINE_COLOURS[:2]
 QUANTITIES = {
@@ -41,13 +42,13 @@ def draw_matrix(
     Parameters
     ----------
     weights : Dataset
-        ``weights.h5``: ``token_embedding`` (vocab, channel) with ``token_str``; so for every figure of
-        this module.
+        ``weights.h5``: ``token_embedding`` (vocab, channel) with ``token_str``, perhaps ``special``: such
+        tokens are left out; so for every figure of this module.
     channels : Dataset
         As `strata.embedding.channels.describe` returns it; so for every figure of this module.
     first, n_tokens, n_channels : the chunk; a small vocabulary's begins earlier
     """
-    token_embedding = weights["token_embedding"]
+    token_embedding = ordinary(weights)["token_embedding"]
     first = max(0, min(first, token_embedding.sizes[VOCAB] - n_tokens))
     rows = token_embedding.isel({VOCAB: slice(first, first + n_tokens)}).transpose(VOCAB, CHANNEL).load()
     chunk = rows.values[:, :n_channels].astype(float)
@@ -87,7 +88,7 @@ def draw_matrix(
 
 def draw_histograms(weights: xr.Dataset, n: int = 7) -> Figure:
     """Distributions of the first tokens' entries over channels and of the first channels' over tokens."""
-    token_embedding = weights["token_embedding"]
+    token_embedding = ordinary(weights)["token_embedding"]
     figure = new_figure(11, 4.4)
     over_channels, over_tokens = figure.subplots(1, 2)
     rows = token_embedding.isel({VOCAB: slice(n)}).transpose(VOCAB, CHANNEL)

@@ -160,8 +160,8 @@ def _check_aligned(tokenizer: Tokenizer, source: str) -> None:
     lost = [id for id, (start, end) in zip(ids, offsets, strict=True) if start == end and id in known]
     if lost:
         raise ModelUnavailable(
-            f"model {source}: its token {plain_text(tokenizer.strings(lost)[0])!r} of the text {SAMPLE!r} cannot be "
-            "found in that text: its tokenizer has no fast version, and changes what it reads"
+            f"model {source}: its token {plain_text(tokenizer.strings(lost)[0])!r} of the text {SAMPLE!r} "
+            "cannot be found in that text: its tokenizer has no fast version, and changes what it reads"
         )
 
 
