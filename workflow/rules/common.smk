@@ -9,11 +9,11 @@ sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from pipeline.config import check_project, read_config
 from pipeline.figure_table import asked_for, jobs
+from pipeline.models import UNPACKED, files_of, settings_of
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.session import prepare
 from pipeline.texts import CORPUS, known_counts, origin
 from strata.inputs import BadInput
-from strata.model.source import is_folder_source
 
 prepare(WORKFLOW / "scripts")
 

@@ -3,30 +3,23 @@
 
 # the model
 def model_files(wildcards):
-    """What is loaded of a model that is a folder; of one on the hub, nothing here to depend on."""
-    source = config["models"][wildcards.model]["source"]
-    if not is_folder_source(source):
-        return []
-    folder = Path(source).expanduser()
-    kinds = ("*.json", "*.safetensors", "*.txt", "*.model")  # weights, configuration, tokenizer
-    return sorted(str(path) for kind in kinds for path in folder.glob(kind))
+    """What is loaded of the job's model, where that is files here."""
+    return files_of(wildcards.model, config["models"][wildcards.model])
 
 
-def model_settings(wildcards, keys=("source", "revision", "dtype", "device")):
+def model_settings(wildcards, **keys):
     """The section of the job's model, its name included."""
-    section = config["models"][wildcards.model]
-    chosen = {key: section[key] for key in keys} | {"beginning_token": section.get("beginning_token", True)}
-    return {"name": wildcards.model, **chosen, "source": os.path.expanduser(section["source"])}
+    return settings_of(wildcards.model, config["models"][wildcards.model], **keys)
 
 
 def weights_settings(wildcards):
     """The same without the device: weights are read, nothing is computed."""
-    return model_settings(wildcards, ("source", "revision", "dtype"))
+    return model_settings(wildcards, keys=("source", "revision", "dtype"))
 
 
 def tokenizer_settings(wildcards):
     """The same where only the tokenizer is loaded."""
-    return model_settings(wildcards, ("source", "revision"))
+    return model_settings(wildcards, keys=("source", "revision"))
 
 
 def gpus(wildcards):

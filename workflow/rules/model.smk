@@ -1,6 +1,17 @@
+# a GGUF file -> results/{model}/model/, a folder as all others read it
 # data/prompts/*.yaml, model -> results/{model}/prompts.tsv
 # model -> results/{model}/weights.h5
 # model, prompts.tsv -> results/{model}/activations.h5
+
+
+rule unpack_model:
+    input:
+        lambda wildcards: os.path.expanduser(config["models"][wildcards.model]["source"]),
+    output:
+        expand("results/{{model}}/model/{file}", file=UNPACKED),
+    priority: 100
+    script:
+        "../scripts/extract/unpack_model.py"
 
 
 rule curate_prompts:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.figure_table import Figure, expand_figures
+from pipeline.models import check_sources
 from pipeline.overrides import parse_overrides
 from pipeline.texts import check_texts
 from strata.inputs import BadInput, read_yaml
-from strata.model.source import is_folder_source
 from strata.schemas import check_schema
 from strata.text.prompt_files import not_prompts, read_prompt_files
 
@@ -65,6 +65,7 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     if written is not None:
         parse_overrides(config, written, wanted)
     check_config(config, wanted)
+    check_sources(config)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
     if others := not_prompts(Path("data/prompts")):
         print(f"data/prompts: not read: {', '.join(others)} (prompts are in CATEGORY.yaml)", file=sys.stderr)
@@ -113,7 +114,7 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
 
 
 def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") -> None:
-    """Check the whole configuration, and that the models it runs are declared and there.
+    """Check the whole configuration, and that the models it runs are declared.
 
     Raises
     ------
@@ -156,12 +157,6 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             close = difflib.get_close_matches(name, config["models"], n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"declared are {', '.join(config['models'])}"
             raise BadInput(f"{file}: run: {name!r} is not declared under models; {hint}")
-        source = config["models"][name]["source"]
-        if is_folder_source(source) and not (Path(source).expanduser() / "config.json").is_file():
-            raise BadInput(
-                f"{file}: models.{name}.source: no model in folder {source!r} "
-                "(expected: a folder with config.json, or a Hugging Face id owner/name)"
-            )
         for decoder, lens in config["models"][name].get("lenses", {}).items():
             needed = {"tuned": ["config.json", "params.pt"], "jacobian": [""]}[decoder]
             files = [Path(lens).expanduser() / part for part in needed]

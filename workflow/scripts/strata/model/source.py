@@ -1,12 +1,23 @@
-"""Where a model comes from: a folder, or the Hugging Face hub."""
+"""Where a model comes from: a folder, a GGUF file that is unpacked into one, or the Hugging Face hub."""
 
+import ssl
 from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
 from safetensors import SafetensorError
+
+TIMEOUT = 3
+"""Seconds that the hub has for an answer; transformers would ask five times, for 90."""
 
 
 class ModelUnavailable(RuntimeError):
     """A model cannot be loaded; the message is one line and says what to do."""
+
+
+def is_gguf_source(source: str) -> bool:
+    """Whether a model's source means a GGUF file."""
+    return source.lower().endswith(".gguf")
 
 
 def is_folder_source(source: str) -> bool:
@@ -14,27 +25,66 @@ def is_folder_source(source: str) -> bool:
     return source.startswith((".", "/", "~")) or source.count("/") >= 2 or Path(source).is_dir()
 
 
+def is_cached(source: str, revision: str | None = None) -> bool:
+    """Whether a model of the hub has been brought here before, its weights included."""
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(source, "config.json", revision=revision)
+    except ValueError:  # no name that the hub could have
+        return False
+    return isinstance(found, str) and any(Path(found).parent.glob("*.safetensors"))
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached, whatever it says; not if ``HF_HUB_OFFLINE`` is set."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=TIMEOUT).close()
+    except HTTPError:
+        return True
+    except URLError as error:
+        return isinstance(error.reason, ssl.SSLError)
+    except OSError:
+        return False
+    return True
+
+
+def unreachable(source: str) -> str:
+    """What is said of a source that is nowhere to be found."""
+    return (
+        f"model {source!r} is neither a folder here nor to be had from the Hugging Face hub; without "
+        f"a network, run `hf download {source} --local-dir FOLDER` where there is one, bring the "
+        "folder, and name it as the model's `source` in config.yaml"
+    )
+
+
 def load(loader, source: str, revision: str | None, **options):
     """What a loader of transformers makes of a source; no code of the model's repository is run.
+
+    Of the hub, what was brought before is read where it cannot be reached.
 
     Raises
     ------
     ModelUnavailable
         If the source is not there, cannot be reached, or cannot be read.
     """
+    if is_gguf_source(source):
+        raise ModelUnavailable(f"{source} is to be unpacked first, by strata.model.unpacking.unpack_gguf")
     folder = is_folder_source(source)
     if folder:
         source = str(Path(source).expanduser())
         if not Path(source).is_dir():
             raise ModelUnavailable(f"model folder {source} does not exist")
+    elif not hub_answers():
+        options["local_files_only"] = True
     try:
         return loader(source, revision=revision or "main", trust_remote_code=False, **options)
     except (OSError, ValueError, SafetensorError) as error:
         if folder:
             reason = str(error).splitlines()[0]
             raise ModelUnavailable(f"model folder {source} cannot be loaded: {reason}") from error
-        raise ModelUnavailable(
-            f"model {source!r} is neither a folder here nor to be had from the Hugging Face hub; without "
-            f"a network, run `hf download {source} --local-dir FOLDER` where there is one, bring the "
-            "folder, and name it as the model's `source` in config.yaml"
-        ) from error
+        raise ModelUnavailable(unreachable(source)) from error

@@ -1,0 +1,102 @@
+"""Models of a run: the files that rules depend on, and whether these are there and whole, before any job."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pipeline.fetch import PUBLISHED
+from strata.inputs import BadInput
+from strata.model.gguf import check_gguf
+from strata.model.source import (
+    ModelUnavailable,
+    hub_answers,
+    is_cached,
+    is_folder_source,
+    is_gguf_source,
+    unreachable,
+)
+
+UNPACKED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+"""What is made of a GGUF file, in results/{model}/model."""
+
+
+def files_of(name: str, section: Mapping) -> list[str]:
+    """What is loaded of a model that is files; of one on the hub, nothing here to depend on.
+
+    Parameters
+    ----------
+    name, section : of the model, under ``models``
+    """
+    source = settings_of(name, section, ("source",))["source"]
+    if is_gguf_source(section["source"]):
+        return [f"{source}/{file}" for file in UNPACKED]
+    if not is_folder_source(source):
+        return []
+    kinds = ("*.json", "*.safetensors", "*.txt", "*.model")  # weights, configuration, tokenizer
+    return sorted(str(path) for kind in kinds for path in Path(source).glob(kind))
+
+
+def settings_of(
+    name: str, section: Mapping, keys: Iterable[str] = ("source", "revision", "dtype", "device")
+) -> dict:
+    """What a job is told of its model: its name, and keys of its section.
+
+    The source is the folder or hub id that it is loaded from; of a model that was a GGUF file, ``file``
+    says which.
+    """
+    source = os.path.expanduser(section["source"])
+    settings = {"name": name, **{key: section[key] for key in keys}, "source": source}
+    settings["beginning_token"] = section.get("beginning_token", True)
+    if is_gguf_source(source):
+        settings |= {"source": f"results/{name}/model", "file": source}
+    return settings
+
+
+def check_sources(config: Mapping, file: str = "config.yaml") -> None:
+    """Check that every model that is run is there, as far as that takes no library for arrays.
+
+    Raises
+    ------
+    BadInput
+        One line: the model, what is wrong with its source, what was expected.
+    """
+    for name in config["run"]:
+        section = config["models"][name]
+        try:
+            _check_source(section["source"], section["revision"])
+        except ModelUnavailable as error:
+            raise BadInput(f"{file}: models.{name}.source: {error}") from error
+
+
+def _check_source(source: str, revision: str | None) -> None:
+    path = Path(source).expanduser()
+    if is_gguf_source(source):
+        if not path.is_file():
+            target = next((model.name for model in PUBLISHED if Path(model.file) == path), None)
+            bring = f"`make {target}` brings it" if target else "expected: a GGUF file, a folder or a hub id"
+            raise ModelUnavailable(f"no file {source!r} ({bring})")
+        check_gguf(path)
+    elif is_folder_source(source):
+        _check_folder(source, path)
+    elif not (is_cached(source, revision) or hub_answers()):
+        raise ModelUnavailable(unreachable(source))
+
+
+def _check_folder(source: str, folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelUnavailable(
+            f"no model in folder {source!r} (expected: a folder with config.json, a .gguf file, or a "
+            "Hugging Face id owner/name)"
+        )
+    there = {path.name for path in folder.glob("*.safetensors")}
+    needed = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        try:
+            needed |= set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ModelUnavailable(f"{index} does not say which file has which weights") from error
+    if missing := sorted(needed - there):
+        raise ModelUnavailable(f"folder {source!r} lacks {', '.join(missing)}, which its index names")
+    if not there:
+        raise ModelUnavailable(f"no weights in folder {source!r} (expected: *.safetensors)")
