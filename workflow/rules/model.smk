@@ -1,4 +1,4 @@
-# data/prompts/*.yaml, model -> results/{model}/prompts.tsv
+# data/prompts, model -> results/{model}/prompts.tsv
 # model -> results/{model}/weights.h5
 # model, prompts.tsv -> results/{model}/activations.h5
 
@@ -6,6 +6,7 @@
 rule curate_prompts:
     input:
         prompts=list(PROJECT.prompts),
+        named=PROJECT.named,
         model=model_files,
     output:
         "results/{model}/prompts.tsv",

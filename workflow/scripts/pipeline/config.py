@@ -15,14 +15,15 @@ from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
 from strata.schemas import check_schema
 from strata.text.plain import check_text
-from strata.text.prompt_files import not_prompts, read_prompt_files
+from strata.text.prompt_files import read_prompt_files
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the rules are made from: files of prompts with their contents, and all figures."""
+    """What the rules are made from: files of prompts with their contents, what these name, all figures."""
 
     prompts: Mapping[str, Mapping]
+    named: list[str]
     figures: list[Figure]
 
 
@@ -66,9 +67,9 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
         parse_overrides(config, written, wanted)
     check_config(config, wanted)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
-    if others := not_prompts(Path("data/prompts")):
-        print(f"data/prompts: not read: {', '.join(others)} (prompts are in CATEGORY.yaml)", file=sys.stderr)
-    check_figures(config, prompts)
+    for remark in prompts.remarks:
+        print(remark, file=sys.stderr)
+    check_figures(config, prompts.categories)
     table = read_yaml(workflow / "figures.yaml")
     check_schema(table, schema("figures"), "workflow/figures.yaml")
     figures = expand_figures(table, config)
@@ -79,7 +80,7 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
         from strata.text.conllu import check_conllu
 
         check_conllu(config["syntax"]["source"])
-    return Project(prompts, figures)
+    return Project(prompts.categories, prompts.named, figures)
 
 
 def check_captions(figures: list[Figure], folder: Path, file: str = "workflow/figures.yaml") -> None:

@@ -1,6 +1,6 @@
 """Tokenise every prompt with the model and decide which can be used.
 
-Input: data/prompts/*.yaml, the model. Output: prompts.tsv.
+Input: data/prompts, the model. Output: prompts.tsv.
 """
 
 from functools import partial
@@ -9,10 +9,10 @@ import pandas as pd
 
 from pipeline.job import job
 from strata import io
-from strata.inputs import read_yaml
 from strata.model.batching import check_lengths
 from strata.model.loading import continuation, load_model
 from strata.text import prompts
+from strata.text.prompt_formats import read_prompt_file
 from strata.text.tokenizer import encode, encode_with_offsets, load_tokenizer, token_strings
 
 with job(snakemake) as progress:
@@ -20,7 +20,7 @@ with job(snakemake) as progress:
     model = load_model(settings["source"], settings["revision"], settings["dtype"], settings["device"])
     tokenizer = load_tokenizer(settings["source"], settings["revision"])
 
-    contents = [read_yaml(path) for path in snakemake.input.prompts]
+    contents = [read_prompt_file(path).content for path in snakemake.input.prompts]
     encoded, prefix = partial(encode_with_offsets, tokenizer), snakemake.params.prefix_first
     pairs = [(c, prompts.begun(prompt, encoded, prefix)) for c in contents for prompt in c["prompts"]]
     texts = [encoded(prompt["text"]) for _, prompt in pairs]
