@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from test_prompt_formats import SCHEMA, json_lines, prompts_of, refused, table
 
+from strata.inputs import BadInput
 from strata.text.prompt_files import read_prompt_files
 from strata.text.prompt_formats import read_prompt_file
 
@@ -84,6 +85,18 @@ def test_the_template_tells_which_occurrence_of_its_subject_is_meant(tmp_path):
     assert prompt["occurrence"] == 2
 
 
+def test_a_known_prompt_goes_on_where_its_template_ends(tmp_path):
+    """It goes on with words of GPT-2 XL, which may name the subject again."""
+    rows = [
+        ROSE | {"prompt": "Rose Tower is located in the country of"},
+        ROSE | {"known_id": 8, "prompt": "Rose Tower is located in the Rose Tower of"},
+        ROSE | {"known_id": 9, "template": "In {}", "prompt": "Rose Tower is located in the north of"},
+    ]
+    prompts = prompts_of(tmp_path, "known.json", rows)
+    assert [prompt["text"] for prompt in prompts] == [row["prompt"] for row in rows]
+    assert [prompt.get("occurrence") for prompt in prompts] == [None, 1, None]
+
+
 def test_without_a_template_the_occurrence_is_to_be_said(tmp_path):
     rows = [{"subject": "no", "attribute": "one", "prompt": "no no said", "known_id": 1}]
     assert refused(tmp_path, "known.json", rows).startswith("prompt 'known-1': subject: 'no' occurs 2 times")
@@ -124,11 +137,9 @@ REFUSED = {
     "empty": ([ROSE | {"subject": " "}], "entry 1: subject: ' ' (expected: text)"),
     "number": ([ROSE | {"attribute": 159}], "entry 1: attribute: 159 (expected: text)"),
     "name": ([ROSE | {"known_id": "7b"}], "entry 1: known_id: '7b' (expected: a whole number)"),
-    "no place": ([ROSE | {"template": "It is"}], "entry 1: template: 'It is' (expected: {} once, where the"),
-    "two places": ([ROSE | {"template": "{} {}"}], "entry 1: template: '{} {}' (expected: {} once"),
     "another prompt": (
-        [ROSE | {"prompt": "Rose is in"}],
-        "entry 1: prompt: 'Rose is in' is not the template",
+        [ROSE | {"prompt": "It is"}],
+        "prompt 'known-7': subject: 'Rose Tower' does not occur",
     ),
     "same id": ([ROSE, ROSE | {"attribute": "x"}], "prompt 'known-7': id is used already in"),
     "same id of another": ([ROSE | {"known_id": True}], "entry 1: known_id: True (expected: a whole number)"),
@@ -137,6 +148,10 @@ REFUSED = {
         "entry 1: 'requested_rewrite.target_true.str' is missing",
     ),
     "flat target": (rewrite(target_true="French"), "entry 1: 'requested_rewrite.target_true.str' is missing"),
+    "two slots": (
+        rewrite(prompt="{} {} is"),
+        "entry 1: requested_rewrite.prompt: '{} {} is' (expected: {} once",
+    ),
     "no slot": (
         rewrite(prompt="Her tongue is"),
         "entry 1: requested_rewrite.prompt: 'Her tongue is' (expected:",
@@ -250,23 +265,44 @@ def test_lists_in_the_category_itself(tmp_path):
 
 
 def test_templates_of_many_relations_serve_each_its_own(tmp_path):
+    """Of two relations with the same template, and with a relation whose template is of no use here."""
     (tmp_path / "lama").mkdir()
     relations = [
         {"relation": "P36", "template": "The capital of [X] is [Y] .", "type": "1-1"},
-        {"relation": "P37", "template": "In [X] they speak [Y] ."},
+        {"relation": "P17", "template": "[X] is located in [Y] ."},
+        {"relation": "P30", "template": "[X] is located in [Y] ."},
+        {"relation": "P190", "template": "[X] and [Y] are twin cities ."},
     ]
     (tmp_path / "lama/relations.jsonl").write_text(json_lines(relations))
     pairs = [
         PAIRS[0] | {"predicate_id": "P36"},
-        {"sub_label": "Peru", "obj_label": "Spanish", "predicate_id": "P37"},
+        {"sub_label": "Peru", "obj_label": "Asia", "predicate_id": "P17"},
     ]
     (tmp_path / "lama/pairs.json").write_text(json.dumps(pairs))
     text = category(templates="lama/relations.jsonl", pairs="lama/pairs.json")
     prompts = prompts_of(tmp_path, "capitals.yaml", text)
-    assert [prompt["text"] for prompt in prompts] == ["The capital of Peru is", "In Peru they speak"]
+    assert [(p["text"], p["fact"]) for p in prompts] == [
+        ("The capital of Peru is", "p36-peru"),
+        ("Peru is located in", "p17-peru"),
+    ]
     (tmp_path / "lama/pairs.json").write_text(json.dumps([PAIRS[0] | {"predicate_id": "P1"}]))
-    with pytest.raises(ValueError, match=r"lama/pairs.json: entry 1: no template of its relation, 'P1'"):
+    with pytest.raises(
+        BadInput, match=r"lama/pairs.json: entry 1: no template of its relation, 'P1', that can"
+    ):
         prompts_of(tmp_path, "capitals.yaml", text)
+
+
+def test_the_relation_of_pairs_is_their_files_name_where_they_do_not_say(tmp_path):
+    (tmp_path / "lama").mkdir()
+    relations = [{"relation": f"P3{n}", "template": f"{n} [X] is [Y] ."} for n in (6, 7)]
+    (tmp_path / "lama/relations.jsonl").write_text(json_lines(relations))
+    (tmp_path / "lama/P37.jsonl").write_text(json_lines(PAIRS))
+    text = category(templates="lama/relations.jsonl", pairs="lama/P37.jsonl")
+    prompts = prompts_of(tmp_path, "capitals.yaml", text)
+    assert [(p["text"], p["fact"]) for p in prompts] == [
+        ("7 Peru is", "p37-peru"),
+        ("7 Kenya is", "p37-kenya"),
+    ]
 
 
 ONE = ["In [X] it is"]
@@ -309,5 +345,5 @@ def test_pairs_or_patterns_alone_are_told_where_they_belong(tmp_path):
 def test_a_file_that_is_named_and_not_there_is_said(tmp_path):
     path: Path = tmp_path / "capitals.yaml"
     path.write_text(category(templates=ONE, pairs="lama/P36.jsonl"))
-    with pytest.raises(ValueError, match=r"lama/P36.jsonl: cannot be read: No such file or directory"):
+    with pytest.raises(BadInput, match=r"lama/P36.jsonl: cannot be read: No such file or directory"):
         read_prompt_files(tmp_path, SCHEMA)

@@ -162,21 +162,20 @@ def counterfact(rows: Sequence[Row], category: str, made: Made) -> None:
 def known(rows: Sequence[Row], category: str, made: Made) -> None:
     """Add the prompts of ROME's flat form: ``prompt``, ``subject``, ``attribute``, perhaps ``template``.
 
+    A prompt begins as its template does, and goes on with what GPT-2 XL said before the attribute.
+
     Raises
     ------
     BadInput
-        Also where the prompt is not its template with the subject in it.
     """
     facts = Facts(category)
     for n, row in enumerate(rows, 1):
         written, subject = row.text("prompt"), row.text("subject")
         target = f" {row.text('attribute').strip()}"
         names = {"id": _id(row, "known", n, category), "fact": facts(row.values.get("relation_id"), subject)}
-        if row.values.get("template") is not None:
-            before, after = _around(row, row.text("template"), "template")
-            if (before + subject + after).rstrip(" ") != written.rstrip(" "):
-                raise row.error(f"prompt: {written!r} is not the template with the subject in it")
-            made.add(row, before, subject, after, target, **names)
+        before, slot, _ = str(row.values.get("template") or "").partition(SLOT)
+        if slot and written.startswith(before + subject):
+            made.add(row, before, subject, written[len(before + subject) :], target, **names)
         else:
             prompt = {**names, "text": written.rstrip(" "), "subject": subject, "target": target}
             occurrence = row.number("occurrence")
@@ -199,15 +198,14 @@ def _id(row: Row, kind: str, n: int, category: str) -> str:
 
 
 class Template(NamedTuple):
-    """What stands around a subject, the space before the answer, and the relation, if one is named."""
+    """What stands around a subject, and the space before the answer."""
 
     before: str
     after: str
     space: str
-    relation: str | None
 
     @classmethod
-    def parse(cls, template: str, relation: str | None = None) -> "Template | None":
+    def parse(cls, template: str) -> "Template | None":
         """None if the answer cannot be asked for at its end.
 
         ``[X]`` stands for the subject, once; ``[Y]``, if there is one, for the answer, and nothing but marks
@@ -217,7 +215,7 @@ class Template(NamedTuple):
         before, subject, after = asked.partition(SUBJECT)
         if not subject or SUBJECT in after or any(c.isalnum() for c in rest):
             return None
-        return cls(before, after.rstrip(" "), " " if not answer or asked.endswith(" ") else "", relation)
+        return cls(before, after.rstrip(" "), " " if not answer or asked.endswith(" ") else "")
 
 
 def from_templates(rows: Sequence[Row], category: str, made: Made) -> list[str]:
@@ -239,9 +237,9 @@ def from_templates(rows: Sequence[Row], category: str, made: Made) -> list[str]:
                     f"{key!r} is missing (expected: sub_label, obj_label and template; or this file in a "
                     "folder, and a category in YAML that names it as its `pairs` or `templates`)"
                 )
-    parsed = {t: Template.parse(t) for t in dict.fromkeys(row.text("template") for row in rows)}
-    notes = _left_out(parsed, made.file)
-    _fill(rows, lambda row: [parsed[row.values["template"]]], category, made)
+    texts = [row.text("template") for row in rows]
+    parsed, notes = _parsed(texts, made.file)
+    _fill(rows, lambda row: parsed[row.values["template"]], category, made)
     return notes
 
 
@@ -250,8 +248,11 @@ def from_pairs(pairs: Sequence[Row], templates: Sequence[Row], category: str, ma
 
     Parameters
     ----------
-    pairs : entries with ``sub_label`` and ``obj_label``, or ``subject`` and ``target``
-    templates : entries with ``pattern`` or ``template``, perhaps ``relation``
+    pairs
+        Entries with ``sub_label`` and ``obj_label``, or ``subject`` and ``target``; their relation is
+        ``predicate_id``, or else their file's name if that is as P36.
+    templates
+        Entries with ``pattern`` or ``template``; those that name a ``relation`` are for its pairs.
 
     Returns
     -------
@@ -262,58 +263,65 @@ def from_pairs(pairs: Sequence[Row], templates: Sequence[Row], category: str, ma
     ------
     BadInput
     """
-    parsed: dict[str, Template | None] = {}
+    relations = {None, *map(_relation, pairs)}
+    wanted: dict[str | None, list[str]] = {}
     for row in templates:
-        key = "pattern" if "pattern" in row.values else "template"
+        text = row.text("pattern" if "pattern" in row.values else "template")
         relation = row.text("relation") if "relation" in row.values else None
-        parsed[row.text(key)] = Template.parse(row.text(key), relation)
-    notes = _left_out(parsed, templates[0].file if templates else made.file)
-    usable = [template for template in parsed.values() if template]
+        if relation in relations:
+            wanted.setdefault(relation, []).append(text)
+    texts = [text for texts in wanted.values() for text in texts]
+    parsed, notes = _parsed(texts, templates[0].file if templates else made.file)
 
     def of_its_relation(row: Row) -> list[Template]:
-        found = [t for t in usable if t.relation in (None, row.values.get("predicate_id"))]
-        if not found:
-            raise row.error(
-                f"no template of its relation, {row.values.get('predicate_id')!r} (its predicate_id)"
-            )
-        return found
+        relation = _relation(row)
+        texts = wanted.get(None, []) + (wanted.get(relation, []) if relation else [])
+        if found := [template for text in texts for template in parsed[text]]:
+            return found
+        raise row.error(
+            f"no template of its relation, {relation!r}, that can be used (expected: one or more)"
+        )
 
     _fill(pairs, of_its_relation, category, made)
     return notes
 
 
-def _left_out(parsed: Mapping[str, Template | None], file: str) -> list[str]:
-    """What is to be said of templates that cannot be used.
+def _relation(row: Row) -> str | None:
+    name = row.values.get("predicate_id") or row.file.rpartition("/")[2].partition(".")[0]
+    return name if re.fullmatch(r"P\d+", str(name)) else None
+
+
+def _parsed(texts: Sequence[str], file: str) -> tuple[dict[str, list[Template]], list[str]]:
+    """Each text with its template, or with none if it cannot be used; and what is to be said of those.
 
     Raises
     ------
     BadInput
-        If none can.
+        If none can be used.
     """
-    out = [template for template, usable in parsed.items() if usable is None]
-    if not out and parsed:
-        return []
-    what = (
-        f"{file}: {len(out)} of {len(parsed)} templates left out (expected: {SUBJECT} once, before {ANSWER}; "
-        f"{ANSWER} at the end)" + (f"; the first: {out[0]!r}" if out else "")
+    found = {text: Template.parse(text) for text in texts}
+    parsed = {text: [template] if template else [] for text, template in found.items()}
+    out = [text for text, template in found.items() if template is None]
+    if not out:
+        return parsed, []
+    said = (
+        f"{file}: {len(out)} of {len(found)} templates left out (expected: {SUBJECT} once, before {ANSWER}; "
+        f"{ANSWER} at the end); the first: {out[0]!r}"
     )
-    if len(out) == len(parsed):
-        raise BadInput(what)
-    return [what]
+    if len(out) == len(found):
+        raise BadInput(said)
+    return parsed, [said]
 
 
 def _fill(rows: Sequence[Row], templates: Callable[[Row], list], category: str, made: Made) -> None:
-    facts, wordings = Facts(category), Facts(category)
+    facts, named = Facts(category), Facts(category)
     numbers: dict[str, int] = {}
     for row in rows:
         keys = ("sub_label", "obj_label") if "sub_label" in row.values else ("subject", "target")
         subject, answer = map(row.text, keys)
-        relation = row.values.get("predicate_id")
+        fact, name = facts(_relation(row), subject), named(None, subject)
         for template in templates(row):
-            if template is None:
-                continue
-            name = wordings(None, subject)
             numbers[name] = numbers.get(name, 0) + 1
-            names = {"id": f"{name}-{numbers[name]}", "fact": facts(relation, subject)}
+            names = {"id": f"{name}-{numbers[name]}", "fact": fact}
             target = template.space + answer.strip()
             made.add(row, template.before, subject, template.after, target, **names)
