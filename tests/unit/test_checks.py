@@ -9,7 +9,7 @@ from pipeline.config import check_config, check_figures, read_config
 from pipeline.overrides import parse_overrides
 from strata.inputs import BadInput, read_yaml
 from strata.model.source import is_folder_source
-from strata.text.prompt_files import not_prompts, read_prompt_files
+from strata.text.prompt_files import read_prompt_files
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "workflow/schemas"
@@ -42,7 +42,8 @@ def closed(schema: dict, path="") -> list[str]:
 def test_the_shipped_files_are_right(schemas, config):
     check_config(config, schemas["config"])
     prompts = read_prompt_files(Path("data/prompts"), schemas["prompts"])
-    check_figures(config, prompts)
+    check_figures(config, prompts.categories)
+    assert prompts.named == prompts.remarks == []
 
 
 def test_the_schemas_are_closed(schemas):
@@ -231,6 +232,10 @@ GOOD = "category: facts\ndescription: x\nprompts:\n- {id: a, text: One two, subj
             GOOD + "- {id: b, text: A vi\u00ea\u0323t is, subject: vi\u1ec7t, target: ' x'}\n",
             "its letters with accents are other characters",
         ),
+        (
+            GOOD + "- {id: b, text: x x y, subject: x, target: ' x', occurrence: 2.0}\n",
+            "occurrence: 2.0 (expec",
+        ),
         (GOOD + "- 5\n", "prompt 2: 5"),
         (GOOD + "- {text: One 2, subject: One, target: x}\n", "prompt 'number 2': 'id' is missing"),
         (GOOD + "- {id: b, text: One 2, subject: One}\n", "prompt 'b': 'target' is missing"),
@@ -265,28 +270,34 @@ def test_hidden_files_are_an_editors_and_others_are_named(tmp_path, schemas):
     write(tmp_path, facts=GOOD)
     (tmp_path / ".#facts.yaml").symlink_to("someone@a.machine:1")
     (tmp_path / ".facts.yml").write_text("{")
-    for name in ("facts.json", "MORE.YAML", "facts.yaml~"):
+    for name in ("facts.txt", "MORE.YAML", "facts.yaml~"):
         (tmp_path / name).write_text("{")
     (tmp_path / "old").mkdir()
-    assert list(read_prompt_files(tmp_path, schemas["prompts"])) == [str(tmp_path / "facts.yaml")]
-    assert not_prompts(tmp_path) == ["MORE.YAML", "facts.json", "facts.yaml~", "old/"]
+    read = read_prompt_files(tmp_path, schemas["prompts"])
+    assert list(read.categories) == [str(tmp_path / "facts.yaml")]
+    assert read.remarks == [
+        f"{tmp_path}: not read: MORE.YAML, facts.txt, facts.yaml~, old/ "
+        "(prompts are in CATEGORY.yaml, .json, .jsonl, .ndjson, .csv or .tsv)"
+    ]
 
 
 def test_no_prompts_at_all_is_refused(tmp_path, schemas):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(BadInput, match=r"no prompts \(expected: at least one CATEGORY.yaml\)"):
             read_prompt_files(folder, schemas["prompts"])
-    (tmp_path / "facts.json").touch()
-    with pytest.raises(BadInput, match="no prompts .*; there is facts.json"):
+    (tmp_path / "facts.txt").touch()
+    with pytest.raises(BadInput, match="no prompts .*; there is facts.txt"):
         read_prompt_files(tmp_path, schemas["prompts"])
 
 
 def test_bytes_that_are_not_text_are_refused(tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"a: \xff\xfe")
-    with pytest.raises(BadInput, match="x.yaml: not YAML"):
+    with pytest.raises(
+        BadInput, match=r"x.yaml: line 1, byte 4 \(0xff\): not UTF-8 \(expected: UTF-8; of a file"
+    ):
         read_yaml(tmp_path / "x.yaml")
 
 
 def test_text_that_ends_in_a_line_end_is_a_text(tmp_path, schemas):
     write(tmp_path, facts=GOOD + '- {id: b, text: "import os\\n", subject: os, target: import}\n')
-    assert len(read_prompt_files(tmp_path, schemas["prompts"])) == 1
+    assert len(read_prompt_files(tmp_path, schemas["prompts"]).categories) == 1

@@ -230,6 +230,17 @@ def test_bad_prompts(project, checked, case):
             refused_end_to_end(project, expected)
 
 
+def test_bad_prompts_in_a_form_of_others(project, checked):
+    file = project.folder / "data/prompts/known.json"
+    file.write_text('[{"known_id": 1, "subject": "Rose Tower", "prompt": "Rose Tower is in"}]')
+    try:
+        expected = ["data/prompts/known.json: entry 1: 'attribute' is missing"]
+        refused(checked, expected)
+        refused_end_to_end(project, expected)
+    finally:
+        file.unlink()
+
+
 @pytest.mark.parametrize("case", CONFIG_CASES)
 def test_bad_config(project, checked, case):
     key, value, expected = CONFIG_CASES[case]
@@ -281,7 +292,7 @@ def test_bad_text(project, checked, case):
 
 
 def test_files_that_are_no_prompts_are_named(project, checked, capsys):
-    other = project.folder / "data/prompts/semantic.json"
+    other = project.folder / "data/prompts/semantic.txt"
     checked()
     assert capsys.readouterr().err == ""
     other.touch()
@@ -290,7 +301,8 @@ def test_files_that_are_no_prompts_are_named(project, checked, capsys):
     finally:
         other.unlink()
     assert capsys.readouterr().err == (
-        "data/prompts: not read: semantic.json (prompts are in CATEGORY.yaml)\n"
+        "data/prompts: not read: semantic.txt "
+        "(prompts are in CATEGORY.yaml, .json, .jsonl, .ndjson, .csv or .tsv)\n"
     )
 
 

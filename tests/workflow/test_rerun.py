@@ -1,6 +1,8 @@
 """Change one thing: exactly what it touches is made anew."""
 
+import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
@@ -285,6 +287,30 @@ def test_a_new_prompt_reruns_what_depends_on_prompts_and_nothing_of_the_embeddin
         assert project.planned(*TARGETS) == sorted(set(PROMPTS))
 
 
+def test_a_file_of_prompts_in_another_format_reruns_the_same(project):
+    folder = project.folder / "data/prompts"
+    pairs = [{"subject": "Spain", "target": "Madrid"}]
+    named = {
+        "category": "named",
+        "description": "For tests.",
+        "templates": ["In [X] it is"],
+        "pairs": "of/it.json",
+    }
+    files = {
+        "more.csv": "id,text,subject,target\nspain,The capital of Spain is,Spain, Madrid\n",
+        "named.yaml": json.dumps(named),
+    }
+    (folder / "of").mkdir()
+    (folder / "of/it.json").write_text(json.dumps(pairs))
+    try:
+        for name, content in files.items():
+            (folder / name).write_text(content)
+            assert project.planned(*TARGETS) == sorted(set(PROMPTS))
+            (folder / name).unlink()
+    finally:
+        shutil.rmtree(folder / "of")
+
+
 MODULES = {
     # What checks the configuration, or says what figures there are, computes nothing.
     "pipeline/config": [],
@@ -292,6 +318,7 @@ MODULES = {
     "pipeline/job": [],
     "strata/schemas": [],
     "strata/text/prompt_files": [],
+    "strata/text/prompt_forms": PROMPTS,
     "strata/attention/hidden": MOTION,
     "strata/lens/names": [*LENS, "measure_repurposing"],
     "strata/embedding/names": sorted({*EMBEDDING, *OVER_TEXT} - {"decompose_embeddings"}),

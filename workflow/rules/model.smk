@@ -1,5 +1,5 @@
 # a GGUF file -> results/{model}/model/, a folder as all others read it
-# data/prompts/*.yaml, model -> results/{model}/prompts.tsv
+# data/prompts, model -> results/{model}/prompts.tsv
 # model -> results/{model}/weights.h5
 # model, prompts.tsv -> results/{model}/activations.h5
 
@@ -17,6 +17,7 @@ rule unpack_model:
 rule curate_prompts:
     input:
         prompts=list(PROJECT.prompts),
+        named=PROJECT.named,
         model=model_files,
     output:
         "results/{model}/prompts.tsv",

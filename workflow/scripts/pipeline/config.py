@@ -15,14 +15,15 @@ from pipeline.overrides import parse_overrides
 from pipeline.texts import check_texts
 from strata.inputs import BadInput, read_yaml
 from strata.schemas import check_schema
-from strata.text.prompt_files import not_prompts, read_prompt_files
+from strata.text.prompt_files import read_prompt_files
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the rules are made from: files of prompts with their contents, and all figures."""
+    """What the rules are made from: files of prompts with their contents, what these name, all figures."""
 
     prompts: Mapping[str, Mapping]
+    named: list[str]
     figures: list[Figure]
 
 
@@ -67,15 +68,15 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     check_config(config, wanted)
     check_sources(config)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
-    if others := not_prompts(Path("data/prompts")):
-        print(f"data/prompts: not read: {', '.join(others)} (prompts are in CATEGORY.yaml)", file=sys.stderr)
-    check_figures(config, prompts)
+    for remark in prompts.remarks:
+        print(remark, file=sys.stderr)
+    check_figures(config, prompts.categories)
     table = read_yaml(workflow / "figures.yaml")
     check_schema(table, schema("figures"), "workflow/figures.yaml")
     figures = expand_figures(table, config)
     check_captions(figures, workflow / "report")
     check_texts({name: config["models"][name] for name in config["run"]})
-    return Project(prompts, figures)
+    return Project(prompts.categories, prompts.named, figures)
 
 
 def check_captions(figures: list[Figure], folder: Path, file: str = "workflow/figures.yaml") -> None:

@@ -1,6 +1,6 @@
 """Tokenise every prompt with the model and decide which can be used.
 
-Input: data/prompts/*.yaml, the model. Output: prompts.tsv.
+Input: data/prompts, the model. Output: prompts.tsv.
 """
 
 import pandas as pd
@@ -8,15 +8,15 @@ import pandas as pd
 from pipeline.job import job
 from pipeline.open_model import open_model
 from strata import io
-from strata.inputs import read_yaml
 from strata.model.batching import check_lengths
 from strata.model.loading import continuation
 from strata.text import prompts
+from strata.text.prompt_formats import read_prompt_file
 
 with job(snakemake) as progress:
     model, tokenizer = open_model(snakemake.params.model)
 
-    contents = [read_yaml(path) for path in snakemake.input.prompts]
+    contents = [read_prompt_file(path).content for path in snakemake.input.prompts]
     encode, prefix = tokenizer.encode_with_offsets, snakemake.params.prefix_first
     pairs = [(c, prompts.begun(prompt, encode, prefix)) for c in contents for prompt in c["prompts"]]
     texts = [encode(prompt["text"]) for _, prompt in pairs]

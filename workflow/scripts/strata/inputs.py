@@ -63,20 +63,30 @@ def read_yaml(path: str | Path) -> Any:
     Raises
     ------
     BadInput
-        If the file cannot be opened or is not YAML, or if a key occurs twice in a mapping or is not
-        text, with the line.
+        If the file cannot be opened, is not UTF-8 or not YAML, or if a key occurs twice in a mapping or is
+        not text, with the line.
     """
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
+        return yaml.load(read_whole(path), _Loader)  # a SafeLoader
     except _Misread as error:
         raise BadInput(f"{path}: line {error.problem_mark.line + 1}: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}:" if mark else ""
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         raise BadInput(f"{path}:{where} not YAML: {problem}") from error
+
+
+def read_whole(path: str | Path) -> str:
+    """A whole text file; line ends of all systems are read as one, a byte-order mark is left out.
+
+    Raises
+    ------
+    BadInput
+        As `read_lines`.
+    """
+    with _opened(path) as file:
+        return file.read()
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -85,7 +95,7 @@ def read_lines(path: str | Path) -> Iterator[str]:
     Raises
     ------
     BadInput
-        Where the text is not UTF-8; a byte-order mark is.
+        If the file cannot be opened; where the text is not UTF-8. A byte-order mark is.
     """
     with _opened(path) as file:
         yield from file
@@ -109,6 +119,8 @@ def _opened(path: str | Path) -> Iterator[TextIO]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             yield file
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: {_not_utf8(path)}") from error
 

@@ -1,42 +1,67 @@
 """``data/prompts``: what people write about prompts, read and checked."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-from jsonschema import Draft202012Validator
+import fastjsonschema
+from jsonschema import Draft7Validator
 from jsonschema.exceptions import best_match
 
-from strata.inputs import BadInput, read_yaml
+from strata.inputs import BadInput
 from strata.schemas import explain
-from strata.text.prompts import occurrences
+from strata.text.prompt_formats import ROWS, read_prompt_file
+
+READ = (".yaml", *ROWS)
+"""How the names of files of prompts end."""
 
 
-def read_prompt_files(folder: Path, schema: Mapping) -> dict[str, dict]:
-    """Read and check every category of ``data/prompts``: file to its content, sorted by name.
+@dataclass(frozen=True)
+class PromptFiles:
+    """What ``data/prompts`` holds: files and their contents by name, files that these name, and remarks."""
+
+    categories: dict[str, dict]
+    named: list[str]
+    remarks: list[str]
+
+
+def read_prompt_files(folder: Path, schema: Mapping) -> PromptFiles:
+    """Read and check every category of ``data/prompts``.
 
     Raises
     ------
     BadInput
     """
-    for path in _visible(folder):
+    visible = _visible(folder)
+    for path in visible:
         if path.suffix == ".yml":
             raise BadInput(f"{path}: would not be read (expected: {path.with_suffix('.yaml').name})")
-    files = {str(path): read_yaml(path) for path in _visible(folder) if path.suffix == ".yaml"}
-    if not files:
-        found = f"; there is {', '.join(others)}" if (others := not_prompts(folder)) else ""
+    paths = [path for path in visible if path.suffix in READ and not path.is_dir()]
+    if not paths:
+        found = f"; there is {', '.join(_named(visible))}" if visible else ""
         raise BadInput(f"{folder}: no prompts (expected: at least one CATEGORY.yaml{found})")
-    for file, content in files.items():
-        check_category(content, schema, file)
-    check_unique_ids(files)
-    check_pairs(files)
-    return files
+    check_names(paths)
+    files = {str(path): read_prompt_file(path) for path in paths}
+    categories = {file: read.content for file, read in files.items()}
+    fits = fastjsonschema.compile(schema)
+    for file, content in categories.items():
+        check_category(content, schema, file, fits)
+    check_unique_ids(categories)
+    check_pairs(categories)
+    named = sorted({name for read in files.values() for name in read.named})
+    used = {path for name in named for path in Path(name).parents}
+    remarks = [note for read in files.values() for note in read.notes] + repeated(categories)
+    if others := _named(path for path in visible if path not in paths and path not in used):
+        endings = f"{', '.join(READ[:-1])} or {READ[-1]}"
+        remarks.append(f"{folder}: not read: {', '.join(others)} (prompts are in CATEGORY{endings})")
+    return PromptFiles(categories, named, remarks)
 
 
-def not_prompts(folder: Path) -> list[str]:
-    """What else is in ``data/prompts``, by name: it is not read."""
-    return [path.name + "/" * path.is_dir() for path in _visible(folder) if path.suffix != ".yaml"]
+def _named(paths: Iterable[Path]) -> list[str]:
+    return [path.name + "/" * path.is_dir() for path in paths]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -44,26 +69,44 @@ def _visible(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("*")) if not path.name.startswith(".")]
 
 
-def check_category(content: Any, schema: Mapping, file: str) -> None:
+def check_names(paths: Iterable[Path]) -> None:
+    """Check that the files' names can be those of categories, each of another.
+
+    Raises
+    ------
+    BadInput
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if not re.fullmatch("[a-z][a-z0-9_]*", path.stem):
+            name = re.sub("[^a-z0-9]+", "_", path.stem.lower()).strip("_")
+            name = name if name[:1].isalpha() else f"prompts_{name}".rstrip("_")
+            raise BadInput(
+                f"{path}: its name is that of its category, of lower-case letters, digits and underscores "
+                f"(expected: {name}{path.suffix})"
+            )
+        if path.stem in seen:
+            raise BadInput(f"{path}: {seen[path.stem]} is of this category already (expected: another name)")
+        seen[path.stem] = path
+
+
+def check_category(content: Any, schema: Mapping, file: str, fits: Callable[[Any], Any]) -> None:
     """Check one file of data/prompts.
+
+    Parameters
+    ----------
+    schema : of JSON Schema's draft 7
+    fits : the same compiled, which is quick where there are thousands of prompts
 
     Raises
     ------
     BadInput
         Schema violations name the prompt by its id where it has one.
     """
-    error = best_match(Draft202012Validator(schema).iter_errors(content))
-    if error is not None:
-        path = list(error.absolute_path)
-        if len(path) >= 2 and path[0] == "prompts":
-            entry = content["prompts"][path[1]]
-            name = entry.get("id", f"number {path[1] + 1}") if isinstance(entry, dict) else path[1] + 1
-            inner = error
-            inner.path.clear()
-            inner.path.extend(path[2:])
-            inner.parent = None
-            raise BadInput(f"{file}: prompt {name!r}: {explain(inner)}")
-        raise BadInput(f"{file}: {explain(error)}")
+    try:
+        fits(content)
+    except fastjsonschema.JsonSchemaValueException as error:
+        _explain(content, schema, file, error.path[1:])
     if content["category"] != Path(file).stem:
         raise BadInput(
             f"{file}: category: {content['category']!r} is not the file's name "
@@ -80,8 +123,28 @@ def check_category(content: Any, schema: Mapping, file: str) -> None:
             )
 
 
+def _explain(content: Any, schema: Mapping, file: str, path: list) -> None:
+    """Refuse what does not fit the schema at ``path``; of many prompts, only the one there is looked at."""
+    where = file
+    if path[:1] == ["prompts"] and len(path) > 1:
+        number = int(path[1]) + 1
+        prompt = content["prompts"][number - 1]
+        name = prompt.get("id", f"number {number}") if isinstance(prompt, dict) else number
+        where = f"{file}: prompt {name!r}"
+        content = {**content, "prompts": [prompt]}
+    error = best_match(Draft7Validator(schema).iter_errors(content))
+    if list(error.absolute_path)[:2] == ["prompts", 0]:
+        inner = list(error.absolute_path)[2:]
+        error.path.clear()
+        error.path.extend(inner)
+        error.parent = None
+    else:
+        where = file
+    raise BadInput(f"{where}: {explain(error)}")
+
+
 def _check_subject(prompt: Mapping, where: str) -> None:
-    times = len(occurrences(prompt["text"], prompt["subject"]))
+    times = prompt["text"].count(prompt["subject"])
     if times == 0:
         why = _respelled(prompt["text"], prompt["subject"])
         raise BadInput(f"{where}: subject: {prompt['subject']!r} does not occur in its text{why}")
@@ -91,6 +154,8 @@ def _check_subject(prompt: Mapping, where: str) -> None:
             f"{where}: subject: {prompt['subject']!r} occurs {times} times in its text; "
             f"say which is meant with `occurrence` (expected: 1 to {times})"
         )
+    if isinstance(occurrence, float):
+        raise BadInput(f"{where}: occurrence: {occurrence} (expected: {int(occurrence)}, without a point)")
     if occurrence is not None and occurrence > times:
         raise BadInput(f"{where}: occurrence: {occurrence}, but the subject occurs {times} times")
 
@@ -126,6 +191,40 @@ def check_unique_ids(categories: Mapping[str, Mapping]) -> None:
             if prompt["id"] in seen:
                 raise BadInput(f"{file}: prompt {prompt['id']!r}: id is used already in {seen[prompt['id']]}")
             seen[prompt["id"]] = file
+
+
+def repeated(categories: Mapping[str, Mapping]) -> list[str]:
+    """Check that no prompt occurs twice in a file, and say where one occurs in two.
+
+    The same are prompts of the same text, subject and target.
+
+    Returns
+    -------
+    list of str
+        One line for two files that share prompts.
+
+    Raises
+    ------
+    BadInput
+    """
+    seen: dict[tuple, tuple[str, str]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for file, content in categories.items():
+        for prompt in content["prompts"]:
+            what = tuple(map(prompt.get, ("text", "subject", "target", "occurrence")))
+            other, name = seen.setdefault(what, (file, prompt["id"]))
+            if other != file:
+                shared.setdefault((other, file), []).append(f"{name!r} is {prompt['id']!r}")
+            elif name != prompt["id"]:
+                raise BadInput(
+                    f"{file}: prompt {prompt['id']!r}: is {name!r} again: the same text, subject and target "
+                    "(expected: each prompt once)"
+                )
+    return [
+        f"{file}: {len(names)} {'prompts are' if len(names) > 1 else 'prompt is'} in {other} too "
+        f"(first: {names[0]})"
+        for (other, file), names in shared.items()
+    ]
 
 
 def check_pairs(categories: Mapping[str, Mapping]) -> None:
