@@ -46,6 +46,23 @@ def test_the_shipped_files_are_right(schemas, config):
     assert prompts.named == prompts.remarks == []
 
 
+def test_wordings_of_one_fact_have_one_answer():
+    """And a pair is of one fact."""
+    prompts = [p for path in Path("data/prompts").glob("*.yaml") for p in read_yaml(path)["prompts"]]
+    fact = {p["id"]: p.get("fact", p["id"]) for p in prompts}
+    answers = {}
+    for prompt in prompts:
+        answer = answers.setdefault(fact[prompt["id"]], prompt.get("target"))
+        assert answer == prompt.get("target"), prompt["id"]
+        assert fact[prompt["id"]] == fact[prompt.get("pair", prompt["id"])], prompt["id"]
+    assert len(prompts) - len(answers) > 18
+
+
+@pytest.mark.parametrize("category", ["semantic", "invented"])
+def test_every_prompt_of_a_fact_names_it(category):
+    assert all("fact" in prompt for prompt in read_yaml(f"data/prompts/{category}.yaml")["prompts"])
+
+
 def test_the_schemas_are_closed(schemas):
     assert closed(schemas["config"]) == [] and closed(schemas["prompts"]) == []
 
@@ -236,6 +253,8 @@ GOOD = "category: facts\ndescription: x\nprompts:\n- {id: a, text: One two, subj
             GOOD + "- {id: b, text: x x y, subject: x, target: ' x', occurrence: 2.0}\n",
             "occurrence: 2.0 (expec",
         ),
+        (GOOD + "- {id: b, text: A b c, subject: b, target: ' x', fact: Peru}\n", "prompt 'b': fact: 'Peru'"),
+        (GOOD + "- {id: b, text: A b c, subject: b, target: ' x', fact: 7}\n", "prompt 'b': fact: 7"),
         (GOOD + "- 5\n", "prompt 2: 5"),
         (GOOD + "- {text: One 2, subject: One, target: x}\n", "prompt 'number 2': 'id' is missing"),
         (GOOD + "- {id: b, text: One 2, subject: One}\n", "prompt 'b': 'target' is missing"),

@@ -164,6 +164,11 @@ def test_a_pair_is_named_where_there_is_one(tokenizer):
     assert curated(tokenizer)[0]["pair"] == ""
 
 
+def test_a_fact_is_named_or_the_prompts_own(tokenizer):
+    assert curated(tokenizer, fact="france-capital")[0]["fact"] == "france-capital"
+    assert curated(tokenizer)[0]["fact"] == FRANCE["id"]
+
+
 def test_a_passage_is_kept_as_it_is():
     row = curate(
         {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], [], None, None, 9, "x"

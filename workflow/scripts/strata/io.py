@@ -141,7 +141,7 @@ def read_table(path: str) -> pd.DataFrame:
 def read_prompts(path: str) -> pd.DataFrame:
     """Read ``prompts.tsv``: texts as strings (empty where there is none), numbers as numbers."""
     texts = ["id", "category", "text", "subject", "target", "completions", "completion_ids", "subject_kind"]
-    types = dict.fromkeys([*texts, "pair", "top_str", "reason"], str)
+    types = dict.fromkeys([*texts, "pair", "fact", "top_str", "reason"], str)
     return pd.read_csv(
         path, sep="\t", dtype=types, keep_default_na=False, na_values={"p_target": [""]}, lineterminator="\n"
     )

@@ -23,7 +23,9 @@ class Curated:
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
     ``target_id`` is the target's first token behind the text, of ``target_n_tokens``; ``completes`` says
     whether the model's greedy continuation is the whole target. ``pair`` is the id of the prompt that this
-    one differs from in filler alone; empty where it names none. ``completions`` names a set of completions,
+    one differs from in filler alone; empty where it names none. ``fact`` is what the prompt asks, the same
+    for every wording of it; the prompt's own id where it names none. ``completions`` names a set of
+    completions,
     ``completion_ids`` are the first tokens of these, ascending, with spaces between.
     """
 
@@ -34,6 +36,7 @@ class Curated:
     target: str
     completions: str
     pair: str
+    fact: str
     n_tokens: int
     subject_start: int
     subject_position: int
@@ -131,7 +134,7 @@ def curate(
     ----------
     prompt : mapping
         ``id``, ``text``, and but for passages ``subject``, ``target``, perhaps ``occurrence``,
-        ``completions`` and ``pair``.
+        ``completions``, ``pair`` and ``fact``.
     ids, offsets
         The text's tokens.
     target_ids, p_target, completes
@@ -152,6 +155,7 @@ def curate(
         "target": prompt.get("target", ""),
         "completions": prompt.get("completions", ""),
         "pair": prompt.get("pair", ""),
+        "fact": prompt.get("fact", prompt["id"]),
         "n_tokens": len(ids),
         "target_id": target_ids[0] if target_ids else -1,
         "target_n_tokens": len(target_ids),
