@@ -5,8 +5,8 @@ Input: the model. Output: weights.h5.
 
 from pipeline.job import job
 from strata import io
-from strata.model.architecture import weights
 from strata.model.loading import load_model
+from strata.model.weights import weights
 from strata.text.tokenizer import load_tokenizer, token_strings
 
 with job(snakemake):
