@@ -11,9 +11,16 @@ HIDDEN = {
     "gpt2": lambda mlp, x: mlp.act(mlp.c_fc(x)),
     "gpt-neo": lambda mlp, x: mlp.act(mlp.c_fc(x)),
     "ctrl": lambda mlp, x: torch.relu(x @ mlp[0].weight.T + mlp[0].bias),
-    "gpt-neox": lambda mlp, x: mlp.act(mlp.dense_h_to_4h(x)),
-    "gpt-neox-sequential": lambda mlp, x: mlp.act(mlp.dense_h_to_4h(x)),
+    "gpt-j": lambda mlp, x: mlp.act(mlp.fc_in(x)),
+    "opt": lambda fc1, x: torch.relu(fc1(x))[None],
+    "opt-350m": lambda fc1, x: torch.relu(fc1(x))[None],
+    "bloom": lambda mlp, x: mlp.gelu_impl(mlp.dense_h_to_4h(x)),
     "llama": lambda mlp, x: mlp.act_fn(mlp.gate_proj(x)) * mlp.up_proj(x),
+    "phi": lambda mlp, x: mlp.activation_fn(mlp.fc1(x)),
+    **dict.fromkeys(
+        ["gpt-neox", "gpt-neox-sequential", "falcon", "falcon-new", "falcon-alibi"],
+        lambda mlp, x: mlp.act(mlp.dense_h_to_4h(x)),
+    ),
 }
 """By family, what an MLP's hidden layer holds for what enters the MLP; others are gated as Llama's is."""
 

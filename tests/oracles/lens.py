@@ -16,8 +16,8 @@ def log_softmax(z):
     return z - np.log(np.exp(z).sum())
 
 
-def read_out(resid, norm, unembedding, bias, input_ids, target_ids):
-    """``resid`` (depth, token, channel) float64; ``norm`` a function of one state."""
+def read_out(resid, norm, unembedding, bias, input_ids, target_ids, cap=None):
+    """``resid`` (depth, token, channel) float64; ``norm`` a function of one state; ``cap`` of the logits."""
     n_depths, n_tokens, _ = resid.shape
     names = ["entropy", "kl_final", "kl_input", "rank_of_final", "rank_of_input", "rank_of_target"]
     names += ["logprob_final", "logprob_input", "logprob_target"]
@@ -26,6 +26,8 @@ def read_out(resid, norm, unembedding, bias, input_ids, target_ids):
     for d in range(n_depths):
         for t in range(n_tokens):
             logits[d, t] = unembedding @ norm(resid[d, t]) + bias
+    if cap:
+        logits = cap * np.tanh(logits / cap)
     for t in range(n_tokens):
         final, first = log_softmax(logits[-1, t]), log_softmax(logits[0, t])
         for d in range(n_depths):

@@ -3,17 +3,17 @@
 import numpy as np
 import pandas as pd
 
-from oracles import tiny_models
+from oracles.tiny_models import WIDTH
 from strata.trace.corruption import REPLACED, Prompt
 
 IDS = [5, 17, 3, 60, 2, 44, 9]
 TARGET = 31
 
 
-def noised(ids=IDS, subject=(1,), samples=2, others=(), completions=(), seed=0, size=1.0):
+def noised(ids=IDS, subject=(1,), samples=2, others=(), completions=(), seed=0, size=1.0, width=WIDTH):
     """A prompt with noise on its subject, and perhaps with other tokens in its place."""
     rng = np.random.default_rng(seed)
-    shape = (len(subject), tiny_models.WIDTH)
+    shape = (len(subject), width)
     noise = [size * rng.standard_normal(shape).astype("f4") for _ in range(samples)]
     own = [ids[position] for position in subject]
     return Prompt(

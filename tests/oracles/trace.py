@@ -51,15 +51,17 @@ def edits(parts, what, site, position, clean, corrupted, width, convention):
         return lambda hidden: put_at(hidden, position, values[0, position])
 
     if what in ("mlp", "attn"):
-        modules = {"mlp": parts.mlps, "attn": parts.attentions}[what]
+        modules = parts.sub_blocks(what)
         layers = window(site, width, convention, n_layers)
         return [(modules[layer], "output", put(clean[what, layer])) for layer in layers]
     state = [(parts.blocks[site], "input", put(clean["state", site]))]
     after = range(site, n_layers)
     if what == "state_severed_mlp":
-        return state + [(parts.mlps[layer], "output", put(corrupted["mlp", layer])) for layer in after]
+        return state + [(parts.mlp_outs[layer], "output", put(corrupted["mlp", layer])) for layer in after]
     if what == "state_severed_attn":
-        return state + [(parts.attentions[layer], "output", put(corrupted["attn", layer])) for layer in after]
+        return state + [
+            (parts.attention_outs[layer], "output", put(corrupted["attn", layer])) for layer in after
+        ]
     return state
 
 
@@ -85,8 +87,8 @@ def run(parts, ids, edited):
     keeping = []
     for layer, block in enumerate(parts.blocks):
         keeping.append((block, "input", keep(("state", layer))))
-        keeping.append((parts.mlps[layer], "output", keep(("mlp", layer))))
-        keeping.append((parts.attentions[layer], "output", keep(("attn", layer))))
+        keeping.append((parts.mlp_outs[layer], "output", keep(("mlp", layer))))
+        keeping.append((parts.attention_outs[layer], "output", keep(("attn", layer))))
     with ExitStack() as stack, torch.inference_mode():
         for edit in [*edited, *keeping]:
             stack.enter_context(hooked(*edit))
@@ -96,7 +98,7 @@ def run(parts, ids, edited):
 
 @contextmanager
 def hooked(module, side, change):
-    """While open, what enters or leaves a module is changed; attention leaves a tuple."""
+    """While open, what enters or leaves a module is changed; attention leaves a tuple, OPT's MLP no rows."""
 
     def on_input(module, args, kwargs):
         if args:
@@ -106,7 +108,7 @@ def hooked(module, side, change):
     def on_output(module, args, output):
         if isinstance(output, tuple):
             return (change(output[0]), *output[1:])
-        return change(output)
+        return change(output[None])[0] if output.dim() == 2 else change(output)
 
     if side == "input":
         handle = module.register_forward_pre_hook(on_input, with_kwargs=True)
@@ -182,7 +184,7 @@ def trace_batched(parts, prompt, what, width=1):
                 stack.enter_context(hooked(*edit))
             return parts.model(input_ids=ids, use_cache=False).logits[1:, -1].float().log_softmax(-1)
 
-    modules = {"mlp": parts.mlps, "attn": parts.attentions}
+    modules = {part: parts.sub_blocks(part) for part in ("mlp", "attn")}
     part = what.removeprefix("state_severed_")
     if part != what:
         forward([(module, "output", keep(layer)) for layer, module in enumerate(modules[part])])

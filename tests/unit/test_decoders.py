@@ -71,6 +71,24 @@ def test_decoder_from_a_file_s_arrays(kind, with_bias):
     torch.testing.assert_close(decoder.logits(HIDDEN), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_logits_are_scaled_and_capped_where_the_file_says_so(with_bias):
+    gain, shift = parameters()[0], torch.randn(VOCAB)
+    unembedding = torch.randn(VOCAB, WIDTH)
+    weights = xr.Dataset(
+        {"unembedding": (("vocab", "channel"), unembedding), "final_norm_gain": ("channel", gain)},
+        attrs={"final_norm_kind": "none", "final_norm_eps": 0.0, "logit_scale": 0.25, "logit_cap": 30.0},
+    )
+    if with_bias:
+        weights["unembedding_bias"] = ("vocab", shift)
+    logits = (HIDDEN @ unembedding.T + (shift if with_bias else 0)) * 0.25
+    assert logits.abs().max() > 10
+    expected = 30 * torch.tanh(logits / 30)
+    torch.testing.assert_close(decoder_from(weights).logits(HIDDEN), expected, atol=1e-5, rtol=1e-5)
+    del weights.attrs["logit_cap"]
+    torch.testing.assert_close(decoder_from(weights).logits(HIDDEN), logits, atol=1e-5, rtol=1e-5)
+
+
 def test_logits_lead_from_any_leading_dimensions():
     gain, bias = parameters()
     decoder = LogitDecoder(Norm("layer", gain, bias, 1e-5), torch.randn(VOCAB, WIDTH))

@@ -101,16 +101,22 @@ def test_channels_are_chosen_by_how_often_their_gain_is_an_outlier():
     gains[0, :, 3] = 0.02
     gains[1, :2, 11] = 5.0
     gains[:, :, 20] = np.median(gains, axis=-1)
-    gain = [xr.DataArray(g, dims=("layer", "channel")) for g in gains]
-    found = frequency.gain_channels(*gain, n_outliers=2)
+    names = ("norm1_gain", "norm2_gain")
+    weights = xr.Dataset({name: (("layer", "channel"), g) for name, g in zip(names, gains, strict=True)})
+    found = frequency.gain_channels(weights, n_outliers=2)
     assert np.flatnonzero(found["channel_role"] == "outlier").tolist() == [3, 7]
     assert found["outlying_share"][[7, 3, 11]].values.tolist() == [1.0, 0.5, 0.2]
     assert found["channel_role"][20] == "control"
     # Only three channels are an outlier anywhere: others are not called so for the number's sake.
-    many = frequency.gain_channels(*gain, n_outliers=10)
+    many = frequency.gain_channels(weights, n_outliers=10)
     assert np.flatnonzero(many["channel_role"] == "outlier").tolist() == [3, 7, 11]
-    none = frequency.gain_channels(*(xr.ones_like(g) for g in gain), n_outliers=3)
+    none = frequency.gain_channels(xr.ones_like(weights), n_outliers=3)
     assert not (none["channel_role"] == "outlier").any()
+    # Of a family with one norm a block, that one; of one without such norms, nothing.
+    first = frequency.gain_channels(weights[["norm1_gain"]], n_outliers=3)
+    assert np.flatnonzero(first["channel_role"] == "outlier").tolist() == [3, 7]
+    without = frequency.gain_channels(weights.drop_vars(names).assign(x=("channel", gains[0, 0])), 3)
+    assert (without["channel_role"] == "").all() and without["outlying_share"].isnull().all()
 
 
 def test_counts_are_matched_by_id_and_missing_rows_are_left_out():

@@ -113,5 +113,9 @@ def test_what_a_model_lacks_is_said(weights, found):
     assert table["channel"].tolist()[:2] == [7, 210]
     assert table[["position_std", "position_active"]].isnull().all(axis=None)
     result, of_channels = described(weights.drop_vars("norm2_gain"))
+    assert result["norm"].values.tolist() == ["norm1_gain"]
+    xr.testing.assert_identical(result["log_gain"], found[0]["log_gain"].sel(norm=["norm1_gain"]))
+    assert "outlier_layers_norm2_gain" not in gains.outlier_table(result, of_channels)
+    result, of_channels = described(weights.drop_vars(list(gains.NORMS)))
     assert not result.data_vars and result.attrs["gains"].startswith("absent")
     assert gains.outlier_table(result, of_channels).empty

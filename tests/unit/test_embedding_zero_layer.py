@@ -14,7 +14,7 @@ from strata.embedding.scores import SPARE, Scores
 from strata.embedding.spelling import KINDS, is_printable, relation
 from strata.embedding.tiles import measure
 from strata.embedding.zero_layer_tables import attractor_table, exception_table
-from strata.model import architecture
+from strata.model.weights import weights as weights_of
 
 FEW = {"shuffles": 30, "resamples": 200, "interval": 0.9, "neighbours": 3}
 
@@ -286,7 +286,7 @@ def test_share_by_length_equals_a_simulation():
 
 @pytest.mark.parametrize("name", tiny_models.NAMES)
 def test_every_architecture_has_its_variants(name):
-    weights = architecture.weights(tiny_models.build(name), lambda ids: [f"t{i}" for i in ids])
+    weights = weights_of(tiny_models.build(name), lambda ids: [f"t{i}" for i in ids])
     result = zero_layer.analyse(weights, **FEW)
     tied = weights["token_embedding"].equals(weights["unembedding"])
     assert result.attrs["tied"] == tied

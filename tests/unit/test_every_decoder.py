@@ -12,9 +12,10 @@ from strata.lens.decoders import DepthMaps
 from strata.lens.extended import carry_through
 from strata.lens.readout import carry_by, read_activations
 from strata.lens.stream import stream_depths
-from strata.model.architecture import find_parts, norm_parameters
+from strata.model.architecture import find_parts
 from strata.model.capture import LAYOUT, by_token, capture
-from strata.model.readout import LogitDecoder
+from strata.model.readout import decoder_from
+from strata.model.weights import weights
 
 DECODERS = ["logit", "extended", "tuned", "jacobian"]
 IDS = [5, 17, 3, 88, 42, 17, 9]
@@ -29,7 +30,7 @@ def activations_of(parts, ids):
 
 
 def carry_of(decoder, parts):
-    n_layers, n_channels = parts.n_layers, parts.token_embedding.embedding_dim
+    n_layers, n_channels = parts.n_layers, parts.n_channels
     if decoder == "extended":
         return carry_through(parts, 2)
     if decoder == "logit":
@@ -44,8 +45,7 @@ def carry_of(decoder, parts):
 
 
 def decoder_of(parts):
-    unembedding = parts.unembedding
-    return LogitDecoder(norm_parameters(parts.final_norm), unembedding.weight, unembedding.bias)
+    return decoder_from(weights(parts.model, lambda ids: [f"t{i}" for i in ids]))
 
 
 def read(parts, carry, ids, top_k=3):
@@ -69,19 +69,23 @@ def test_readouts_are_those_of_the_definition(family, decoder):
     gain = lens.norm.gain.double().numpy()
 
     def norm(x):
+        if lens.norm.kind == "none":
+            return x
         if lens.norm.kind == "rms":
             return oracle.rms_norm(x, gain, lens.norm.eps)
         return oracle.layer_norm(x, gain, lens.norm.bias.double().numpy(), lens.norm.eps)
 
     weight = lens.unembedding.double().numpy()
     bias = 0 if lens.bias is None else lens.bias.double().numpy()
-    truth = oracle.read_out(stream.double().numpy(), norm, weight, bias, IDS, [*IDS[1:], -1])
+    cap = 2.0 if family == "gemma2" else None
+    truth = oracle.read_out(stream.double().numpy(), norm, weight, bias, IDS, [*IDS[1:], -1], cap)
     logits = truth.pop("logits")
     for name, values in truth.items():
         found = out[name][: len(stream)].numpy()
         np.testing.assert_allclose(found, values, atol=2e-4, rtol=1e-3, err_msg=name)
     for i, update in enumerate(updates):
         expected = np.array([weight @ norm(x) + bias for x in update.double().numpy()])
+        expected = cap * np.tanh(expected / cap) if cap else expected
         top = out["top_logit"][len(stream) + i, :, 0].numpy()
         np.testing.assert_allclose(top, expected.max(-1), atol=2e-4, rtol=1e-3)
     assert np.array_equal(out["top_id"][: len(stream), :, 0], logits.argmax(-1))

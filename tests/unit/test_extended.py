@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from oracles import tiny_models
-from oracles.tail import run_tail, stream_of
+from oracles.tail import after_mlp, run_tail, stream_of
 from strata.lens.extended import carry_through, first_depth
 from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
@@ -13,7 +13,7 @@ OTHER = [5, 17, 3, 88, 1, 2, 4]
 
 
 def decode(parts, states):
-    return parts.unembedding(parts.final_norm(states))
+    return parts.logits(states)
 
 
 def updates_like(stream, n_layers, seed=0):
@@ -47,7 +47,7 @@ def test_all_blocks_from_depth_0_are_the_model(family):
     torch.testing.assert_close(decode(parts, carried[0]), logits, atol=2e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("family", [n for n in tiny_models.NAMES if n != "gpt-neox"])
+@pytest.mark.parametrize("family", [n for n in tiny_models.NAMES if n not in tiny_models.PARALLEL])
 def test_the_last_mlp_alone_begins_after_its_attention(family):
     model = tiny_models.build(family)
     parts = find_parts(model)
@@ -58,7 +58,7 @@ def test_the_last_mlp_alone_begins_after_its_attention(family):
     torch.testing.assert_close(decode(parts, carried[-1]), logits, atol=2e-5, rtol=1e-4)
     # Before it the last attention has not happened yet: the MLP reads the normed state itself.
     for state, after in zip(stream[:-2], carried[:-2], strict=True):
-        expected = state + parts.mlps[-1](parts.norm2s[-1](state[None]))[0]
+        expected = after_mlp(parts, parts.n_layers - 1, state)[0]
         torch.testing.assert_close(after, expected, atol=1e-5, rtol=1e-5)
 
 

@@ -88,9 +88,14 @@ def test_what_is_lacking_is_said():
     summary = figures.draw_summary(of_gains, of_channels, table)
     render(summary)
     assert len(summary.axes) == 1 and summary.get_suptitle() == absent
-    of_gains, of_channels, table = described(slow.planted().drop_vars("norm1_gain"))
+    of_gains, of_channels, table = described(slow.planted().drop_vars("norm2_gain"))
+    second = figures.draw_layers(of_gains, of_channels, table, "norm2_gain")
+    assert notice(second) == "norm before the MLP: the model has none with gains"
+    render(figures.draw_layers(of_gains, of_channels, table, "norm1_gain"))
+    render(figures.draw_summary(of_gains, of_channels, table))
+    of_gains, of_channels, table = described(slow.planted().drop_vars(["norm1_gain", "norm2_gain"]))
     for figure in (
         figures.draw_layers(of_gains, of_channels, table, "norm1_gain"),
         figures.draw_summary(of_gains, of_channels, table),
     ):
-        assert notice(figure) == "gains absent: the norms have no gains"
+        assert notice(figure) == "gains absent: no norm before attention or before an MLP has gains"

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from oracles import tiny_models
-from oracles.tail import stream_of
+from oracles.tail import after_mlp, stream_of
 from strata.lens import jacobian
 from strata.model.architecture import Parts, find_parts
 
@@ -17,12 +17,12 @@ class LinearBlock(nn.Module):
 
     def __init__(self, mixture, value, mlp):
         super().__init__()
-        self.mixture, self.value, self.mlp, self.norm2 = mixture, value, mlp, nn.Identity()
+        self.mixture, self.value, self.mlp, self.attention = mixture, value, mlp, nn.Identity()
 
-    def forward(self, hidden, attention_mask=None, past=None):
+    def forward(self, hidden):
         n = hidden.shape[1]
-        middle = hidden + self.mixture[:n, :n] @ hidden @ self.value
-        return middle + self.norm2(middle) @ self.mlp
+        middle = hidden + self.attention(self.mixture[:n, :n] @ hidden @ self.value)
+        return middle + middle @ self.mlp
 
 
 def linear_parts():
@@ -35,7 +35,8 @@ def linear_parts():
     embedding = nn.Embedding(20, c).requires_grad_(False)
 
     class Model(nn.Module):
-        config, device = SimpleNamespace(max_position_embeddings=99), torch.device("cpu")
+        config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(max_position_embeddings=99))
+        device = torch.device("cpu")
 
         def base_model(self, input_ids, use_cache):
             hidden = embedding(input_ids)
@@ -45,16 +46,14 @@ def linear_parts():
     return Parts(
         model=Model(),
         token_embedding=embedding,
-        position_embedding=None,
         blocks=blocks,
         attentions=blocks,
         mlps=blocks,
-        norm1s=blocks,
-        norm2s=[block.norm2 for block in blocks],
+        attention_outs=[block.attention for block in blocks],
+        mlp_outs=blocks,
+        mlp_values=blocks,
         final_norm=nn.Identity(),
         unembedding=nn.Linear(c, 20),
-        rotary=None,
-        cache_argument="past",
     )
 
 
@@ -82,7 +81,11 @@ def test_a_linear_network_in_closed_form():
     assert maps.depths.tolist() == [0, 0.5, 1, 1.5, 2, 2.5] and not maps.bias.any()
 
 
-@pytest.mark.parametrize("family", tiny_models.NAMES)
+KINDS = ["gpt2", "gpt-neo", "gpt-neox", "opt-350m", "bloom", "falcon", "llama", "gemma2", "olmo2"]
+"""A family of every kind of block: sequential, local, parallel, normed in all places, returning sums."""
+
+
+@pytest.mark.parametrize("family", KINDS)
 def test_the_whole_jacobian_by_brute_force(family):
     model = tiny_models.build(family)
     parts = find_parts(model)
@@ -102,10 +105,9 @@ def test_the_whole_jacobian_by_brute_force(family):
 
         def half_depth(state, layer=layer):
             if parts.parallel:  # what attention adds arrives at the block's end as it is
-                hidden = stream[2 * layer + 2] + state - stream[2 * layer + 1]
+                hidden = (stream[2 * layer + 2] + state - stream[2 * layer + 1])[None]
             else:
-                hidden = state + parts.mlps[layer](parts.norm2s[layer](state[None]))[0]
-            hidden = hidden[None]
+                hidden = after_mlp(parts, layer, state)
             for following in range(layer + 1, parts.n_layers):
                 hidden = parts.run_block(following, hidden, 0)
             return hidden[0]

@@ -11,7 +11,7 @@ from strata import io
 from strata.keys.agreement import describe
 from strata.keys.tables import key_table, trigger_table
 from strata.keys.triggers import find_triggers, first_contexts, random_keys
-from strata.model.architecture import find_parts, mlp_values
+from strata.model.architecture import find_parts
 from strata.text.documents import as_dataset, documents_of
 
 
@@ -65,9 +65,10 @@ def test_triggers_are_those_of_the_obvious_loop(family):
 @pytest.mark.parametrize("family", tiny_models.NAMES)
 def test_keys_answer_where_the_last_map_of_the_mlp_listens(family):
     parts = find_parts(tiny_models.build(family))
-    hidden = torch.randn(3, 2 * tiny_models.WIDTH if family != "gpt2" and family != "gpt-neo" else 128)
+    four = {"gpt2", "gpt-neo", "gpt-j", "bloom", "falcon", "falcon-new", "falcon-alibi"}
+    hidden = torch.randn(3, (4 if family in four else 2) * tiny_models.WIDTH)
     with torch.no_grad():
-        assert all(module(hidden).shape == (3, tiny_models.WIDTH) for module in mlp_values(parts))
+        assert all(module(hidden).shape == (3, tiny_models.WIDTH) for module in parts.mlp_values)
     widest = random_keys(parts, hidden.shape[1], seed=0)
     assert all(drawn.tolist() == list(range(hidden.shape[1])) for drawn in widest)
     with pytest.raises(ValueError, match=rf"{hidden.shape[1] + 1} keys of layer 0, which has"):

@@ -14,10 +14,11 @@ from strata.lens import readout as lens
 from strata.lens.decoders import DepthMaps
 from strata.lens.labels import as_datasets, next_tokens
 from strata.lens.readout import carry_by, pieces, read_activations, read_out
-from strata.model.architecture import find_parts, norm_parameters
+from strata.model.architecture import find_parts
 from strata.model.capture import capture
 from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
+from strata.model.weights import norm_parameters
 
 DEPTHS, TOKENS, WIDTH = 4, 7, 16
 SCALES = torch.tensor([0.1, 1.0, 5.0, 300.0])[:, None, None]  # norms grow, and one depth is far out

@@ -114,3 +114,12 @@ def test_gain_outliers_are_either_way_and_of_either_sign():
     gain[0, 4] = -1  # of ordinary size
     found = gain_outliers(xr.DataArray(gain, dims=("layer", "channel")))
     assert np.flatnonzero(found).tolist() == [0, 1, 2, 3]
+
+
+def test_a_model_with_one_norm_a_block_has_no_channels_of_the_other():
+    in_text, weights = make_channels()
+    found = outsized_channels(in_text, weights.drop_vars("norm2_gain"), **RULE)
+    assert members(found, "norm2_gain") == []
+    assert found["outlier_layers"].sel(channel_set="norm2_gain").isnull().all()
+    both = outsized_channels(in_text, weights, **RULE)
+    assert members(found, "norm1_gain") == members(both, "norm1_gain") != []

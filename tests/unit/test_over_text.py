@@ -52,7 +52,8 @@ def test_sums_over_texts_equal_the_loop(name):
         marks = float(at["onset_in_text"]), float(at["release_in_text"])
         expected = slow.half_maximum(share.values.tolist()) if share.max() > 0 else (math.nan, math.nan)
         np.testing.assert_allclose(marks, expected, atol=1e-4)
-    assert found["onset_in_text"].notnull().any()
+    # Where every layer has a window, no text is short enough for its end to see its beginning.
+    assert found["onset_in_text"].notnull().any() == (name != "mistral")
     for depth in range(tiny_models.LAYERS + 1):
         first = np.mean([s[depth, 0].abs().numpy() for s in states], axis=0)
         others = np.concatenate([s[depth, 1:].abs().numpy() for s in states]).mean(0)

@@ -39,7 +39,8 @@ def agree(trace, prompt, parts, what, width=1, convention="code"):
 @pytest.mark.parametrize("name", tiny_models.NAMES)
 def test_sweep_agrees_with_one_forward_per_site(name, what):
     parts = find_parts(tiny_models.build(name))
-    prompt = noised(subject=(2,), others=[(40,)], completions=(8, TARGET, 71))
+    width = parts.token_embedding.embedding_dim
+    prompt = noised(subject=(2,), others=[(40,)], completions=(8, TARGET, 71), width=width)
     [trace] = traced(parts, [prompt], what, 3)
     agree(trace, prompt, parts, what, 3)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,15 +39,17 @@ def text(seed=0, n_batches=4, noise=0.0):
     return lambda: (linear_text(50, 100 * seed + i, noise)[0] for i in range(n_batches))
 
 
+@pytest.mark.parametrize("cap", [None, 3.0])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_kl_and_its_gradient_are_those_of_the_definition(with_bias):
+def test_kl_and_its_gradient_are_those_of_the_definition(with_bias, cap):
     # Double precision throughout; far-off rows make probabilities that underflow in single precision.
-    lens = decoder(torch.double, with_bias)
+    lens = replace(decoder(torch.double, with_bias), cap=cap)
     rows = (torch.randn(9, CHANNELS, dtype=torch.double) * 3).requires_grad_()
     final = (torch.randn(9, VOCAB, dtype=torch.double) * 10).softmax(-1)
-    kl = KLFromFinal.apply(rows, lens.unembedding, lens.bias, final)
+    kl = KLFromFinal.apply(rows, lens, final)
     bias = 0 if lens.bias is None else lens.bias
-    logq = (rows @ lens.unembedding.T + bias).log_softmax(-1)
+    logits = rows @ lens.unembedding.T + bias
+    logq = (cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1)
     expected = (torch.special.xlogy(final, final) - final * logq).sum(-1)
     torch.testing.assert_close(kl, expected)
     weights = torch.rand(9, dtype=torch.double)

@@ -6,7 +6,7 @@ Input: the model. Output: weights.h5.
 from pipeline.job import job
 from pipeline.open_model import open_model
 from strata import io
-from strata.model.architecture import weights
+from strata.model.weights import weights
 
 with job(snakemake):
     settings = snakemake.params.model

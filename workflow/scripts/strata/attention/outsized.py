@@ -28,8 +28,8 @@ def outsized_channels(
     in_text : Dataset
         As `strata.attention.over_text.over_text` returns it.
     weights : Dataset
-        ``norm1_gain``, ``norm2_gain`` (layer, channel), and ``position_embedding`` (position, channel)
-        unless the model has none.
+        ``norm1_gain``, ``norm2_gain`` (layer, channel), and ``position_embedding`` (position, channel),
+        but those that the model has not.
     share : float
         Of the depths 1 to L at which a channel has to be outsized to be so altogether, and of the layers
         in which its gain has to be an outlier (see `strata.embedding.gains.gain_outliers`) to be in a set.
@@ -39,11 +39,11 @@ def outsized_channels(
     Dataset
         ``outsized`` (depth, channel), ``outsized_overall`` (channel), ``relative_magnitude`` (depth,
         channel); ``outlier_layers`` (channel_set, channel), the share of layers in which the gain is an
-        outlier (NaN for positions); ``in_set`` (channel_set, channel), see `CHANNEL_SETS`. By
-        (channel_set, depth): ``n_overlap``, ``n_expected`` by chance, ``p_overlap`` of as many or more by
-        chance; the same with ``_overall`` (channel_set). Where the model has no position embedding, or
-        its channels make no two groups (see `strata.embedding.channels.position_active`), that set is
-        empty and the attribute ``position_set`` says why.
+        outlier (NaN for positions, and for a norm that is not there); ``in_set`` (channel_set, channel), see
+        `CHANNEL_SETS`. By (channel_set, depth): ``n_overlap``, ``n_expected`` by chance, ``p_overlap`` of as
+        many or more by chance; the same with ``_overall`` (channel_set). Where the model has no position
+        embedding, or its channels make no two groups (see `strata.embedding.channels.position_active`),
+        that set is empty and the attribute ``position_set`` says why.
 
     Raises
     ------
@@ -61,7 +61,10 @@ def outsized_channels(
     active, position_set = np.zeros(first.sizes[CHANNEL], bool), "no position embedding"
     if "position_embedding" in weights:
         active, position_set = position_active(weights["position_embedding"])
-    outlying = [gain_outliers(weights[name]).mean(LAYER).values for name in NORMS]
+    outlying = [
+        gain_outliers(weights[name]).mean(LAYER).values if name in weights else np.full(len(active), np.nan)
+        for name in NORMS
+    ]
     members = np.stack([*(layers >= share for layers in outlying), active])
     sets = xr.DataArray(members, dims=(CHANNEL_SET, CHANNEL), coords={CHANNEL_SET: list(CHANNEL_SETS)})
     layers = sets.copy(data=np.stack([*outlying, np.full(len(active), np.nan)]))

@@ -61,13 +61,13 @@ def over_text(
     longest = max(map(len, documents), default=0)
     if not 1 <= skip < longest:
         raise ValueError(f"skip is at least 1 and below the longest document's {longest} tokens, not {skip}")
-    n_layers, n_heads = parts.n_layers, parts.model.config.num_attention_heads
+    n_layers, n_heads = parts.n_layers, parts.n_heads
     device = parts.token_embedding.weight.device
     double = {"dtype": torch.float64, "device": device}
     first = torch.zeros(n_layers, n_heads, longest, **double)
     entropy = torch.zeros(n_layers, n_heads, **double)
     largest_entropy = torch.arange(1, longest + 1, **double).log()
-    magnitude = torch.zeros(2, n_layers + 1, parts.token_embedding.embedding_dim, **double)
+    magnitude = torch.zeros(2, n_layers + 1, parts.n_channels, **double)
 
     def see_pattern(layer: int, patterns: Tensor) -> None:
         present = batch.present[:, None]  # (row, 1, query): what is in the padding attends to nothing
@@ -161,7 +161,7 @@ def variability(
         raise ValueError(
             f"{len(texts)} documents have {n_first} tokens; two documents and two tokens are needed"
         )
-    shape = (parts.n_layers, parts.model.config.num_attention_heads, n_first, n_first)
+    shape = (parts.n_layers, parts.n_heads, n_first, n_first)
     total, deviation = torch.zeros(2, *shape, dtype=torch.float64, device=device)
 
     def add(layer: int, patterns: Tensor) -> None:

@@ -82,7 +82,7 @@ def find_clumps(
         Attributes: ``tokens``, ``radius`` (interquartile ranges), ``n_clumps``, ``draws``. Without
         an outlying channel the result is empty and attribute ``clump`` says so.
     """
-    role = gain_channels(weights["norm1_gain"], weights["norm2_gain"], 1)["channel_role"]
+    role = gain_channels(weights, 1)["channel_role"]
     if not (role == "outlier").any():
         return xr.Dataset(attrs={"clump": NO_OUTLIER})
     channel = int(np.argmax(role.values == "outlier"))

@@ -117,7 +117,7 @@ def losses(
     if matrix is not None:
         own = parts.position_embedding.weight
         name = next(name for name, parameter in model.named_parameters() if parameter is own)
-        changed = {name: torch.from_numpy(matrix).to(own)}
+        changed = {name: torch.cat([own[: parts.position_offset], torch.from_numpy(matrix).to(own)])}
     result = np.full((len(documents), max(map(len, documents)) - 1), np.nan)
     for batch in batches(documents, max_tokens, model):
         logits = functional_call(model, changed, (batch.ids,), {"use_cache": False}).logits
@@ -171,7 +171,7 @@ def disturb(
     made = {"resamples": resamples, "interval": interval, "seed": seed, "min_documents": min_documents}
     if parts.position_embedding is None:
         return xr.Dataset(attrs={"position_embedding": NO_POSITIONS, **made})
-    matrix = parts.position_embedding.weight.detach().float().cpu().numpy()
+    matrix = parts.position_rows.detach().float().cpu().numpy()
     untouched = losses(parts, documents)
     changes: dict[str, list[np.ndarray]] = {}
     kept: dict[str, Treatment] = {}

@@ -21,6 +21,7 @@ from strata.embedding.names import (
     LENGTH,
     LOG_FREQUENCY,
     MEAN,
+    NORMS,
     NOTHING,
     OTHER,
     SEEN,
@@ -80,7 +81,7 @@ def analyse(
         If no token that the table counts is in the vocabulary.
     """
     count = count_by_row(weights[TOKEN_ID], counts)
-    channels = gain_channels(weights["norm1_gain"], weights["norm2_gain"], outlier_channels)
+    channels = gain_channels(weights, outlier_channels)
     values = features(weights["token_embedding"], decomposition, channels, count)
     known, seen = np.isfinite(count.values), count.values > 0
     sets = {SEEN: seen, ALL: known}
@@ -102,10 +103,10 @@ def analyse(
     )
 
 
-def gain_channels(norm1_gain: xr.DataArray, norm2_gain: xr.DataArray, n_outliers: int) -> xr.Dataset:
+def gain_channels(weights: xr.Dataset, n_outliers: int) -> xr.Dataset:
     """The channels whose gains are outliers most often, and one whose gains never are.
 
-    Outliers are those of `strata.embedding.gains.gain_outliers`, in every layer's two norms. The first
+    Outliers are those of `strata.embedding.gains.gain_outliers`, in every layer's norms. The first
     ``n_outliers`` channels by the share of norms in which they are (by their mean distance from the median,
     on a log scale, where several tie) are the outlying ones, if they are an outlier anywhere; the control
     is the channel of the smallest such distance.
@@ -114,9 +115,14 @@ def gain_channels(norm1_gain: xr.DataArray, norm2_gain: xr.DataArray, n_outliers
     -------
     Dataset
         ``outlying_share`` and ``gain_distance`` (channel; decades), ``channel_role`` (channel): "outlier",
-        "control" or "".
+        "control" or "". Without gains there are no such channels, and the numbers are NaN.
     """
-    gains = xr.concat([norm1_gain, norm2_gain], LAYER).transpose(LAYER, CHANNEL).astype(float)
+    own = [weights[name] for name in NORMS if name in weights]
+    if not own:
+        nothing, n_channels = np.nan, weights.sizes[CHANNEL]
+        named = {"outlying_share": nothing, "gain_distance": nothing, "channel_role": ""}
+        return xr.Dataset({name: (CHANNEL, [value] * n_channels) for name, value in named.items()})
+    gains = xr.concat(own, LAYER).transpose(LAYER, CHANNEL).astype(float)
     with np.errstate(divide="ignore"):
         size = np.log10(abs(gains))
     distance = abs(size - size.median(CHANNEL)).mean(LAYER).values

@@ -16,7 +16,7 @@ from strata.stats.seeding import generator
 OUTLIER_SCORE = 3.5
 """Modified z-score beyond which a value is an outlier (Iglewicz and Hoaglin 1993)."""
 
-NO_GAINS = "absent: the norms have no gains"
+NO_GAINS = "absent: no norm before attention or before an MLP has gains"
 
 
 def gain_outliers(gain: xr.DataArray) -> xr.DataArray:
@@ -39,7 +39,7 @@ def describe(
     Parameters
     ----------
     weights : Dataset
-        ``norm1_gain``, ``norm2_gain`` (layer, channel), if the norms have gains.
+        ``norm1_gain``, ``norm2_gain`` (layer, channel), if there are these norms and they have gains.
     channels : Dataset
         As `strata.embedding.channels.describe` returns it.
     shuffles : int
@@ -57,13 +57,15 @@ def describe(
         With a position embedding, by (norm, layer): ``rho`` with interval and ``rho_p``, rank correlation
         over channels of ``log_gain`` with the standard deviation over positions; ``ratio`` with interval,
         median |gain| of the upper group of channels over the lower one's: below 1 a norm dials the
-        channels of position down. Without gains the result is empty; attributes say what is absent.
+        channels of position down. ``norm`` has those there are. Without gains the result is
+        empty; attributes say what is absent.
     """
     made = {"resamples": resamples, "interval": interval, "seed": seed}
-    if any(name not in weights for name in NORMS):
+    present = [name for name in NORMS if name in weights]
+    if not present:
         return xr.Dataset(attrs={"gains": NO_GAINS, **made})
-    gains = xr.concat([weights[name].astype(float) for name in NORMS], dim=NORM, join="exact")
-    gains = gains.assign_coords({NORM: list(NORMS)}).transpose(NORM, LAYER, CHANNEL)
+    gains = xr.concat([weights[name].astype(float) for name in present], dim=NORM, join="exact")
+    gains = gains.assign_coords({NORM: present}).transpose(NORM, LAYER, CHANNEL)
     outlier = xr.concat([gain_outliers(gain) for gain in gains], dim=NORM, join="exact")
     result = xr.Dataset({"log_gain": _log_size(gains), "outlier": outlier})
     result["outlier_layers"] = outlier.sum((NORM, LAYER))
@@ -128,9 +130,12 @@ def outlier_table(gains: xr.Dataset, channels: xr.Dataset) -> pd.DataFrame:
         {
             "channel": range(gains.sizes[CHANNEL]),
             "outlier_layers": gains["outlier_layers"].values,
-            **{f"outlier_layers_{n}": gains["outlier"].sel({NORM: n}).sum(LAYER).values for n in NORMS},
+            **{
+                f"outlier_layers_{n}": gains["outlier"].sel({NORM: n}).sum(LAYER).values
+                for n in gains[NORM].values
+            },
             "p_recurrent": gains["p_recurrent"].values,
-            **{f"median_log_gain_{n}": offset.sel({NORM: n}).values for n in NORMS},
+            **{f"median_log_gain_{n}": offset.sel({NORM: n}).values for n in gains[NORM].values},
             "position_std": position_std,
             "position_active": active,
             "furthest": abs(offset).max(NORM).values,

@@ -50,7 +50,7 @@ def analyse(
     ----------
     weights : Dataset
         ``token_embedding``, ``unembedding`` (vocab, channel), the final norm as
-        `strata.model.architecture.weights` keeps it, ``unembedding_bias`` (vocab) if there is one, and
+        `strata.model.weights.weights` keeps it, ``unembedding_bias`` (vocab) if there is one, and
         coordinates ``token_id``, ``token_str`` (vocab). Best opened lazily: a tied matrix is read once.
     counts : DataFrame, optional
         ``token_id`` and ``count``: the share on the diagonal by frequency.
@@ -94,7 +94,7 @@ def analyse(
     variants = {
         EMBEDDING: Scores(embedding, embedding),
         UNEMBEDDING: Scores(embedding, unembedding),
-        FINAL_NORM: Scores(embedding, unembedding, of_query=decoder.norm, bias=decoder.bias),
+        FINAL_NORM: Scores(embedding, unembedding, of_query=decoder.rows, bias=decoder.bias),
     }
     if tied:
         del variants[UNEMBEDDING]

@@ -6,7 +6,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from strata.embedding.channel_groups import group_names
-from strata.embedding.names import NORM, NORMS
+from strata.embedding.names import NORM
 from strata.figures.curves import thinned
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, MARKERS, new_figure, new_notice
 from strata.names import CHANNEL, LAYER
@@ -34,6 +34,8 @@ def draw_layers(gains: xr.Dataset, channels: xr.Dataset, table: pd.DataFrame, no
     gains = gains.load()
     if "log_gain" not in gains:
         return new_notice(f"gains {gains.attrs['gains']}")
+    if norm not in gains[NORM]:
+        return new_notice(f"norm {NORM_NAMES[norm]}: the model has none with gains")
     if "position_std" not in channels:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
     layers = gains[LAYER].values
@@ -86,7 +88,7 @@ def draw_summary(
     shown = table.head(n_channels)
     places = np.arange(len(shown))
     start = np.zeros(len(shown))
-    for norm, colour in zip(NORMS, LINE_COLOURS, strict=False):
+    for norm, colour in zip(gains[NORM].values, LINE_COLOURS, strict=False):
         counts = shown[f"outlier_layers_{norm}"].to_numpy(float)  # of no rows pandas knows no type
         axes.bar(places, counts, bottom=start, color=colour, label=f"norm {NORM_NAMES[norm]}")
         start += counts
@@ -122,7 +124,7 @@ def channel_looks(table: pd.DataFrame, n: int = 5) -> dict[int, dict[str, str]]:
 def _draw_dial_down(figure, gains: xr.Dataset, channels: xr.Dataset) -> None:
     ratio, rho = figure.subplots(1, 2)
     layers = gains[LAYER].values
-    for place, (norm, colour) in enumerate(zip(NORMS, LINE_COLOURS, strict=False)):
+    for place, (norm, colour) in enumerate(zip(gains[NORM].values, LINE_COLOURS, strict=False)):
         at = gains.sel({NORM: norm})
         for axes, name in ((ratio, "ratio"), (rho, "rho")):
             x = layers + 0.16 * (place - 0.5)
@@ -139,7 +141,8 @@ def _draw_dial_down(figure, gains: xr.Dataset, channels: xr.Dataset) -> None:
     ratio.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ratio.minorticks_off()
     told = ", ".join(
-        f"{NORM_NAMES[n]} {_estimate(gains.sel({NORM: n, LAYER: layers[0]}), 'ratio')}" for n in NORMS
+        f"{NORM_NAMES[n]} {_estimate(gains.sel({NORM: n, LAYER: layers[0]}), 'ratio')}"
+        for n in gains[NORM].values
     )
     ratio.set_title(f"layer {layers[0]}: {told}", fontsize="small")
     rho.set(ylabel="rank correlation of |gain| with\nthe std over positions", ylim=(-1, 1))

@@ -16,7 +16,7 @@ import xarray as xr
 from torch import Tensor
 
 from strata.keys.names import KEY
-from strata.model.architecture import Parts, mlp_values
+from strata.model.architecture import Parts
 from strata.model.batching import batches
 from strata.model.capture import watching
 from strata.names import BEGINNING, LAYER, TOKEN, K
@@ -112,10 +112,9 @@ def random_keys(parts: Parts, n_keys: int, seed: int) -> list[np.ndarray]:
     ValueError
         If a layer has fewer.
     """
-    n_channels = parts.token_embedding.embedding_dim
     drawn = []
-    for layer, module in enumerate(mlp_values(parts)):
-        width = module.weight.numel() // n_channels
+    for layer, module in enumerate(parts.mlp_values):
+        width = module.weight.numel() // parts.n_channels
         if not 0 < n_keys <= width:
             raise ValueError(f"{n_keys} keys of layer {layer}, which has {width}")
         drawn.append(np.sort(generator(seed, layer).choice(width, n_keys, replace=False)))

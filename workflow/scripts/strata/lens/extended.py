@@ -16,7 +16,7 @@ from torch import Tensor
 
 from strata.lens.readout import Carry
 from strata.lens.stream import stream_depths
-from strata.model.architecture import Parts
+from strata.model.architecture import Parts, changed
 
 MLP = "mlp"
 
@@ -83,7 +83,10 @@ def _run(parts: Parts, states: Tensor, last: int | str) -> Tensor:
     weight = parts.token_embedding.weight
     hidden = states.to(weight.device, weight.dtype)
     if last == MLP:
-        hidden = hidden + parts.mlps[-1](parts.norm2s[-1](hidden))
+        # The last block without its attention.
+        alone = torch.zeros_like if not parts.post_norm else lambda normed: hidden
+        with changed(parts.halfway[-1], alone):
+            hidden = parts.run_block(parts.n_layers - 1, hidden, 0)
     else:
         for layer in range(parts.n_layers - last, parts.n_layers):
             hidden = parts.run_block(layer, hidden, 0)

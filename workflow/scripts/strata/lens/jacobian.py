@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
-from strata.model.architecture import Parts
+from strata.model.architecture import Parts, changed
 from strata.model.batching import Batch, batches
 from strata.progress import Progress, silent
 
@@ -54,7 +54,7 @@ def fit(
     if not chosen:
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
     together = batches(chosen, max_tokens, parts.model)
-    n_channels = parts.token_embedding.embedding_dim
+    n_channels = parts.n_channels
     total = torch.zeros(2 * parts.n_layers, n_channels, n_channels)
     rounds = progress(range(len(together) * n_channels), "backward passes")
     turn = iter(rounds)
@@ -76,23 +76,21 @@ def fit(
 
 
 def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tensor]:
-    """The stream (row, position, channel) by depth and half-depth as one graph, and valid positions."""
+    """What the stream (row, position, channel) hangs on by depth and half-depth, and valid positions."""
     valid = batch.present & (torch.arange(batch.ids.shape[1], device=batch.ids.device) >= skip)
-    middle: list[Tensor] = []
-    handles = [
-        norm.register_forward_pre_hook(lambda module, args: middle.append(args[0])) for norm in parts.norm2s
-    ]
-    handles += [function.register_forward_hook(_keep_slope) for function in parts.activations]
+    scale = 1.0 if parts.post_norm else parts.residual_scale
+    handles = [function.register_forward_hook(_keep_slope) for function in parts.activations]
+    hidden = parts.embed(batch.ids).requires_grad_()
     stream: list[Tensor] = []
     try:
-        hidden = parts.embed(batch.ids).requires_grad_()
-        middle.clear()
         with torch.enable_grad():
-            for layer in range(parts.n_layers):
-                after = parts.run_block(layer, hidden, 0)
-                # Beside its attention an MLP reads the block's input: a change to what the
-                # attention adds passes by, and arrives as it is at the block's end.
-                stream += [hidden, after if parts.parallel else middle[layer]]
+            for layer, module in enumerate(parts.halfway):
+                # Nothing, added where the state after attention is made: what would become of a change there.
+                # Beside its attention an MLP reads the block's input, and the change arrives as it is.
+                nothing = torch.zeros_like(hidden, requires_grad=True)
+                with changed(module, lambda made, nothing=nothing: made + nothing / scale):
+                    after = parts.run_block(layer, hidden, 0)
+                stream += [hidden, nothing]
                 hidden = after
     finally:
         for handle in handles:

@@ -94,7 +94,7 @@ def read_out(
     """
     n_depths, n_tokens, _ = states.shape
     n_stream = n_depths if n_stream is None else n_stream
-    weight, bias = decoder.unembedding, decoder.bias
+    weight = decoder.unembedding
     vocab = len(weight)
     if not len(input_ids) == len(target_ids) == n_tokens:
         raise ValueError(f"{n_tokens} tokens, {len(input_ids)} input ids, {len(target_ids)} target ids")
@@ -117,12 +117,11 @@ def read_out(
     buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
         stop = min(start + tile, n_tokens)
-        rows = decoder.norm(states[:, start:stop]).transpose(0, 1).flatten(0, 1)
+        rows = decoder.rows(states[:, start:stop]).transpose(0, 1).flatten(0, 1)
         logits = buffer[: stop - start]
         product = logits.flatten(0, 1)[:, :vocab]
         torch.mm(rows, weight.T, out=product)
-        if bias is not None:
-            product += bias
+        decoder.finish_(product)
         for first in range(start, stop, group):
             tokens = slice(first, min(first + group, stop))
             z = logits[first - start : tokens.stop - start]

@@ -31,16 +31,15 @@ Batches = Callable[[], Iterator[Tensor]]
 class KLFromFinal(torch.autograd.Function):
     """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing.
 
-    The gradient of KL in the decoded logits is q - p. It is multiplied by the unembedding at once, so
-    that nothing of the vocabulary's size outlives the call.
+    The gradient of KL in the decoded logits is q - p, times the slope of their cap. It is multiplied by the
+    unembedding at once, so that nothing of the vocabulary's size outlives the call.
     """
 
     @staticmethod
     def forward(
         ctx,
         rows: Tensor,
-        unembedding: Tensor,
-        bias: Tensor | None,
+        decoder: LogitDecoder,
         final: Tensor,
         negative_entropy: Tensor | None = None,
     ) -> Tensor:
@@ -48,24 +47,25 @@ class KLFromFinal(torch.autograd.Function):
 
         ``negative_entropy`` (token) is that of ``final``, for a caller with many rows to one of these.
         """
-        z = rows @ unembedding.T
-        if bias is not None:
-            z += bias
+        z = decoder.finish_(rows @ decoder.unembedding.T)
+        bend = None if decoder.cap is None else 1 - (z / decoder.cap).square_()
         cross = vecdot(final, z)
         top = z.amax(-1, keepdim=True)
         z.sub_(top).exp_()
         total = z.sum(-1, keepdim=True)
         if ctx.needs_input_grad[0]:
             z.div_(total).sub_(final)
-            ctx.save_for_backward(z @ unembedding)
+            if bend is not None:
+                z.mul_(bend)
+            ctx.save_for_backward(z @ decoder.unembedding)
         if negative_entropy is None:
             negative_entropy = _negative_entropy(final)
         return negative_entropy - cross + (top + total.log())[:, 0]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return slope * gradient[:, None], None, None, None, None
+        return slope * gradient[:, None], None, None, None
 
 
 def _negative_entropy(probabilities: Tensor) -> Tensor:
@@ -239,8 +239,7 @@ def _against_final(decoder: LogitDecoder, stream: Tensor) -> Callable[[Tensor], 
     negative_entropy = _negative_entropy(final)
 
     def kl_from_final(states: Tensor) -> Tensor:
-        rows = decoder.norm(states)
-        return KLFromFinal.apply(rows, decoder.unembedding, decoder.bias, final, negative_entropy)
+        return KLFromFinal.apply(decoder.rows(states), decoder, final, negative_entropy)
 
     return kl_from_final
 

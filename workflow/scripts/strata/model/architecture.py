@@ -1,139 +1,101 @@
-"""Where the parts of a model are: the one module that names architectures.
+"""The parts of a model, found once; everything else in Strata asks `find_parts`."""
 
-A family is one entry of a table of attribute paths. Everything else in Strata asks `find_parts`.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 
 import torch
-import xarray as xr
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from strata.model.norms import Norm
-from strata.names import CHANNEL, LAYER, POSITION, TOKEN_ID, TOKEN_STR, VOCAB
-
-
-class UnknownArchitecture(ValueError):
-    """The model's architecture has no entry in the table."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """Attribute paths of a family's parts; the first group from the model, the second from a block.
-
-    ``mlp_values`` goes from an MLP to its last linear map, ``activation`` to its pointwise function.
-    """
-
-    token_embedding: str
-    blocks: str
-    final_norm: str
-    attention: str
-    mlp: str
-    norm1: str
-    norm2: str
-    cache_argument: str
-    position_embedding: str | None = None
-    rotary: str | None = None
-    mlp_values: str = "c_proj"
-    activation: str = "act"
-
-
-_GPT2_BLOCK = {"attention": "attn", "mlp": "mlp", "norm1": "ln_1", "norm2": "ln_2"}
-
-FAMILIES = {
-    "GPT2LMHeadModel": Family(
-        "transformer.wte",
-        "transformer.h",
-        "transformer.ln_f",
-        **_GPT2_BLOCK,
-        cache_argument="past_key_values",
-        position_embedding="transformer.wpe",
-    ),
-    "GPTNeoForCausalLM": Family(
-        "transformer.wte",
-        "transformer.h",
-        "transformer.ln_f",
-        **_GPT2_BLOCK,
-        cache_argument="layer_past",
-        position_embedding="transformer.wpe",
-    ),
-    "CTRLLMHeadModel": Family(
-        "transformer.w",
-        "transformer.h",
-        "transformer.layernorm",
-        attention="multi_head_attention",
-        mlp="ffn",
-        norm1="layernorm1",
-        norm2="layernorm2",
-        cache_argument="layer_past",
-        mlp_values="2",
-        activation="1",
-    ),
-    "GPTNeoXForCausalLM": Family(
-        "gpt_neox.embed_in",
-        "gpt_neox.layers",
-        "gpt_neox.final_layer_norm",
-        attention="attention",
-        mlp="mlp",
-        norm1="input_layernorm",
-        norm2="post_attention_layernorm",
-        cache_argument="layer_past",
-        rotary="gpt_neox.rotary_emb",
-        mlp_values="dense_4h_to_h",
-    ),
-    "LlamaForCausalLM": Family(
-        "model.embed_tokens",
-        "model.layers",
-        "model.norm",
-        attention="self_attn",
-        mlp="mlp",
-        norm1="input_layernorm",
-        norm2="post_attention_layernorm",
-        cache_argument="past_key_values",
-        rotary="model.rotary_emb",
-        mlp_values="down_proj",
-        activation="act_fn",
-    ),
-}
+from strata.model.calls import BlockCalls
+from strata.model.families import Family, UnknownArchitecture, family_of
+from strata.model.tree import read_tree
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one model, per layer where they belong to a block.
+    """The parts of one model, per layer where they belong to a block. What a model lacks is None or empty.
 
-    ``position_embedding`` is None where positions are rotary or a fixed function. ``activations``: the
-    pointwise functions inside MLPs.
+    ``position_embedding`` is None where positions are rotary, a bias, or a fixed function. ``attentions``
+    return their patterns; ``attention_outs``, ``mlp_outs``: the modules whose output is added to the
+    residual stream, times ``residual_scale``. ``mlps``: the modules that what an MLP reads enters;
+    ``mlp_values``: their last linear maps; ``activations``: the pointwise functions inside.
+    ``project_in``, ``project_out``: between the embeddings' channels and the stream's. Logits are multiplied
+    by ``logit_scale``, and held within ± ``logit_cap`` by a tanh. ``post_norm``: see
+    `strata.model.families.Family`.
     """
 
     model: PreTrainedModel
     token_embedding: nn.Embedding
-    position_embedding: nn.Embedding | None
     blocks: Sequence[nn.Module]
     attentions: Sequence[nn.Module]
     mlps: Sequence[nn.Module]
-    norm1s: Sequence[nn.Module]
-    norm2s: Sequence[nn.Module]
+    attention_outs: Sequence[nn.Module]
+    mlp_outs: Sequence[nn.Module]
+    mlp_values: Sequence[nn.Module]
     final_norm: nn.Module
     unembedding: nn.Linear
-    rotary: nn.Module | None = field(repr=False)
-    cache_argument: str
+    norm1s: Sequence[nn.Module] = ()
+    norm2s: Sequence[nn.Module] = ()
     activations: Sequence[nn.Module] = ()
+    position_embedding: nn.Embedding | None = None
+    position_offset: int = 0
+    project_in: nn.Linear | None = None
+    project_out: nn.Linear | None = None
+    post_norm: bool = False
+    residual_scale: float = 1.0
+    logit_scale: float = 1.0
+    logit_cap: float | None = None
 
     @property
     def n_layers(self) -> int:
         return len(self.blocks)
 
     @property
+    def n_heads(self) -> int:
+        return self.model.config.get_text_config().num_attention_heads
+
+    @property
+    def n_channels(self) -> int:
+        """Of the residual stream; token embeddings may have fewer."""
+        if self.project_in is not None:
+            return self.project_in.out_features
+        return self.token_embedding.embedding_dim
+
+    @property
+    def position_rows(self) -> Tensor | None:
+        """The position embedding (position, channel), from the first position on; a view."""
+        return self.position_embedding and self.position_embedding.weight[self.position_offset :]
+
+    @cached_property
     def parallel(self) -> bool:
         """Whether a block's MLP reads what enters the block rather than what its attention leaves."""
-        return bool(getattr(self.model.config, "use_parallel_residual", False))
+        read: list[Tensor] = []
+        keep = self.mlps[0].register_forward_pre_hook(lambda module, args: read.append(args[0].clone()))
+        try:
+            hidden = self.embed(torch.zeros(1, 2, dtype=torch.long, device=self.model.device))
+            self.run_block(0, hidden, 0)
+            in_full = read[-1]
+            with changed(self.attention_outs[0], torch.zeros_like):
+                self.run_block(0, hidden, 0)
+        finally:
+            keep.remove()
+        return torch.equal(in_full, read[-1])
+
+    @property
+    def halfway(self) -> Sequence[nn.Module]:
+        """The modules whose output the state after attention hangs on and nothing else in a block does.
+
+        It is attention's part of the sum, or, where a norm acts on the sum, the state itself.
+        """
+        return self.norm1s if self.post_norm else self.attention_outs
 
     def sub_blocks(self, part: str) -> Sequence[nn.Module]:
-        """The MLPs or the attentions by layer: ``part`` is "mlp" or "attn"."""
-        return {"mlp": self.mlps, "attn": self.attentions}[part]
+        """The modules whose output MLPs or attentions add, by layer: ``part`` is "mlp" or "attn"."""
+        return {"mlp": self.mlp_outs, "attn": self.attention_outs}[part]
 
     @torch.no_grad()
     def embed(self, input_ids: Tensor) -> Tensor:
@@ -150,7 +112,7 @@ class Parts:
         entered: list[Tensor] = []
 
         def keep(module, args, kwargs):
-            entered.append((args[0] if args else kwargs["hidden_states"]).clone())
+            entered.append(entering(args, kwargs).clone())
 
         handle = self.blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
         try:
@@ -159,8 +121,12 @@ class Parts:
             handle.remove()
         return entered[0]
 
+    @cached_property
+    def _calls(self) -> BlockCalls:
+        return BlockCalls(self.model, self.blocks)
+
     def run_block(self, layer: int, hidden: Tensor, start: int, past: "Past | None" = None) -> Tensor:
-        """Run one block on hidden states of positions ``start``, ``start`` + 1, ...
+        """Run one block on hidden states of positions ``start``, ``start`` + 1, ..., as the model would.
 
         Parameters
         ----------
@@ -173,19 +139,47 @@ class Parts:
         Returns
         -------
         Tensor (row, position, channel): the hidden states one depth further.
-
-        The causal mask is always given: a block called alone makes none, and fused attention with
-        more keys than queries and no mask reads the wrong keys.
         """
-        length = hidden.shape[1]
-        lowest = torch.finfo(hidden.dtype).min
-        mask = torch.full((length, start + length), lowest, dtype=hidden.dtype, device=hidden.device)
-        arguments = {"attention_mask": mask.triu(start + 1)[None, None], self.cache_argument: past}
-        if self.rotary is not None:
-            positions = torch.arange(start, start + length, device=hidden.device)[None]
-            arguments["position_embeddings"] = self.rotary(hidden, positions)
-        output = self.blocks[layer](hidden, **arguments)
-        return output[0] if isinstance(output, tuple) else output
+        n_rows, length, _ = hidden.shape
+        args, kwargs = self._calls.of(layer, start, length, n_rows, past)
+        return leaving(self.blocks[layer](hidden, *args, **kwargs))
+
+    def logits(self, states: Tensor) -> Tensor:
+        """What the model makes of final states (..., channel), before the final norm: (..., vocab)."""
+        states = self.final_norm(states)
+        if self.project_out is not None:
+            states = self.project_out(states)
+        logits = self.unembedding(states)
+        if self.logit_scale != 1:
+            logits = logits * self.logit_scale
+        if self.logit_cap is not None:
+            logits = self.logit_cap * torch.tanh(logits / self.logit_cap)
+        return logits
+
+
+def entering(args: tuple, kwargs: dict) -> Tensor:
+    """The hidden states that a block is called with."""
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def leaving(output: Tensor | tuple) -> Tensor:
+    """The hidden states that a module returns: some return more with them."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+@contextmanager
+def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While open, the hidden states that a module returns are changed by a function of them."""
+
+    def hook(module, args, output):
+        value = change(leaving(output))
+        return (value, *output[1:]) if isinstance(output, tuple) else value
+
+    handle = module.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @dataclass(frozen=True)
@@ -209,86 +203,56 @@ def _after(past: Tensor, own: Tensor) -> Tensor:
 
 
 def find_parts(model: PreTrainedModel) -> Parts:
-    """Find the parts of a model.
+    """Find the parts of a model: by its family's entry, or else by its module tree.
+
+    What the tree says is a guess until `strata.model.equalities.check` has tried it.
 
     Raises
     ------
     UnknownArchitecture
-        If the model's class is not in `FAMILIES`.
+        If the model's class is not in the table, and its modules do not say what they are.
     """
-    name = type(model).__name__
-    if name not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise UnknownArchitecture(f"architecture {name} is not known; known are {known}")
-    family = FAMILIES[name]
-    blocks = list(attrgetter(family.blocks)(model))
+    family = family_of(model)
+    if family is not None:
+        return _parts(model, family)
+    try:
+        return _parts(model, read_tree(model))
+    except AttributeError as error:
+        unlike = f"{type(model).__name__} is no known architecture, and its blocks are not alike: {error}"
+        raise UnknownArchitecture(unlike) from error
 
-    def optional(path: str | None) -> nn.Module | None:
+
+def _parts(model: PreTrainedModel, family: Family) -> Parts:
+    blocks = list(attrgetter(family.blocks)(model))
+    config = model.config.get_text_config()
+
+    def one(path: str | None) -> nn.Module | None:
         return attrgetter(path)(model) if path else None
 
-    def in_each(path: str) -> list[nn.Module]:
-        return [attrgetter(path)(block) for block in blocks]
+    def in_each(path: str | None) -> list[nn.Module]:
+        return [attrgetter(path)(block) for block in blocks] if path else []
 
     return Parts(
         model=model,
-        token_embedding=attrgetter(family.token_embedding)(model),
-        position_embedding=optional(family.position_embedding),
+        token_embedding=one(family.token_embedding),
         blocks=blocks,
         attentions=in_each(family.attention),
         mlps=in_each(family.mlp),
+        attention_outs=in_each(family.attention_out or family.attention),
+        mlp_outs=in_each(family.mlp_out or family.mlp),
+        mlp_values=in_each(family.mlp_values),
+        final_norm=one(family.final_norm) or nn.Identity(),
+        unembedding=model.get_output_embeddings(),
         norm1s=in_each(family.norm1),
         norm2s=in_each(family.norm2),
-        final_norm=attrgetter(family.final_norm)(model),
-        unembedding=model.get_output_embeddings(),
-        rotary=optional(family.rotary),
-        cache_argument=family.cache_argument,
-        activations=in_each(f"{family.mlp}.{family.activation}"),
+        activations=in_each(family.activation),
+        position_embedding=one(family.position_embedding),
+        position_offset=family.position_offset,
+        project_in=one(family.project_in),
+        project_out=one(family.project_out),
+        post_norm=family.post_norm,
+        residual_scale=getattr(config, "residual_multiplier", None) or 1.0,
+        logit_scale=getattr(config, "logit_scale", None)
+        or 1 / (getattr(config, "logits_scaling", None) or 1),
+        logit_cap=getattr(config, "final_logit_softcapping", None),
     )
-
-
-def norm_parameters(module: nn.Module) -> Norm:
-    """The parameters of a norm, detached: LayerNorm, or an RMS norm (no bias, no centring)."""
-    gain = module.weight.detach()
-    if isinstance(module, nn.LayerNorm):
-        return Norm("layer", gain, module.bias.detach(), module.eps)
-    return Norm("rms", gain, None, module.variance_epsilon)
-
-
-def weights(model: PreTrainedModel, token_strings: Callable[[list[int]], list[str]]) -> xr.Dataset:
-    """The weights that say something by themselves, labelled, float32.
-
-    Returns
-    -------
-    xr.Dataset
-        ``token_embedding``, ``unembedding`` (vocab, channel), ``position_embedding`` (position,
-        channel; absent where positions are rotary or a fixed function), ``unembedding_bias``
-        (vocab), ``final_norm_gain``, ``final_norm_bias`` (channel), ``norm1_gain``, ``norm2_gain``
-        (layer, channel); coordinates ``token_id``, ``token_str`` (vocab); attributes
-        ``final_norm_kind`` and ``final_norm_eps``.
-    """
-    parts = find_parts(model)
-    norm = norm_parameters(parts.final_norm)
-    embedding = parts.token_embedding.weight
-    ids = list(range(embedding.shape[0]))
-    fields = {
-        "token_embedding": ((VOCAB, CHANNEL), embedding),
-        "unembedding": ((VOCAB, CHANNEL), parts.unembedding.weight),
-        "unembedding_bias": ((VOCAB,), parts.unembedding.bias),
-        "final_norm_gain": ((CHANNEL,), norm.gain),
-        "final_norm_bias": ((CHANNEL,), norm.bias),
-        "norm1_gain": ((LAYER, CHANNEL), torch.stack([m.weight for m in parts.norm1s])),
-        "norm2_gain": ((LAYER, CHANNEL), torch.stack([m.weight for m in parts.norm2s])),
-    }
-    if parts.position_embedding is not None:
-        fields["position_embedding"] = ((POSITION, CHANNEL), parts.position_embedding.weight)
-    return xr.Dataset(
-        {n: (dims, v.detach().float().cpu().numpy()) for n, (dims, v) in fields.items() if v is not None},
-        coords={TOKEN_ID: (VOCAB, ids), TOKEN_STR: (VOCAB, token_strings(ids))},
-        attrs={"final_norm_kind": norm.kind, "final_norm_eps": norm.eps},
-    )
-
-
-def mlp_values(parts: Parts) -> list[nn.Module]:
-    """The last linear map of every layer's MLP: what enters it says how strongly each key is met."""
-    path = attrgetter(FAMILIES[type(parts.model).__name__].mlp_values)
-    return [path(mlp) for mlp in parts.mlps]

@@ -44,8 +44,9 @@ def check_lengths(model: PreTrainedModel, lengths: Sequence[int], names: Sequenc
     ValueError
         Names the first that is too long, and says how many there are.
     """
-    most = model.config.max_position_embeddings
-    too_long = [index for index, length in enumerate(lengths) if length > most]
+    # ALiBi knows no last position.
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    too_long = [index for index, length in enumerate(lengths) if most is not None and length > most]
     if too_long:
         first = too_long[0]
         name = f"document {first}" if names is None else names[first]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from strata.model.architecture import Parts, mlp_values
+from strata.model.architecture import Parts, entering, leaving
 from strata.model.batching import batches
 from strata.names import CHANNEL, DEPTH, HEAD, LAYER, TOKEN
 from strata.progress import Progress, silent
@@ -43,34 +43,74 @@ def watching(
     ----------
     resid : the state at each depth (row, position, channel): depth 0 enters block 0, depth L leaves the
         last block, before the final norm
-    attn_out, mlp_out : what the sub-block of each layer adds (row, position, channel)
+    attn_out, mlp_out : what the sub-block of each layer adds (row, position, channel), as it arrives in the
+        stream: behind norms and factors of its own, and where a norm acts on the sum, what becomes of the
+        stream less the stream
     attention : the pattern of each layer (row, head, query, key); there is one under eager attention only,
         which is what `strata.model.loading` loads
     answers : what enters the last linear map of each layer's MLP (row, position, hidden channel)
     """
 
-    def entering(see: See, index: int) -> Callable:
+    entered: dict[int, Tensor] = {}
+
+    def before_block(layer: int) -> Callable:
         def hook(module, args, kwargs) -> None:
-            see(index, args[0] if args else kwargs["hidden_states"])
+            entered[layer] = entering(args, kwargs)
+            if resid:
+                resid(layer, entered[layer])
 
         return hook
 
-    def leaving(see: See, index: int, place: int = 0) -> Callable:
+    def after_last_block(module, args, output) -> None:
+        if resid:
+            resid(parts.n_layers, leaving(output))
+
+    def before_values(layer: int) -> Callable:
+        def hook(module, args, kwargs) -> None:
+            answers(layer, args[0].view(*entered[layer].shape[:2], -1))
+
+        return hook
+
+    def adding(see: See, layer: int) -> Callable:
         def hook(module, args, output) -> None:
-            see(index, output[place] if isinstance(output, tuple) else output)
+            # Some families run their MLP on rows and positions in a row.
+            added = leaving(output).view_as(entered[layer])
+            see(layer, added if parts.residual_scale == 1 else parts.residual_scale * added)
 
         return hook
 
-    before = [(resid, [*parts.blocks, parts.final_norm]), (answers, mlp_values(parts) if answers else [])]
-    after = [(attn_out, parts.attentions, 0), (mlp_out, parts.mlps, 0), (attention, parts.attentions, 1)]
+    def norming(see: See | None, layer: int) -> Callable:
+        def hook(module, args, output) -> None:
+            normed = output.view_as(entered[layer])
+            if see:
+                see(layer, normed - entered[layer])
+            entered[layer] = normed
+
+        return hook
+
     with ExitStack() as hooks:
-        for see, modules in before:
-            for index, module in enumerate(modules if see else []):
-                hook = entering(see, index)
-                hooks.enter_context(module.register_forward_pre_hook(hook, with_kwargs=True))
-        for see, modules, place in after:
-            for index, module in enumerate(modules if see else []):
-                hooks.enter_context(module.register_forward_hook(leaving(see, index, place)))
+
+        def enter(modules: Sequence[nn.Module], make: Callable[[int], Callable]) -> None:
+            for layer, module in enumerate(modules):
+                hooks.enter_context(module.register_forward_pre_hook(make(layer), with_kwargs=True))
+
+        def leave(modules: Sequence[nn.Module], make: Callable[[int], Callable]) -> None:
+            for layer, module in enumerate(modules):
+                hooks.enter_context(module.register_forward_hook(make(layer)))
+
+        enter(parts.blocks, before_block)
+        leave(parts.blocks[-1:], lambda _: after_last_block)
+        if answers:
+            enter(parts.mlp_values, before_values)
+        if attention:
+            leave(parts.attentions, lambda layer: lambda module, args, output: attention(layer, output[1]))
+        if parts.post_norm:
+            leave(parts.norm1s, lambda layer: norming(attn_out, layer))
+            leave(parts.norm2s, lambda layer: norming(mlp_out, layer))
+        else:
+            for see, modules in ((attn_out, parts.attention_outs), (mlp_out, parts.mlp_outs)):
+                if see:
+                    leave(modules, lambda layer, see=see: adding(see, layer))
         yield
 
 
@@ -143,9 +183,13 @@ def capture(
 
 def sizes(parts: Parts, n_tokens: int) -> dict[str, int]:
     """Size of every dimension of `LAYOUT` for a model and a number of tokens."""
-    n_layers, n_channels = parts.n_layers, parts.token_embedding.embedding_dim
-    n_heads = parts.model.config.num_attention_heads
-    return {DEPTH: n_layers + 1, LAYER: n_layers, HEAD: n_heads, TOKEN: n_tokens, CHANNEL: n_channels}
+    return {
+        DEPTH: parts.n_layers + 1,
+        LAYER: parts.n_layers,
+        HEAD: parts.n_heads,
+        TOKEN: n_tokens,
+        CHANNEL: parts.n_channels,
+    }
 
 
 def not_finite(name: str, where: str, dtype: torch.dtype) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from strata.model.architecture import find_parts
 from strata.model.capture import not_finite
+from strata.model.equalities import check
+from strata.model.families import UnknownArchitecture, family_of
 from strata.model.source import ModelUnavailable, load
 
 
@@ -23,7 +26,8 @@ def load_model(
     ------
     ModelUnavailable
         If the source is not there, cannot be reached, has no safetensors weights, or these are not
-        exactly the tensors of the model that its configuration describes.
+        exactly the tensors of the model that its configuration describes; or if the architecture is not
+        known and cannot be read either.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -38,7 +42,13 @@ def load_model(
         ignore_mismatched_sizes=True,
     )
     _check_whole(source, told)
-    return model.to(device).eval().requires_grad_(False)
+    model = model.to(device).eval().requires_grad_(False)
+    if family_of(model) is None:
+        try:
+            check(find_parts(model))
+        except UnknownArchitecture as error:
+            raise ModelUnavailable(f"model {source}: {error}") from error
+    return model
 
 
 BUFFERS = re.compile(r"(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")

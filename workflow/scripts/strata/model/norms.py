@@ -10,9 +10,9 @@ from torch.nn.functional import layer_norm
 
 @dataclass(frozen=True)
 class Norm:
-    """LayerNorm, or RMS norm, as parameters: ``gain`` and ``bias`` (channel), ``eps``."""
+    """LayerNorm, RMS norm or none at all, as parameters: ``gain`` and ``bias`` (channel), ``eps``."""
 
-    kind: Literal["layer", "rms"]
+    kind: Literal["layer", "rms", "none"]
     gain: Tensor
     bias: Tensor | None
     eps: float
@@ -20,6 +20,8 @@ class Norm:
     def __call__(self, hidden: Tensor) -> Tensor:
         """Normalise hidden states (..., channel) as the model itself would, in float32."""
         hidden = hidden.float()
+        if self.kind == "none":
+            return hidden
         if self.kind == "layer":
             bias = None if self.bias is None else self.bias.float()
             return layer_norm(hidden, hidden.shape[-1:], self.gain.float(), bias, self.eps)

@@ -15,16 +15,32 @@ WHOLE, PLAIN = "whole", "plain"
 class LogitDecoder:
     """The model's own final norm and unembedding: the logit lens (nostalgebraist 2020).
 
-    ``unembedding`` (vocab, channel), ``bias`` (vocab) or None.
+    ``unembedding`` (vocab, channel). Some families multiply logits by a ``scale``, which ``bias`` (vocab) or
+    None has in it already, and some hold them within ± ``cap`` by a tanh.
     """
 
     norm: Norm
     unembedding: Tensor
     bias: Tensor | None = None
+    scale: float = 1.0
+    cap: float | None = None
+
+    def rows(self, hidden: Tensor) -> Tensor:
+        """What meets the unembedding's rows: hidden states (..., channel), normed and scaled."""
+        rows = self.norm(hidden)
+        return rows if self.scale == 1 else rows * self.scale
+
+    def finish_(self, product: Tensor) -> Tensor:
+        """From rows times unembedding (..., vocab) to logits, in place: bias and cap."""
+        if self.bias is not None:
+            product += self.bias
+        if self.cap is not None:
+            product.div_(self.cap).tanh_().mul_(self.cap)
+        return product
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., channel), float32."""
-        return torch.nn.functional.linear(self.norm(hidden), self.unembedding, self.bias)
+        return self.finish_(self.rows(hidden) @ self.unembedding.T)
 
     def to(self, device: str | torch.device) -> "LogitDecoder":
         """The same on another device."""
@@ -33,7 +49,7 @@ class LogitDecoder:
             return None if tensor is None else tensor.to(device)
 
         norm = replace(self.norm, gain=moved(self.norm.gain), bias=moved(self.norm.bias))
-        return LogitDecoder(norm, moved(self.unembedding), moved(self.bias))
+        return replace(self, norm=norm, unembedding=moved(self.unembedding), bias=moved(self.bias))
 
 
 def decoder_from(weights: xr.Dataset, norm: str = WHOLE) -> LogitDecoder:
@@ -55,11 +71,18 @@ def decoder_from(weights: xr.Dataset, norm: str = WHOLE) -> LogitDecoder:
 
     if norm not in (WHOLE, PLAIN):
         raise ValueError(f"norm is {WHOLE!r} or {PLAIN!r}, not {norm!r}")
+    told, bias = weights.attrs, tensor("unembedding_bias")
+    scale = float(told.get("logit_scale", 1))
     final = Norm(
-        weights.attrs["final_norm_kind"],
+        told["final_norm_kind"],
         tensor("final_norm_gain"),
         tensor("final_norm_bias"),
-        float(weights.attrs["final_norm_eps"]),
+        float(told["final_norm_eps"]),
     )
-    final = final if norm == WHOLE else final.plain()
-    return LogitDecoder(final, tensor("unembedding"), tensor("unembedding_bias"))
+    return LogitDecoder(
+        final if norm == WHOLE else final.plain(),
+        tensor("unembedding"),
+        None if bias is None else bias * scale,
+        scale,
+        float(told["logit_cap"]) if "logit_cap" in told else None,
+    )

@@ -25,8 +25,7 @@ class Curated:
     whether the model's greedy continuation is the whole target. ``pair`` is the id of the prompt that this
     one differs from in filler alone; empty where it names none. ``fact`` is what the prompt asks, the same
     for every wording of it; the prompt's own id where it names none. ``completions`` names a set of
-    completions,
-    ``completion_ids`` are the first tokens of these, ascending, with spaces between.
+    completions, ``completion_ids`` are the first tokens of these, ascending, with spaces between.
     """
 
     id: str

@@ -78,10 +78,10 @@ def noise_levels(
     """Standard deviations of the noise, by the level's name.
 
     Relative ones are multiples of the subjects' embeddings' own: as in ROME, the standard deviation
-    over all their entries.
+    over all their entries, as the embedding gives them out (Gemma 3's has a factor in it).
     """
     ids = torch.as_tensor(sorted(set(subject_ids)), device=parts.token_embedding.weight.device)
-    own = parts.token_embedding.weight[ids].float().std().item()
+    own = parts.token_embedding(ids).float().std().item()
     deviations = [*map(float, absolute), *(times * own for times in relative)]
     return dict(zip(level_names(absolute, relative), deviations, strict=True))
 

@@ -55,7 +55,7 @@ class Readout:
         return torch.cat([self._measure(tile) for tile in states.split(n_runs)], dim=1)
 
     def _logp(self, states: Tensor) -> Tensor:
-        return self._parts.unembedding(self._parts.final_norm(states)).float().log_softmax(-1)
+        return self._parts.logits(states).float().log_softmax(-1)
 
     def _measure(self, states: Tensor) -> Tensor:
         logp = self._logp(states)

@@ -19,10 +19,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from strata.model.architecture import Parts, Past
+from strata.model.architecture import Parts, Past, changed, leaving
+from strata.model.capture import watching
 from strata.names import DEPTH, LAYER
 from strata.progress import Progress, silent
 from strata.trace.corruption import Prompt
@@ -308,7 +310,7 @@ class _Place:
             held = [layer in site for site in sites[start : start + len(piece)]]
             if layer == self.parts.n_layers - 1 and length > 1:
                 # Nothing held here in the last layer can reach the last position.
-                edited = _last_position_only(self.parts.mlps[layer])
+                edited = self._last_position_only(layer, length)
             elif chosen.part and any(held):
                 edited = self._held(chosen, layer, held, piece.shape)
             else:
@@ -325,24 +327,32 @@ class _Place:
         else:
             value = self.clean.outputs[chosen.part][layer][self.owner, self.position]
 
-        def put(module, args, output):
-            _hidden(output).view(shape)[sites, :, 0] = value
+        def put(added: Tensor) -> Tensor:
+            added.view(shape)[sites, :, 0] = value
+            return added
 
-        handle = self.parts.sub_blocks(chosen.part)[layer].register_forward_hook(put)
-        try:
+        with changed(self.parts.sub_blocks(chosen.part)[layer], put):
             yield
+
+    @contextmanager
+    def _last_position_only(self, layer: int, length: int) -> Iterator[None]:
+        """While open, an MLP runs on the last position alone; only there is its block's output right."""
+
+        # Some families give their MLP rows and positions in a row.
+        def cut(module, args):
+            read = args[0]
+            return (read[:, -1:] if read.dim() == 3 else read[length - 1 :: length], *args[1:])
+
+        def fill(added: Tensor) -> Tensor:
+            before = (0, 0, length - 1, 0)
+            return pad(added, before) if added.dim() == 3 else pad(added[:, None], before).flatten(0, 1)
+
+        handle = self.parts.mlps[layer].register_forward_pre_hook(cut)
+        try:
+            with changed(self.parts.mlp_outs[layer], fill):
+                yield
         finally:
             handle.remove()
-
-
-@contextmanager
-def _last_position_only(mlp: nn.Module) -> Iterator[None]:
-    """While open, an MLP runs on the last position alone; only there is its block's output right."""
-    handle = mlp.register_forward_pre_hook(lambda module, args: (args[0][:, -1:], *args[1:]))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
@@ -360,18 +370,13 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     states: list[Tensor] = []
     outputs: dict[str, list[Tensor]] = {part: [] for part in wanted if part}
 
-    def keep_state(module, args, kwargs):
-        # A clone: blocks may reuse their input.
-        states.append((args[0] if args else kwargs["hidden_states"]).clone())
-
     def keeper(part):
         def keep(module, args, output):
-            outputs[part].append(_hidden(output).clone())
+            outputs[part].append(leaving(output).reshape(*noise.shape[:2], -1).clone())
 
         return keep
 
-    blocks = [*parts.blocks, parts.final_norm]
-    handles = [module.register_forward_pre_hook(keep_state, with_kwargs=True) for module in blocks]
+    handles = []
     for part in outputs:
         handles += [module.register_forward_hook(keeper(part)) for module in parts.sub_blocks(part)]
     # On the token's embedding itself, before positions or any scaling.
@@ -382,7 +387,9 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     try:
         # The base model: logits of all positions are not wanted.
         ids = torch.cat([clean_ids, corrupted_ids]).to(device)
-        parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
+        # Clones: blocks may reuse their input.
+        with watching(parts, resid=lambda depth, state: states.append(state.clone())):
+            parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
     finally:
         for handle in handles:
             handle.remove()
@@ -390,8 +397,3 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     values = [layer.values for layer in cache.layers]
     runs = _Runs(states, outputs, keys, values)
     return runs[: len(prompts)], runs[len(prompts) :]
-
-
-def _hidden(output: Tensor | tuple) -> Tensor:
-    """What a sub-block adds to the stream: attention returns its pattern with it."""
-    return output[0] if isinstance(output, tuple) else output
