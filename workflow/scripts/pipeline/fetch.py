@@ -1,4 +1,4 @@
-"""Language models that the package index carries, brought to data/models: `make smollm2`, `make gemma3`."""
+"""Language models and a text from the package index, brought to data: `make smollm2`, `make gemma3`, `make news`."""
 
 import hashlib
 import os
@@ -15,11 +15,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Published:
-    """A model in packages of the index.
+    """A model, or a text, in packages of the index.
 
-    ``file``: where it is brought to. ``sha256``: of that file. ``packages``: pinned; what in them is named
-    ``*.gguf``, or ``*.partN``, is the file, joined in the order of names. ``terms``: under which one may
-    use it. ``accept``: a variable that must be ``yes`` where these have to be agreed to.
+    ``file``: where it is brought to. ``sha256``: of that file. ``packages``: pinned; what in them has a
+    name that ``members`` describes is the file, joined in the order of names. ``terms``: under which one may
+    use it. ``accept``: a variable that must be ``yes`` where these have to be agreed to. ``by_line``: each
+    line is a document, and gets a blank line behind it.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Published:
     packages: tuple[str, ...]
     terms: str
     accept: str = ""
+    members: str = r"\.gguf$|\.part\d+$"
+    by_line: bool = False
 
 
 PUBLISHED = (
@@ -48,7 +51,22 @@ PUBLISHED = (
         "the Prohibited Use Policy (https://ai.google.dev/gemma/prohibited_use_policy)",
         accept="ACCEPT_GEMMA_TERMS",
     ),
+    Published(
+        name="news",
+        file="data/texts/news.txt",
+        sha256="eb4128db5e255b5ea554a50afeaeea57679476556a0efa9da5bc31dae166497b",
+        packages=("gensim==4.4.0",),
+        terms="300 news reports of the Australian Broadcasting Corporation, gathered by Lee, Pincombe and "
+        "Welsh (2005), from gensim's test data (LGPL 2.1, https://www.gnu.org/licenses/lgpl-2.1.html)",
+        members=r"/lee_background\.cor$",
+        by_line=True,
+    ),
 )
+
+
+def target_for(path: str | Path) -> str | None:
+    """The target of `make` that brings a file, if one does."""
+    return next((published.name for published in PUBLISHED if Path(published.file) == Path(path)), None)
 
 
 def pip_download(packages: Sequence[str], folder: Path) -> None:
@@ -77,20 +95,22 @@ def fetch(model: Published, download: Callable[[Sequence[str], Path], None] = pi
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         download(model.packages, Path(folder))
-        whole = join_parts(Path(folder))
+        whole = join_parts(Path(folder), model.members)
+        if model.by_line:
+            whole.write_bytes(whole.read_bytes().replace(b"\n", b"\n\n"))
         if (found := digest(whole)) != model.sha256:
             raise SystemExit(f"{path}: the packages hold another file: sha256 {found}, not {model.sha256}")
         whole.replace(path)
-    print(f"{path} is there; next: snakemake --cores 4 --config 'run=[{model.name}]'")
+    print(f"{path} is there")
 
 
-def join_parts(folder: Path) -> Path:
-    """The file whose parts are in the wheels of a folder, written beside them."""
+def join_parts(folder: Path, members: str) -> Path:
+    """The file whose parts are in the wheels of a folder, written beside them; ``members``: their names."""
     parts = [
         (Path(member).name, wheel, member)
         for wheel in folder.glob("*.whl")
         for member in zipfile.ZipFile(wheel).namelist()
-        if re.search(r"\.gguf$|\.part\d+$", member)
+        if re.search(members, member)
     ]
     whole = folder / "whole"
     with whole.open("wb") as to:
@@ -107,4 +127,5 @@ def digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    fetch(next(model for model in PUBLISHED if model.name == sys.argv[1]))
+    for wanted in sys.argv[1:]:
+        fetch(next(published for published in PUBLISHED if published.name == wanted))

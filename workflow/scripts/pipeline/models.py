@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pipeline.fetch import PUBLISHED
+from pipeline.fetch import target_for
 from strata.inputs import BadInput
 from strata.model.gguf import check_gguf
 from strata.model.source import (
@@ -73,7 +73,7 @@ def _check_source(source: str, revision: str | None) -> None:
     path = Path(source).expanduser()
     if is_gguf_source(source):
         if not path.is_file():
-            target = next((model.name for model in PUBLISHED if Path(model.file) == path), None)
+            target = target_for(path)
             bring = f"`make {target}` brings it" if target else "expected: a GGUF file, a folder or a hub id"
             raise ModelUnavailable(f"no file {source!r} ({bring})")
         check_gguf(path)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.fetch import target_for
 from strata.inputs import BadInput, read_start
 from strata.model.source import is_folder_source
 from strata.text.plain import check_text
@@ -73,7 +74,8 @@ def _check_source(model: Mapping, key: str, kind: str, check: Callable[[str], No
                 f"has {COUNTS} (expected: {kind})"
             )
     elif not Path(source).expanduser().is_file():
-        raise BadInput(f"{where}.{key}: no file {source!r} (expected: {kind})")
+        expected = f"`make {target}` brings it" if (target := target_for(source)) else f"expected: {kind}"
+        raise BadInput(f"{where}.{key}: no file {source!r} ({expected})")
     else:
         check(str(Path(source).expanduser()))
 
