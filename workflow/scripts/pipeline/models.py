@@ -20,6 +20,9 @@ from strata.model.source import (
 UNPACKED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 """What is made of a GGUF file, in results/{model}/model."""
 
+LOADED_BY = ("source", "revision", "dtype", "device")
+"""Keys of a model's section that say how it is loaded."""
+
 
 def files_of(name: str, section: Mapping) -> list[str]:
     """What is loaded of a model that is files; of one on the hub, nothing here to depend on.
@@ -37,9 +40,7 @@ def files_of(name: str, section: Mapping) -> list[str]:
     return sorted(str(path) for kind in kinds for path in Path(source).glob(kind))
 
 
-def settings_of(
-    name: str, section: Mapping, keys: Iterable[str] = ("source", "revision", "dtype", "device")
-) -> dict:
+def settings_of(name: str, section: Mapping, keys: Iterable[str] = LOADED_BY) -> dict:
     """What a job is told of its model: its name, and keys of its section.
 
     The source is the folder or hub id that it is loaded from; of a model that was a GGUF file, ``file``
@@ -72,11 +73,16 @@ def check_sources(config: Mapping, file: str = "config.yaml") -> None:
 def _check_source(source: str, revision: str | None) -> None:
     path = Path(source).expanduser()
     if is_gguf_source(source):
+        target = target_for(path)
+        bring = (
+            f"`make {target}` brings it" if target else "expected: a whole GGUF file, a folder or a hub id"
+        )
         if not path.is_file():
-            target = target_for(path)
-            bring = f"`make {target}` brings it" if target else "expected: a GGUF file, a folder or a hub id"
             raise ModelUnavailable(f"no file {source!r} ({bring})")
-        check_gguf(path)
+        try:
+            check_gguf(path)
+        except ModelUnavailable as error:
+            raise ModelUnavailable(f"{error} ({bring})" if target else str(error)) from error
     elif is_folder_source(source):
         _check_folder(source, path)
     elif not (is_cached(source, revision) or hub_answers()):
@@ -94,7 +100,7 @@ def _check_folder(source: str, folder: Path) -> None:
     for index in folder.glob("*.safetensors.index.json"):
         try:
             needed |= set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelUnavailable(f"{index} does not say which file has which weights") from error
     if missing := sorted(needed - there):
         raise ModelUnavailable(f"folder {source!r} lacks {', '.join(missing)}, which its index names")

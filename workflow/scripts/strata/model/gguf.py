@@ -109,7 +109,7 @@ def read_header(path: str | Path, lists: Container[str] = ()) -> Header:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _Reader(content, lists).header(n_values, n_tensors)
         except (struct.error, UnicodeDecodeError, KeyError, OverflowError, MemoryError) as error:
-            raise ModelUnavailable(f"{path}: a broken GGUF file: cut short, or garbled ({error})") from error
+            raise ModelUnavailable(f"{path}: a broken GGUF file: cut short, or garbled") from error
 
 
 class _Reader:
