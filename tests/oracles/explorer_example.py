@@ -94,14 +94,14 @@ def make_trace(lens, subjects=SUBJECTS, n_samples=2, seed=5):
     )
 
 
-def make_shipped(n_prompts=295, decoders=("logit", "extended", "tuned", "jacobian"), seed=0):
-    """Lenses of random walks, as large as those of the shipped prompts on the shipped model: 12 layers, a
-    vocabulary of 4,096, 3,900 tokens, the 10 best guesses, of which a fifth is new from depth to depth.
+def make_shipped(n_prompts=319, decoders=("logit", "extended", "tuned", "jacobian"), seed=0):
+    """Lenses of random walks, as large as those of the accepted prompts on the shipped model: 12 layers, a
+    vocabulary of 4,096, 4,100 tokens, the 10 best guesses, of which a fifth is new from depth to depth.
 
     Field by field they take within a fifth of the room that those take once they are packed.
     """
     rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.poisson(12.7, n_prompts), 3, None)
+    lengths = np.clip(rng.poisson(13, n_prompts), 3, None)
     ids = _zipf(rng, 4096, lengths.sum())
     targets = np.append(ids[1:], -1)
     strings = np.array([f"Ġtoken{i}" for i in range(4096)], dtype=object)
