@@ -101,7 +101,7 @@ def make_shipped(n_prompts=319, decoders=("logit", "extended", "tuned", "jacobia
     Field by field they take within a fifth of the room that those take once they are packed.
     """
     rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.poisson(13, n_prompts), 3, None)
+    lengths = np.clip(rng.poisson(12.5, n_prompts), 3, None)
     ids = _zipf(rng, 4096, lengths.sum())
     targets = np.append(ids[1:], -1)
     strings = np.array([f"Ġtoken{i}" for i in range(4096)], dtype=object)
@@ -144,7 +144,7 @@ def _shipped_fields(rng, strings, n_tokens, n_depths=25, n_candidates=40, top_k=
     fields = dict(zip(["entropy", "kl_final", "kl_input"], walks, strict=False))
     for i, of in enumerate(["final", "input", "target"]):
         fields |= {f"logprob_{of}": -walks[3 + i], f"rank_of_{of}": np.expm1(walks[6 + i] / 2).astype(int)}
-    ranks = np.abs(np.cumsum(rng.normal(0, 0.4, (n_depths, n_tokens, n_depths)), axis=0))
+    ranks = np.abs(np.cumsum(rng.normal(0, 0.3, (n_depths, n_tokens, n_depths)), axis=0))
     return {
         **{name: (("depth", "token", "k"), values) for name, values in top_k_fields.items()},
         **{name: (("depth", "token"), values) for name, values in fields.items()},
