@@ -38,9 +38,10 @@ def write(folder, name, kind="F32", change=lambda vocabulary: vocabulary, **fiel
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_0"])
-def test_every_tensor_is_that_of_transformers(tmp_path, name, kind):
+def test_every_tensor_is_that_of_transformers(tmp_path, caplog, name, kind):
     path, _, _ = write(tmp_path, name, kind)
     unpack_gguf(path, tmp_path / "model")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32)
     ours = load_model(str(tmp_path / "model"))
     assert type(ours) is type(theirs) and len(ours.state_dict()) == len(theirs.state_dict())

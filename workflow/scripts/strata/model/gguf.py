@@ -51,9 +51,9 @@ TENSORS = {
 
 ARCHITECTURES = (
     *("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"),
-    *("gpt2", "bloom", "falcon", "phi3", "starcoder2"),
+    *("gpt2", "phi3", "starcoder2"),
 )
-"""``general.architecture`` of files that transformers makes a decoder of without experts."""
+"""``general.architecture`` of files that transformers makes a whole decoder of, its tokenizer included."""
 
 
 @dataclass(frozen=True)

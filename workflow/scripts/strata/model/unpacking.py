@@ -1,5 +1,6 @@
 """A GGUF file made into a folder that everything else reads: config.json, safetensors, tokenizer."""
 
+import logging
 import shutil
 import struct
 import tempfile
@@ -38,7 +39,7 @@ def unpack_gguf(path: str | Path, folder: str | Path) -> None:
     """
     header = check_gguf(path)
     read_tokenizer(path).save_pretrained(folder)
-    model = read_model(path, header)
+    model = read_model(path, header, folder)
     model.to(_exact_dtype(model)).save_pretrained(folder, max_shard_size="1000TB")
 
 
@@ -70,8 +71,12 @@ def read_tokenizer(path: str | Path) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **settings)
 
 
-def read_model(path: str | Path, header: Header) -> PreTrainedModel:
+def read_model(path: str | Path, header: Header, scratch: str | Path) -> PreTrainedModel:
     """The model of a GGUF file in float32, as transformers converts it, in a form that can be saved.
+
+    Parameters
+    ----------
+    scratch : a folder with room for a copy of the file, for a while
 
     Raises
     ------
@@ -79,7 +84,9 @@ def read_model(path: str | Path, header: Header) -> PreTrainedModel:
         If the file does not hold exactly the weights of the model that transformers makes of it.
     """
     values = header.metadata
-    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+    # It warns of a vocabulary whose size is not stated: that is set below.
+    logging.getLogger("transformers.modeling_gguf_pytorch_utils").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         _without_vocabulary(path, header, Path(folder, "model.gguf"))
         try:
             config = AutoConfig.from_pretrained(folder, gguf_file="model.gguf")
