@@ -9,20 +9,13 @@ from strata.model.architecture import find_parts
 
 HIDDEN = {
     "gpt2": lambda mlp, x: mlp.act(mlp.c_fc(x)),
-    "gpt-neo": lambda mlp, x: mlp.act(mlp.c_fc(x)),
     "ctrl": lambda mlp, x: torch.relu(x @ mlp[0].weight.T + mlp[0].bias),
-    "gpt-j": lambda mlp, x: mlp.act(mlp.fc_in(x)),
-    "opt": lambda fc1, x: torch.relu(fc1(x))[None],
-    "opt-350m": lambda fc1, x: torch.relu(fc1(x))[None],
+    "gpt-neox": lambda mlp, x: mlp.act(mlp.dense_h_to_4h(x)),
+    "opt": lambda fc1, x: torch.relu(x @ fc1.weight.T + fc1.bias)[None],  # rows and positions in a row
     "bloom": lambda mlp, x: mlp.gelu_impl(mlp.dense_h_to_4h(x)),
     "llama": lambda mlp, x: mlp.act_fn(mlp.gate_proj(x)) * mlp.up_proj(x),
-    "phi": lambda mlp, x: mlp.activation_fn(mlp.fc1(x)),
-    **dict.fromkeys(
-        ["gpt-neox", "gpt-neox-sequential", "falcon", "falcon-new", "falcon-alibi"],
-        lambda mlp, x: mlp.act(mlp.dense_h_to_4h(x)),
-    ),
 }
-"""By family, what an MLP's hidden layer holds for what enters the MLP; others are gated as Llama's is."""
+"""By family, what an MLP's hidden layer holds for what enters the MLP: one family of every kind."""
 
 
 @torch.no_grad()
@@ -31,7 +24,7 @@ def hidden_layers(model, family, document):
     found = []
 
     def keep(module, args):
-        found.append(HIDDEN.get(family, HIDDEN["llama"])(module, args[0])[0])
+        found.append(HIDDEN[family](module, args[0])[0])
 
     handles = [mlp.register_forward_pre_hook(keep) for mlp in find_parts(model).mlps]
     model(input_ids=torch.tensor([document]), use_cache=False)

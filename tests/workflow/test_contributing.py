@@ -86,10 +86,10 @@ def test_an_analysis_stage(made):
 
 def test_a_family_and_every_recipes_own_tests(followed):
     copy, _ = followed
-    engines = [f"tests/unit/test_{name}.py" for name in ("trace", "capture", "every_decoder")]
+    engines = [f"tests/unit/test_{name}.py" for name in ("families", "trace", "every_decoder")]
     own = [f"tests/unit/{name}" for name in TESTS]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    for arguments in (own, [*engines, "-k", "qwen2"]):
+    for arguments in (own, [*engines, "-k", "stablelm"]):
         done = subprocess.run(
             [*command, *arguments], cwd=copy.folder, capture_output=True, text=True, check=False
         )
