@@ -9,7 +9,7 @@ import pytest
 from oracles.explorer import Elements, read_page
 from oracles.explorer_example import TEXTS, join, make_lenses, make_trace, of_prompt, respell
 from oracles.lens_example import VOCABULARY, make_lens
-from strata.figures.explorer import DECODERS, accepted_texts, build_explorer
+from strata.figures.explorer import DECODERS, build_explorer
 from strata.figures.lens import COLOURINGS
 from strata.figures.style import readable
 
@@ -134,11 +134,6 @@ def test_prompts_are_found_by_id_category_text_and_target(lenses):
 def test_only_the_prompts_asked_for_are_in_the_page(lenses):
     assert list(index_of(build_explorer(lenses, prompts=["third", "wordy-two"]))) == ["wordy-two", "third"]
     assert build_explorer(lenses, prompts=list(TEXTS)) == build_explorer(lenses)
-
-
-def test_accepted_texts_are_those_traced_and_passages(lenses):
-    lens = lenses["logit"]
-    assert accepted_texts(lens, make_trace(lens)) == ["p$1$", "walk", "third"]
 
 
 def test_text_is_what_the_tokens_spell():

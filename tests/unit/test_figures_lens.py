@@ -233,11 +233,15 @@ def test_grid_is_not_starred_where_there_is_no_target():
     assert column_labels(draw_grid(make_lens(), PROMPT, (5, 9)).axes[0].child_axes[0].xaxis) == [""]
 
 
+def test_of_a_rejected_prompt_it_is_said_that_it_was():
+    for draw in (draw_grid, draw_updates):
+        [text] = draw(make_lens(), "nobody", (0, 4)).texts
+        assert text.get_text() == "nobody: not accepted on this model, see prompts.tsv for the reason."
+
+
 def test_grid_refuses_what_it_cannot_show():
     lens = make_lens()
     for draw in (draw_grid, draw_updates):
-        with pytest.raises(ValueError, match="no prompt 'nobody'"):
-            draw(lens, "nobody", (0, 4))
         with pytest.raises(ValueError, match="positions 6 to 8"):
             draw(lens, PROMPT, (6, 9))
     with pytest.raises(ValueError, match="logit, probability, rank, .* not 'colour'"):

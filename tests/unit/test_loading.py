@@ -11,7 +11,8 @@ from transformers import GPT2Config
 from oracles import tiny_models
 from strata.model.architecture import find_parts
 from strata.model.capture import capture_documents
-from strata.model.loading import continuation, load_model
+from strata.model.continuations import continuations
+from strata.model.loading import load_model
 from strata.model.source import ModelUnavailable
 from strata.model.vocabulary import cut_vocabulary
 from strata.text.tokenizer import load_tokenizer
@@ -96,7 +97,7 @@ def test_a_model_that_overflows_is_refused_with_the_depth_and_the_dtype_to_use()
     with pytest.raises(
         OverflowError, match="prompt 'x': the state at depth 2 is not finite.*float16.*float32"
     ):
-        continuation(overflowing(), [1, 2, 3], (), "prompt 'x'")
+        continuations(find_parts(overflowing()), [[1, 2, 3]], [[]], ["prompt 'x'"])
     parts = find_parts(overflowing())
     with pytest.raises(
         OverflowError, match="prompt 'y': resid of depth 2 is not finite.*bfloat16 or float32"
@@ -116,21 +117,27 @@ def test_activations_that_do_not_fit_the_file_are_refused():
 # Continuations ------------------------------------------------------------------------------
 
 
-def test_a_continuation_is_what_generating_token_by_token_gives():
-    model, ids = tiny_models.build("gpt2").eval(), [5, 3, 8]
-    generated = list(ids)
-    for _ in range(4):
-        with torch.inference_mode():
-            generated.append(int(model(torch.tensor([generated])).logits[0, -1].argmax()))
-    target = generated[3:]
-    found = continuation(model, ids, target)
-    assert found.top_id == target[0] and found.completes
-    with torch.inference_mode():
-        clean = model(torch.tensor([ids])).logits[0, -1].softmax(-1)
-    assert found.p_target == pytest.approx(clean[target[0]].item(), rel=1e-5)
-    wrong = [*target[:2], (target[2] + 1) % 20, target[3]]
-    assert not continuation(model, ids, wrong).completes
-    assert continuation(model, ids).completes is None
+@pytest.mark.parametrize("name", ["gpt2", "gemma2", "opt-350m"])
+def test_a_continuation_is_what_generating_token_by_token_gives(name):
+    model = tiny_models.build(name).eval()
+    prompts, targets, clean = [[5, 3, 8], [7], [2, 9, 9, 1, 4]], [], []
+    for ids in prompts:
+        generated = list(ids)
+        for _ in range(4):
+            with torch.inference_mode():
+                logits = model(torch.tensor([generated])).logits[0, -1]
+            if generated == ids:
+                clean.append(logits.softmax(-1))
+            generated.append(int(logits.argmax()))
+        targets.append(generated[len(ids) :])
+    parts = find_parts(model)
+    found = continuations(parts, prompts, targets, max_tokens=16)
+    for one, target, p in zip(found, targets, clean, strict=True):
+        assert one.top_id == target[0] and one.completes
+        assert one.p_target == pytest.approx(p[target[0]].item(), rel=1e-4)
+    wrong = [[*target[:2], (target[2] + 1) % 20, target[3]] for target in targets]
+    assert not any(one.completes for one in continuations(parts, prompts, wrong))
+    assert [one.completes for one in continuations(parts, prompts, [[]] * 3)] == [None] * 3
 
 
 # Rows beyond the vocabulary -------------------------------------------------------------------

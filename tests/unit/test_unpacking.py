@@ -124,7 +124,7 @@ def both(folder, name, change=lambda vocabulary: vocabulary):
     read_tokenizer(path).save_pretrained(folder / "model")
     theirs = AutoTokenizer.from_pretrained(folder, gguf_file=path.name)
     assert _is_generic(folder / "model")  # so that no torch is needed
-    return load_tokenizer(str(folder / "model")), theirs, vocabulary
+    return load_tokenizer(str(folder / "model")).base, theirs, vocabulary
 
 
 def pieces_of_llama_2(_):

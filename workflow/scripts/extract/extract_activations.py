@@ -1,4 +1,4 @@
-"""Run every prompt and passage and keep all activations.
+"""Run every accepted prompt and every passage, and keep all activations.
 
 Input: prompts.tsv, the model. Output: activations.h5.
 """
@@ -10,12 +10,13 @@ from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.capture import LAYOUT, capture_documents, sizes
+from strata.text.prompts import accepted
 
 with job(snakemake) as progress:
     settings = snakemake.params.model
     model, tokenizer = open_model(settings)
     parts = find_parts(model)
-    table = io.read_prompts(snakemake.input.prompts)
+    table = accepted(io.read_prompts(snakemake.input.prompts))
     ids = [tokenizer.encode(text) for text in table["text"]]
     flat = [token for prompt in ids for token in prompt]
 

@@ -5,14 +5,13 @@ Input: lens/{decoder}.nc of every decoder, trace/state.nc. Output: lens/explorer
 
 from pipeline.job import job
 from strata import io
-from strata.figures.explorer import accepted_texts, build_explorer
+from strata.figures.explorer import build_explorer
 
 with job(snakemake):
     lenses = {name: io.open_dataset(snakemake.input[name]) for name in snakemake.params.decoders}
     trace = io.open_dataset(snakemake.input.trace)
     wanted = snakemake.params.prompts
-    if wanted == "accepted":
-        wanted = accepted_texts(next(iter(lenses.values())), trace)
-    prompts = None if wanted == "all" else wanted
+    there = set(next(iter(lenses.values()))["prompt"].values)
+    prompts = None if wanted == "all" else [prompt for prompt in wanted if prompt in there]
     page = build_explorer(lenses, trace, prompts, model=snakemake.wildcards.model)
     io.write_text(page, snakemake.output[0])

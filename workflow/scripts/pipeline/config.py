@@ -102,7 +102,7 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
     explored = config["lens"]["explorer"]
     asked = {
         "lens.grid.prompts": (config["lens"]["grid"]["prompts"], names),
-        "lens.explorer": ([] if isinstance(explored, str) else explored, names),
+        "lens.explorer": ([] if explored == "all" else explored, names),
         "trace.shown": (config["trace"]["shown"], [p["id"] for p in every if "subject" in p]),
     }
     for key, (wanted, known) in asked.items():

@@ -8,8 +8,8 @@ import pandas as pd
 from pipeline.job import job
 from pipeline.open_model import open_model
 from strata import io
-from strata.model.batching import check_lengths
-from strata.model.loading import continuation
+from strata.model.architecture import find_parts
+from strata.model.continuations import continuations
 from strata.text import prompts
 from strata.text.prompt_formats import read_prompt_file
 
@@ -21,25 +21,21 @@ with job(snakemake) as progress:
     pairs = [(c, prompts.begun(prompt, encode, prefix)) for c in contents for prompt in c["prompts"]]
     texts = [encode(prompt["text"]) for _, prompt in pairs]
     targets = [prompts.target_tokens(prompt, tokenizer.following) for _, prompt in pairs]
-    lengths = [len(ids) + len(target[:-1]) for (ids, _), target in zip(texts, targets, strict=True)]
     names = [f"prompt {prompt['id']!r}" for _, prompt in pairs]
-    check_lengths(model, lengths, names)
+    ids = [tokens for tokens, _ in texts]
+    found = continuations(find_parts(model), ids, targets, names, progress=progress)
     rows = []
-    for (content, prompt), (ids, offsets), target_ids, name in progress(
-        list(zip(pairs, texts, targets, names, strict=True)), "prompts"
-    ):
+    for (content, prompt), text, target_ids, made in zip(pairs, texts, targets, found, strict=True):
         completions = content["completion_sets"][prompt["completions"]] if "completions" in prompt else []
-        found = continuation(model, ids, target_ids, name)
         curated = prompts.curate(
             prompt,
             content["category"],
-            ids,
-            offsets,
+            *text,
             target_ids,
-            found.p_target,
-            found.completes,
-            found.top_id,
-            tokenizer.strings([found.top_id])[0],
+            made.p_target,
+            made.completes,
+            made.top_id,
+            tokenizer.strings([made.top_id])[0],
             prompts.first_tokens(prompt["text"], completions, tokenizer.following),
             snakemake.params.whole_target,
         )

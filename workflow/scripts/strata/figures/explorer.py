@@ -39,7 +39,6 @@ from strata.names import (
     TOKEN_STR,
     K,
 )
-from strata.text.prompts import PASSAGES
 from strata.text.tokens import byte_alphabet, plain_text
 from strata.trace.restoration import included, traced_everywhere
 
@@ -63,12 +62,6 @@ ROUNDING = {
 
 _loader = PackageLoader(__package__, "")
 _templates = Environment(loader=_loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-
-
-def accepted_texts(lens: xr.Dataset, trace: xr.Dataset) -> list[str]:
-    """The ids of the texts of a lens (token) that are passages or traced: a trace is of accepted prompts."""
-    wanted = np.isin(lens[PROMPT].values, trace[PROMPT].values) | (lens[CATEGORY].values == PASSAGES)
-    return list(dict.fromkeys(lens[PROMPT].values[wanted]))
 
 
 def build_explorer(

@@ -27,6 +27,7 @@ from strata.figures.style import (
     fitted,
     ink_on,
     new_figure,
+    notice_of_rejection,
     readable,
 )
 from strata.lens.comparison import agreement, kl_to_final, prompt_means
@@ -138,7 +139,7 @@ def draw_grid(
     Parameters
     ----------
     lens : (depth, token, k), attributes ``decoder`` and ``norm``
-    prompt : id of the prompt or passage drawn
+    prompt : id of the prompt or passage drawn; of one that the lens lacks, it is said that it was rejected
     window : first position drawn, and one past the last; the model saw all of them
     colouring : a key of `COLOURINGS`
     stride : every how many whole depths a row is drawn; the last depth always has one
@@ -149,11 +150,13 @@ def draw_grid(
     Raises
     ------
     ValueError
-        If there is no such prompt, none of its tokens lies in the window, there is no such colouring,
+        If none of the prompt's tokens lies in the window, there is no such colouring,
         the stride is not a whole number above 0, or half-depths are wanted and missing.
     """
     if colouring not in COLOURINGS:
         raise ValueError(f"colouring is one of {', '.join(COLOURINGS)}, not {colouring!r}")
+    if prompt not in lens[PROMPT].values:
+        return notice_of_rejection(prompt)
     lens = _in_window(lens, prompt, window)
     final_ids = _top(lens, "top_id").isel({DEPTH: -1}).values
     lens = lens.isel({DEPTH: _rows(lens[DEPTH].values, stride, half_depths, input_row)})
@@ -188,8 +191,10 @@ def draw_updates(updates: xr.Dataset, prompt: str, window: tuple[int, int]) -> F
     Raises
     ------
     ValueError
-        If there is no such prompt, or none of its tokens lies in the window.
+        If none of the prompt's tokens lies in the window.
     """
+    if prompt not in updates[PROMPT].values:
+        return notice_of_rejection(prompt)
     updates = _in_window(updates, prompt, window).sel({PART: list(PARTS)}).transpose(LAYER, PART, TOKEN, ...)
     n_rows, n_tokens = updates.sizes[LAYER] * len(PARTS), updates.sizes[TOKEN]
 
@@ -214,8 +219,6 @@ def draw_updates(updates: xr.Dataset, prompt: str, window: tuple[int, int]) -> F
 def _in_window(lens: xr.Dataset, prompt: str, window: tuple[int, int]) -> xr.Dataset:
     """Those tokens of a prompt that lie in the window, in memory."""
     tokens = np.flatnonzero(lens[PROMPT].values == prompt)
-    if not len(tokens):
-        raise ValueError(f"there is no prompt {prompt!r} in this lens")
     shown = tokens[slice(*window)]
     if not len(shown):
         raise ValueError(f"prompt {prompt!r} has no token in positions {window[0]} to {window[1] - 1}")

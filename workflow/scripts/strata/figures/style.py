@@ -55,6 +55,11 @@ def new_notice(told: str) -> Figure:
     return figure
 
 
+def notice_of_rejection(prompt: str) -> Figure:
+    """What stands in the place of a figure of a prompt that the model does not complete."""
+    return new_notice(f"{prompt}: not accepted on this model, see prompts.tsv for the reason.")
+
+
 def category_colours(categories: Iterable[str]) -> dict[str, str]:
     """A colour for each category: the shipped ones have their own, others get in turn what those leave."""
     categories = list(categories)

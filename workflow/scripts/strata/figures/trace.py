@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from strata.figures.style import SEQUENTIAL, new_figure, new_notice, readable
+from strata.figures.style import SEQUENTIAL, new_figure, notice_of_rejection, readable
 from strata.figures.trace_panels import axis_of, folded, hide_empty, image_extent, label_axis, noise_name
 from strata.names import NOISE, PROMPT, SAMPLE, TOKEN_STR
 from strata.text.tokens import plain_text
@@ -30,7 +30,7 @@ def draw_trace(state: xr.Dataset, prompt: str) -> Figure:
         The prompt's id.
     """
     if prompt not in state[PROMPT].values:
-        return _draw_untraced(prompt)
+        return notice_of_rejection(prompt)
     trace = state.sel({PROMPT: prompt}).load()
     levels = trace[NOISE].values
     columns, places = folded(levels)
@@ -61,7 +61,7 @@ def draw_trace_windows(
         The noise level drawn.
     """
     if prompt not in state[PROMPT].values:
-        return _draw_untraced(prompt)
+        return notice_of_rejection(prompt)
     runs = {"state": state, "MLP window": mlp, "attention window": attn}
     traces = {name: run.sel({PROMPT: prompt}).load() for name, run in runs.items()}
     trace = traces["state"]
@@ -143,8 +143,3 @@ def _measured(trace: xr.Dataset) -> tuple[str, str]:
 
 def _quoted(token: str) -> str:
     return f"“{readable(token)}”"
-
-
-def _draw_untraced(prompt: str) -> Figure:
-    """What stands in the place of a trace that there is none of."""
-    return new_notice(f"{prompt}: not accepted on this model, see prompts.tsv for the reason.")

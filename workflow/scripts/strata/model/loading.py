@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from strata.model.architecture import find_parts
-from strata.model.capture import not_finite
 from strata.model.equalities import check
 from strata.model.families import UnknownArchitecture, family_of
 from strata.model.source import ModelUnavailable, load
@@ -76,43 +74,3 @@ def _check_whole(source: str, told: Mapping) -> None:
 def _few(names: Sequence[str], most: int = 3) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-@dataclass(frozen=True)
-class Continuation:
-    """What a model makes of a prompt.
-
-    ``top_id``: its top guess for the next token. ``p_target``: the probability there of the target's
-    first token. ``completes``: whether its greedy continuation begins with the whole target. None where
-    there is no target.
-    """
-
-    top_id: int
-    p_target: float | None = None
-    completes: bool | None = None
-
-
-@torch.inference_mode()
-def continuation(
-    model: PreTrainedModel, ids: Sequence[int], target_ids: Sequence[int] = (), name: str = ""
-) -> Continuation:
-    """Run a prompt once, followed by the tokens of its target, if it has one.
-
-    Raises
-    ------
-    OverflowError
-        If logits are not finite: names the prompt, the first depth where a state is not, and the remedy.
-    """
-    device = next(model.parameters()).device
-    run = torch.tensor([[*ids, *target_ids[:-1]]], device=device)
-    logits = model(input_ids=run, use_cache=False).logits[0].float()
-    if not logits.isfinite().all():
-        states = model(input_ids=run, use_cache=False, output_hidden_states=True).hidden_states
-        depths = [depth for depth, state in enumerate(states) if not state.isfinite().all()]
-        where = f"the state at depth {depths[0]}" if depths else "its logits"
-        raise OverflowError(not_finite(name, where, model.dtype))
-    after = logits[len(ids) - 1 :]
-    guesses = after.argmax(-1).tolist()
-    if not target_ids:
-        return Continuation(guesses[0])
-    return Continuation(guesses[0], after[0].softmax(-1)[target_ids[0]].item(), guesses == list(target_ids))

@@ -3,6 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Following = Callable[[str, str], list[int]]
 """A text and what follows it to the tokens of that; raises `JoinedOtherwise`."""
@@ -199,3 +203,17 @@ def _with_space(target: str, top_str: str) -> str:
 def _row(row: Mapping, place: tuple, accepted: bool, reason: str) -> Curated:
     names = ("subject_start", "subject_position", "subject_n_tokens", "subject_kind", "subject_id")
     return Curated(**row, **dict(zip(names, place, strict=True)), accepted=accepted, reason=reason)
+
+
+def accepted(prompts: "pd.DataFrame") -> "pd.DataFrame":
+    """The rows of ``prompts.tsv`` that are accepted, passages among them.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    chosen = prompts[prompts["accepted"]].reset_index(drop=True)
+    if chosen.empty:
+        raise ValueError(f"none of {len(prompts)} prompts is accepted on this model; see prompts.tsv for why")
+    return chosen

@@ -22,6 +22,9 @@ CONTINUED = "@@"
 BYTE = "<0x0A>"
 """A token by which a SentencePiece vocabulary with bytes is known: it may have all of GPT-2's letters too."""
 
+NAMED_BYTES = 200
+"""Of GPT-2's 256 names of bytes: a vocabulary with as many is byte-level."""
+
 Offsets = list[tuple[int, int]]
 """Of each token its first character in the text and the one past the last; the same where it has none."""
 
@@ -114,7 +117,10 @@ class Tokenizer:
     @cached_property
     def _spelling(self) -> Callable[[str], str]:
         vocabulary = self.base.get_vocab()
-        if BYTE not in vocabulary and all(character in vocabulary for character in byte_alphabet()):
+        if BYTE in vocabulary:
+            return respelled
+        # A vocabulary may lack the names of bytes that no text has; SmolLM2's has 235 of 256.
+        if sum(character in vocabulary for character in byte_alphabet()) >= NAMED_BYTES:
             return str
         if any(token.endswith(CONTINUED) for token in vocabulary):
             return _with_marked_ends

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from strata.names import CATEGORY, NOISE, POSITION, PROMPT, SAMPLE, TARGET, TARGET_ID, TOKEN_STR
+from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
 from strata.trace.sweep import Trace
@@ -22,10 +23,7 @@ def traceable(prompts: pd.DataFrame) -> pd.DataFrame:
     ValueError
         If there is none: the model completes no prompt as it should.
     """
-    chosen = prompts[prompts["accepted"] & (prompts[TARGET_ID] >= 0)].reset_index(drop=True)
-    if chosen.empty:
-        raise ValueError(f"none of {len(prompts)} prompts is accepted on this model; see prompts.tsv for why")
-    return chosen
+    return accepted(prompts[prompts[TARGET_ID] >= 0])
 
 
 VARIABLES = {
