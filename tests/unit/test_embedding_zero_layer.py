@@ -284,8 +284,8 @@ def test_share_by_length_equals_a_simulation():
     assert zero_layer.share_by_length(norm, 4096) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", tiny_models.NAMES)
-def test_every_architecture_has_its_variants(name):
+@pytest.mark.parametrize("name", ["gpt2", "ctrl", "gpt-j", "gpt-neox", "opt-350m", "llama", "gemma2"])
+def test_every_kind_of_readout_has_its_variants(name):
     weights = weights_of(tiny_models.build(name), lambda ids: [f"t{i}" for i in ids])
     result = zero_layer.analyse(weights, **FEW)
     tied = weights["token_embedding"].equals(weights["unembedding"])

@@ -40,7 +40,8 @@ def agree(trace, prompt, parts, what, width=1, convention="code"):
 def test_sweep_agrees_with_one_forward_per_site(name, what):
     parts = find_parts(tiny_models.build(name))
     width = parts.token_embedding.embedding_dim
-    prompt = noised(subject=(2,), others=[(40,)], completions=(8, TARGET, 71), width=width)
+    completions = (8, TARGET, 71)
+    prompt = noised(IDS[:6], subject=(2,), samples=1, others=[(40,)], completions=completions, width=width)
     [trace] = traced(parts, [prompt], what, 3)
     agree(trace, prompt, parts, what, 3)
 

@@ -144,12 +144,14 @@ class Parts:
         args, kwargs = self._calls.of(layer, start, length, n_rows, past)
         return leaving(self.blocks[layer](hidden, *args, **kwargs))
 
+    def normed(self, states: Tensor) -> Tensor:
+        """What the unembedding is given of final states (..., channel)."""
+        states = self.final_norm(states)
+        return states if self.project_out is None else self.project_out(states)
+
     def logits(self, states: Tensor) -> Tensor:
         """What the model makes of final states (..., channel), before the final norm: (..., vocab)."""
-        states = self.final_norm(states)
-        if self.project_out is not None:
-            states = self.project_out(states)
-        logits = self.unembedding(states)
+        logits = self.unembedding(self.normed(states))
         if self.logit_scale != 1:
             logits = logits * self.logit_scale
         if self.logit_cap is not None:

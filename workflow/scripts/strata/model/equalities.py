@@ -73,18 +73,18 @@ def _equalities(parts: Parts) -> Iterator[tuple[str, Tensor, Tensor]]:
         output_hidden_states=True,
         output_attentions=True,
     )
-    taken = capture(parts, ids)
+    taken = capture(parts, ids, ["resid", "attn_out", "mlp_out", "attention_last"])
     resid, states = taken.resid, output.hidden_states
 
     for depth in range(n_layers):
         yield f"its state at depth {depth} is not the model's", resid[depth], states[depth]
-    yield "its logits are not its final norm's and unembedding's", parts.logits(resid[-1]), output.logits
-    norm = norm_parameters(parts.final_norm, parts.n_channels)
-    normed = parts.final_norm(resid[-1]).float()
-    unembedding = parts.unembedding
-    product = linear(normed.to(unembedding.weight), unembedding.weight, unembedding.bias)
-    yield "its unembedding is no linear map", product, unembedding(normed.to(unembedding.weight))
-    yield "its final norm cannot be made from its weights", norm(resid[-1]), normed
+    last, unembedding = resid[-1][:, -1], parts.unembedding
+    yield "its logits are not its final norm's and unembedding's", parts.logits(last), output.logits[:, -1]
+    read = parts.normed(last)
+    product = linear(read, unembedding.weight, unembedding.bias)
+    yield "its unembedding is no linear map", product, unembedding(read)
+    norm, normed = norm_parameters(parts.final_norm, parts.n_channels), parts.final_norm(resid[-1])
+    yield "its final norm cannot be made from its weights", norm(resid[-1]), normed.float()
     for norm in [*parts.norm1s[:1], *parts.norm2s[:1]]:
         norm_parameters(norm, parts.n_channels)
     yield "it sees what comes later", resid[:, 0, :START], resid[:, 1, :START]
