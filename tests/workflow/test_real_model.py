@@ -73,7 +73,7 @@ def results(tmp_path_factory):
         config[section]["statistics"]["resamples"] = 20
     config["average"] |= {"resamples": 20, "permutations": 20}
     project.write("config.yaml", config)
-    done = project.snakemake(*TARGETS)
+    done = project.snakemake(*TARGETS, as_ever=True)
     project.dry_runs.close()
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / RESULTS

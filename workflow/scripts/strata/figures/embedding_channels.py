@@ -175,7 +175,7 @@ def draw_pairs(weights: xr.Dataset, channels: xr.Dataset) -> Figure:
     """Tokens and positions in the plane of two channels: both of the upper group, one of each, both lower."""
     if "position_embedding" not in weights:
         return new_notice(f"position embedding {channels.attrs['position_embedding']}")
-    token_embedding, position_embedding = weights["token_embedding"], weights["position_embedding"]
+    token_embedding, position_embedding = ordinary(weights)["token_embedding"], weights["position_embedding"]
     figure = new_figure(12, 4.8)
     panels = figure.subplots(1, 3)
     used = channels["used"].values.astype(bool)
