@@ -1,48 +1,29 @@
 """Tokenizers of GPT-2's, SentencePiece's and CTRL's kind: what is before a text, and what follows it."""
 
-import json
 from pathlib import Path
 
 import pytest
-import tokenizers
-from tokenizers import decoders, models, normalizers, processors
-from transformers import AutoTokenizer, CTRLConfig, CTRLTokenizer, PreTrainedTokenizerFast
+from tokenizers import processors
+from transformers import AutoTokenizer, CTRLConfig, CTRLTokenizer
 
+from oracles import tiny_tokenizers
 from strata.model.source import ModelUnavailable
 from strata.text.tokenizer import load_tokenizer
 from strata.text.tokens import NO_TOKEN, byte_alphabet, is_text, plain_text
 
 ORGANISM = Path("data/models/organism")
-PIECES = ["<unk>", "<bos>", "\u2581", "P", "a", "r", "i", "s", "."]
-MERGES = [("P", "a"), ("r", "i"), ("Pa", "ri"), ("Pari", "s"), ("\u2581", "Paris")]
 
 
-def sentencepiece(folder, dummy_space: bool = False, letters: str = "", bytes_too: bool = True):
-    """A tokenizer of SentencePiece's kind: a beginning token, spaces in tokens, bytes where letters lack."""
-    letters = sorted(set("Thecapitlofrnsvwud012,ï" + letters) - set(PIECES))
-    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)] if bytes_too else []
-    names = [*PIECES, *letters, *dict.fromkeys("".join(pair) for pair in MERGES), *byte_tokens]
-    vocabulary = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    inner = tokenizers.Tokenizer(models.BPE(vocabulary, MERGES, byte_fallback=bytes_too, unk_token="<unk>"))
-    spaces = [normalizers.Replace(" ", "\u2581")]
-    inner.normalizer = normalizers.Sequence(([normalizers.Prepend("\u2581")] if dummy_space else []) + spaces)
-    inner.decoder = decoders.Sequence(
-        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
-    inner.post_processor = processors.TemplateProcessing("<bos> $A", special_tokens=[("<bos>", 1)])
-    base = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<bos>", unk_token="<unk>")
-    base.save_pretrained(folder)
+def sentencepiece(folder, **options):
+    """A tokenizer of SentencePiece's kind."""
+    tiny_tokenizers.sentencepiece(folder, **options)
     return load_tokenizer(str(folder))
 
 
 @pytest.fixture
 def ctrl(tmp_path):
-    """A tokenizer of CTRL's kind: it has no fast version, and keeps no offsets."""
-    letters = [f"{letter}@@" for letter in "Thecats12,nïvdr"]
-    tokens = ["<unk>", "the", "cat", *letters, "s", ".", ",", "e", "as", "12", "h", "t", "r", "2"]
-    CTRLConfig(vocab_size=len(tokens)).save_pretrained(tmp_path)
-    (tmp_path / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (tmp_path / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\nc a\nca t</w>\n")
+    """A tokenizer of CTRL's kind."""
+    CTRLConfig(vocab_size=tiny_tokenizers.ctrl(tmp_path, "Thecats12,nïvdr.")).save_pretrained(tmp_path)
     return load_tokenizer(str(tmp_path))
 
 

@@ -1,0 +1,48 @@
+"""Small tokenizers of SentencePiece's and of CTRL's kind, made without a network."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, normalizers, processors
+from transformers import PreTrainedTokenizerFast
+
+PIECES = ["<unk>", "<bos>", "▁", "P", "a", "r", "i", "s", "."]
+MERGES = [("P", "a"), ("r", "i"), ("Pa", "ri"), ("Pari", "s"), ("▁", "Paris")]
+ASCII = "".join(map(chr, range(ord("!"), ord("~") + 1)))
+
+
+def sentencepiece(folder: Path, dummy_space: bool = False, letters: str = "", bytes_too: bool = True) -> int:
+    """Save one of SentencePiece's kind: a beginning token, spaces in tokens, bytes where letters lack.
+
+    Returns
+    -------
+    its number of tokens
+    """
+    letters = sorted(set(ASCII + "ï" + letters) - set(PIECES))
+    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)] if bytes_too else []
+    names = [*PIECES, *letters, *dict.fromkeys("".join(pair) for pair in MERGES), *byte_tokens]
+    vocabulary = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    inner = tokenizers.Tokenizer(models.BPE(vocabulary, MERGES, byte_fallback=bytes_too, unk_token="<unk>"))
+    spaces = [normalizers.Replace(" ", "▁")]
+    inner.normalizer = normalizers.Sequence(([normalizers.Prepend("▁")] if dummy_space else []) + spaces)
+    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    inner.post_processor = processors.TemplateProcessing("<bos> $A", special_tokens=[("<bos>", 1)])
+    base = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<bos>", unk_token="<unk>")
+    base.save_pretrained(folder)
+    return len(base)
+
+
+def ctrl(folder: Path, letters: Iterable[str] = ASCII) -> int:
+    """Save the files of one of CTRL's kind: it has no fast version, and keeps no offsets.
+
+    Returns
+    -------
+    its number of tokens
+    """
+    tokens = ["<unk>", "the", "cat", *letters, *(f"{letter}@@" for letter in letters)]
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\nc a\nca t</w>\n")
+    return len(tokens)
