@@ -2,6 +2,7 @@
 # make test    set up .venv, run the whole test suite
 # make smollm2 bring SmolLM2-135M-Instruct (98 MB) to data/models; make gemma3 the same for Gemma 3 270M (253 MB)
 # make news    bring the text that both are declared with (comes with either)
+# make families  a tiny model of every family through the pipeline: some minutes
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
 # make docs    docs/figures.md, from the table of figures
@@ -11,7 +12,7 @@ PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
 
-.PHONY: all test smollm2 gemma3 news browser profile bench docs lint
+.PHONY: all test families smollm2 gemma3 news browser profile bench docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -30,6 +31,9 @@ smollm2 gemma3: .venv/installed
 
 news: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.fetch $@
+
+families: .venv/installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-families tests/workflow/test_families.py
 
 # The lens pages are tested in a real browser; Debian's is installed where there is none.
 browser:

@@ -13,3 +13,7 @@ def pytest_xdist_make_scheduler(config, log):
             return "tests/workflow" if file.startswith("tests/workflow/") else file
 
     return ByFile(config, log)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all-families", action="store_true", help="run every family through the pipeline")

@@ -13,8 +13,16 @@ MERGES = [("P", "a"), ("r", "i"), ("Pa", "ri"), ("Pari", "s"), ("▁", "Paris")]
 ASCII = "".join(map(chr, range(ord("!"), ord("~") + 1)))
 
 
-def sentencepiece(folder: Path, dummy_space: bool = False, letters: str = "", bytes_too: bool = True) -> int:
+def sentencepiece(
+    folder: Path,
+    dummy_space: bool = False,
+    letters: str = "",
+    bytes_too: bool = True,
+    words: Iterable[str] = (),
+) -> int:
     """Save one of SentencePiece's kind: a beginning token, spaces in tokens, bytes where letters lack.
+
+    ``words`` are tokens with the space before them.
 
     Returns
     -------
@@ -22,9 +30,10 @@ def sentencepiece(folder: Path, dummy_space: bool = False, letters: str = "", by
     """
     letters = sorted(set(ASCII + "ï" + letters) - set(PIECES))
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)] if bytes_too else []
-    names = [*PIECES, *letters, *dict.fromkeys("".join(pair) for pair in MERGES), *byte_tokens]
+    merges = [*MERGES, *dict.fromkeys(pair for word in words for pair in _pairs(["▁", *word]))]
+    names = [*PIECES, *letters, *("".join(pair) for pair in merges), *byte_tokens]
     vocabulary = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    inner = tokenizers.Tokenizer(models.BPE(vocabulary, MERGES, byte_fallback=bytes_too, unk_token="<unk>"))
+    inner = tokenizers.Tokenizer(models.BPE(vocabulary, merges, byte_fallback=bytes_too, unk_token="<unk>"))
     spaces = [normalizers.Replace(" ", "▁")]
     inner.normalizer = normalizers.Sequence(([normalizers.Prepend("▁")] if dummy_space else []) + spaces)
     inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
@@ -34,15 +43,24 @@ def sentencepiece(folder: Path, dummy_space: bool = False, letters: str = "", by
     return len(base)
 
 
-def ctrl(folder: Path, letters: Iterable[str] = ASCII) -> int:
+def ctrl(folder: Path, letters: Iterable[str] = ASCII, words: Iterable[str] = ("the", "cat")) -> int:
     """Save the files of one of CTRL's kind: it has no fast version, and keeps no offsets.
 
     Returns
     -------
     its number of tokens
     """
-    tokens = ["<unk>", "the", "cat", *letters, *(f"{letter}@@" for letter in letters)]
+    merges = dict.fromkeys(pair for word in words for pair in _pairs([*word[:-1], word[-1] + "</w>"]))
+    parts = ["".join(pair) for pair in merges]
+    # What goes on has @@ behind it.
+    made = [part.removesuffix("</w>") if part.endswith("</w>") else f"{part}@@" for part in parts]
+    tokens = dict.fromkeys(["<unk>", *letters, *(f"{letter}@@" for letter in letters), *made])
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\nt h\nth e</w>\nc a\nca t</w>\n")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *map(" ".join, merges), ""]))
     return len(tokens)
+
+
+def _pairs(pieces: list[str]) -> list[tuple[str, str]]:
+    """The merges that make one piece of several, from the left."""
+    return [("".join(pieces[:n]), pieces[n]) for n in range(1, len(pieces))]

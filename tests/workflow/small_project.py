@@ -58,6 +58,9 @@ PROMPTS = {
     ],
 }
 
+TEXTS = [prompt["text"] + prompt.get("target", "") for prompts in PROMPTS.values() for prompt in prompts]
+"""Everything that the tiny models have to know."""
+
 
 @dataclass
 class Plan:
@@ -152,16 +155,15 @@ def make_project(folder: Path) -> Project:
             content["completion_sets"] = {"capitals": [" Paris", " time"]}
         project.write(f"data/prompts/{category}.yaml", content)
 
-    texts = [prompt["text"] + prompt.get("target", "") for ps in PROMPTS.values() for prompt in ps]
-    tokenizer = train_tokenizer(texts * 5, TINY["vocab_size"])
+    tokenizer = train_tokenizer(TEXTS * 5, TINY["vocab_size"])
     model_folder = folder / "data/models/organism"
     as_pretrained(tokenizer, TINY["row_length"]).save_pretrained(model_folder)
     model = build_model(Recipe(**TINY | {"vocab_size": tokenizer.get_vocab_size()}))
-    _teach(model, [tokenizer.encode(text).ids for text in texts])
+    teach(model, [tokenizer.encode(text).ids for text in TEXTS])
     model.save_pretrained(model_folder)
     shutil.copy(ROOT / "data/models/organism/loss.tsv", model_folder / "loss.tsv")
 
-    counts = Counter(id for text in texts for id in tokenizer.encode(text).ids)
+    counts = Counter(id for text in TEXTS for id in tokenizer.encode(text).ids)
     rows = [f"{id}\t{counts[id]}" for id in range(tokenizer.get_vocab_size())]
     (model_folder / "token_counts.tsv").write_text("\n".join(["token_id\tcount", *rows]) + "\n")
 
@@ -212,8 +214,9 @@ def make_project(folder: Path) -> Project:
     return project
 
 
-def _teach(model, sequences: list[list[int]]) -> None:
-    """Let the model learn the prompts, so that curation has something to accept."""
+def teach(model, sequences: list[list[int]]) -> None:
+    """Let a model learn some texts, so that curation has something to accept."""
+    model.requires_grad_(True)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(60):
         for ids in sequences:
@@ -244,6 +247,5 @@ def _make_llama(folder: Path, organism: Path) -> None:
             tie_word_embeddings=False,
         )
     )
-    texts = [prompt["text"] + prompt.get("target", "") for ps in PROMPTS.values() for prompt in ps]
-    _teach(model, [tokenizer.encode(text) for text in texts])
+    teach(model, [tokenizer.encode(text) for text in TEXTS])
     model.save_pretrained(folder)
