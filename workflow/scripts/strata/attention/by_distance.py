@@ -1,23 +1,22 @@
 """Attention by distance, and what of it positions explain: all of it, and rotary positions alone.
 
-Where positions are rotary, a head's logit is q R(d) k: only the distance d from query back to key turns it.
-Were content everywhere the same, the logit would be a sum of waves of the head's frequencies, and no head
-would do anything but look back by fixed distances. How near a real head comes to that is measured here.
+Where positions are rotary (Su et al. 2021), a head's logit is qᵀR(d)k: positions enter by the distance d from
+query back to key alone. Were content the same everywhere, logits would be one sum of waves of the rotary
+frequencies, and a head could only look back by fixed distances. How near heads come to that is measured here.
 
-A head's logits, less their mean over the distances that are compared, are what its pattern says: log
-attention is the logit less what is the same for all keys of a query. Their variance over queries and
-distances has two parts to be told from the rest:
+A pattern tells logits but for what all keys of a query share: log attention less its mean over the distances
+that are compared is the logit less its mean. Of the variance of these over all queries and distances,
 
 - *explained by distance*: the variance of their mean at each distance, whatever it comes from;
 - *explained by rotation*: their squared correlation (0 if it is negative) with the logits that the model
   itself makes where every position holds the mean of what attention reads. There is no content then, and
   what tells keys apart is what attention adds of positions: rotary angles, or a bias such as ALiBi's.
 
-The second is at most the first, and both are 1 for a head that no content moves. What is between them, near
-things give that are not rotation: neighbours alike in content, and a token like itself. A correlation is
-taken because a mean query is shorter than queries are, which models that norm their queries undo: only the
-shape is known. It is undefined where positions are in what attention reads, as learned ones are: the mean
-has none then.
+Both are 1 for a head that no content moves, and 0 for one that goes by content alone; the second is at most
+the first. What lies between them is content that goes with distance: neighbours alike, a token like itself.
+A correlation is taken because only the shape can be compared: queries cancel in their mean, and models that
+norm queries and keys make it as long as any. It is undefined where positions are in what attention reads, as
+learned ones are, and not in attention.
 """
 
 from collections.abc import Sequence
