@@ -22,7 +22,7 @@ include: "workflow/rules/jobs.smk"
 rule all:
     default_target: True
     input:
-        asked_for(PROJECT.figures, {model: config["models"][model] for model in config["run"]}),
+        asked_for(PROJECT.figures, {model: features_of(config["models"][model]) for model in config["run"]}),
         expand("results/{model}/lens/explorer.html", model=config["run"]),
         expand("results/{model}/trace/order.tsv", model=config["run"]),
         expand("results/{model}/trace/left_out.tsv", model=config["run"]),

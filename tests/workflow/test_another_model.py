@@ -9,6 +9,13 @@ import pytest
 import xarray as xr
 from small_project import MODEL, SECOND
 
+OF_POSITIONS = (
+    *("embedding_position_components", "embedding_positions", "embedding_position_channels"),
+    *("embedding_lissajous", "embedding_sinusoids", "embedding_smoothing", "embedding_silencing"),
+    *("embedding_rivalry", "embedding_pairs", "embedding_gains_norm1", "embedding_gains_norm2"),
+)
+"""Figures that there is nothing for where no position embedding is."""
+
 
 @pytest.fixture(scope="module")
 def results(project):
@@ -16,13 +23,14 @@ def results(project):
     return project.folder / "results"
 
 
-def test_every_file_and_figure_but_those_of_tagged_text_is_there_of_the_second(results):
+def test_every_file_and_figure_that_is_not_of_what_it_lacks_is_there_of_the_second(results):
     def files(model: str) -> set[str]:
         return {str(path.relative_to(results / model)) for path in (results / model).rglob("*.*")}
 
-    others = ("evaluation", "syntax", "figures/syntax")
-    of_the_first = {name for name in files(MODEL) if not name.startswith(others)}
-    assert files(SECOND) == of_the_first and any(name.startswith("syntax") for name in files(MODEL))
+    tagged, positions = ("syntax", "figures/syntax"), ("embedding/positions", "embedding/experiments")
+    lacking = ("evaluation", *tagged, *positions, *(f"figures/{name}." for name in OF_POSITIONS))
+    assert files(SECOND) == {name for name in files(MODEL) if not name.startswith(lacking)}
+    assert all(any(name.startswith(one) for name in files(MODEL)) for one in lacking)
 
 
 def test_every_file_says_which_model_made_it(results):

@@ -4,7 +4,7 @@ Read when the workflow is parsed, so nothing that draws is imported here.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import product
@@ -20,8 +20,8 @@ class Figure:
     """One figure, its row's wildcards filled in; ``{model}`` is left for Snakemake.
 
     ``draw`` is a function of `strata.figures`, ``module.function``; ``data`` its arguments that are files;
-    ``options`` its other arguments. ``needs`` is a key of a model's section: a model without it has no such
-    figure.
+    ``options`` its other arguments. ``needs`` is one of `pipeline.models.features_of` a model: one
+    without it has no such figure.
     """
 
     name: str
@@ -81,13 +81,13 @@ def jobs(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
     return {job: sorted((f for f in figures if f.job == job), key=lambda f: f.name) for job in names}
 
 
-def asked_for(figures: Sequence[Figure], models: Mapping[str, Mapping]) -> list[str]:
-    """The pictures that a run makes of some models, given their sections of the configuration."""
+def asked_for(figures: Sequence[Figure], models: Mapping[str, Container[str]]) -> list[str]:
+    """The pictures that a run makes of some models, given the features that each has."""
     return [
         figure.png.format(model=name)
         for figure in figures
-        for name, section in models.items()
-        if figure.job != "training" and (not figure.needs or section.get(figure.needs))
+        for name, features in models.items()
+        if figure.job != "training" and (not figure.needs or figure.needs in features)
     ]
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pipeline.fetch import target_for
 from strata.inputs import BadInput
-from strata.model.gguf import check_gguf
+from strata.model.families import FAMILIES, LEARNED_POSITIONS
+from strata.model.gguf import check_gguf, read_header
 from strata.model.source import (
     ModelUnavailable,
+    cached_folder,
     hub_answers,
     is_cached,
     is_folder_source,
@@ -52,6 +54,36 @@ def settings_of(name: str, section: Mapping, keys: Iterable[str] = LOADED_BY) ->
     if is_gguf_source(source):
         settings |= {"source": f"results/{name}/model", "file": source}
     return settings
+
+
+def features_of(section: Mapping) -> set[str]:
+    """What a model has that not every model has, of what figures may need.
+
+    Whether it has a position embedding is told without loading it: by the tensors of a GGUF file, or by the
+    class that its configuration names. Where that is not known, of a model that the hub has and that was
+    not brought yet, say, it is taken to have one.
+
+    Returns
+    -------
+    Some of ``tagged_text``, ``position_embedding``.
+    """
+    tagged = {"tagged_text"} if section.get("tagged_text") else set()
+    return tagged | ({"position_embedding"} if _may_embed_positions(section) else set())
+
+
+def _may_embed_positions(section: Mapping) -> bool:
+    path = Path(section["source"]).expanduser()
+    if is_gguf_source(section["source"]):
+        return read_header(path).has_position_embedding
+    is_folder = is_folder_source(section["source"])
+    folder = path if is_folder else cached_folder(section["source"], section["revision"])
+    if folder is None:
+        return True
+    try:
+        (architecture,) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+    except (ValueError, KeyError, TypeError):  # what is wrong with it, loading says
+        return True
+    return architecture in LEARNED_POSITIONS or architecture not in FAMILIES
 
 
 def check_sources(config: Mapping, file: str = "config.yaml") -> None:

@@ -2,6 +2,7 @@
 
 HEADS = "heads"
 OFFSET = "offset"
+DISTANCE = "distance"
 
 FIRST, SUBJECT, SUBJECT_MAX, FINAL = SITES = ("first", "subject", "subject_max", "final")
 """What is attended to: first token; all of the subject's, summed; its most attended one; the final token."""

@@ -1,4 +1,4 @@
-"""Attention over many texts, from a model: on the first token by position, and how it varies with content.
+"""Attention over many texts, from a model: on the first token, by distance, and as content varies.
 
 Attention variability is Vig and Belinkov's (2019): how much a head looks at content rather than at positions.
 Channels with outsized values at the first position serve attention as a place to rest (Xiao et al. 2023; Sun
@@ -12,6 +12,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from strata.attention.by_distance import ByDistance
 from strata.attention.names import HEAD_CHOICES, HEADS
 from strata.attention.onset import onset_and_release
 from strata.attention.precision import as_float32
@@ -30,7 +31,7 @@ def over_text(
     progress: Progress = silent,
     max_tokens: int = 2048,
 ) -> xr.Dataset:
-    """Sums over texts: attention on the first token by position, and the size of channels at the first.
+    """Sums over texts: attention on the first token by position and on all by distance, channels' sizes.
 
     Documents of like length go through the model together, and of what a layer computes only sums are kept:
     memory is that of one batch's attention in one layer, and of the result.
@@ -51,7 +52,7 @@ def over_text(
         value; ``onset_in_text`` and ``release_in_text`` (heads) of the former, see
         `strata.attention.onset.onset_and_release`, beyond its share if attention were spread evenly;
         ``n_tokens_in_text``. By (depth, channel): ``magnitude_first``, mean |h| at position 0, and
-        ``magnitude_others``, at all others.
+        ``magnitude_others``, at all others. What `strata.attention.by_distance.ByDistance.result` has.
 
     Raises
     ------
@@ -68,6 +69,8 @@ def over_text(
     entropy = torch.zeros(n_layers, n_heads, **double)
     largest_entropy = torch.arange(1, longest + 1, **double).log()
     magnitude = torch.zeros(2, n_layers + 1, parts.n_channels, **double)
+    lengths = [*map(len, documents)]
+    by_distance = ByDistance(parts, lengths, skip)
 
     def see_pattern(layer: int, patterns: Tensor) -> None:
         present = batch.present[:, None]  # (row, 1, query): what is in the padding attends to nothing
@@ -75,18 +78,21 @@ def over_text(
         first[layer, :, :n] += (patterns[..., 0].double() * present).sum(0)
         late = torch.special.entr(patterns[:, :, skip:].float()).sum(-1) * present[..., skip:]
         entropy[layer] += (late / largest_entropy[skip:n]).sum((0, -1))
+        by_distance.see_pattern(layer, patterns, batch.present)
+
+    def see_read(layer: int, states: Tensor) -> None:
+        by_distance.see_read(layer, states, batch.present)
 
     def see_state(depth: int, states: Tensor) -> None:
         size = states.abs().double() * batch.present[..., None]
         magnitude[0, depth] += size[:, 0].sum(0)
         magnitude[1, depth] += size[:, 1:].sum((0, 1))
 
-    with watching(parts, attention=see_pattern, resid=see_state):
+    with watching(parts, attention_in=see_read, attention=see_pattern, resid=see_state):
         for batch in progress(batches(documents, max_tokens, parts.model), "batches of documents"):
             parts.model.base_model(input_ids=batch.ids, use_cache=False)
 
-    lengths = np.array([len(document) for document in documents])
-    n_documents = (lengths[:, None] > np.arange(longest)).sum(0)
+    n_documents = (np.array(lengths)[:, None] > np.arange(longest)).sum(0)
     n_late = int(n_documents[skip:].sum())
     total = first.cpu().numpy()
     in_text = total[..., skip:].sum(-1) / n_late
@@ -115,7 +121,7 @@ def over_text(
                 HEADS: list(HEAD_CHOICES),
             },
             attrs={"skip": skip},
-        )
+        ).merge(by_distance.result(), join="exact")
     )
 
 

@@ -184,6 +184,27 @@ def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[N
         handle.remove()
 
 
+@contextmanager
+def reading(module: nn.Module, states: Tensor) -> Iterator[None]:
+    """While open, a module reads the same hidden states (channel) at every position, whatever comes."""
+
+    def hook(module, args, kwargs):
+        own = entering(args, kwargs)
+        given = states.to(own).expand_as(own)
+
+        def swapped(value):
+            # Some families hand on the same states as queries, keys and values.
+            return given if value is own else value
+
+        return tuple(map(swapped, args)), {name: swapped(value) for name, value in kwargs.items()}
+
+    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 @dataclass(frozen=True)
 class Past:
     """Keys and values (row, head, position, head channel) that a block finds before its own.

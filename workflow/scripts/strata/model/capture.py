@@ -34,6 +34,7 @@ def watching(
     resid: See | None = None,
     attn_out: See | None = None,
     mlp_out: See | None = None,
+    attention_in: See | None = None,
     attention: See | None = None,
     answers: See | None = None,
 ) -> Iterator[None]:
@@ -46,6 +47,7 @@ def watching(
     attn_out, mlp_out : what the sub-block of each layer adds (row, position, channel), as it arrives in the
         stream: behind norms and factors of its own, and where a norm acts on the sum, what becomes of the
         stream less the stream
+    attention_in : what attention of each layer reads (row, position, channel)
     attention : the pattern of each layer (row, head, query, key); there is one under eager attention only,
         which is what `strata.model.loading` loads
     answers : what enters the last linear map of each layer's MLP (row, position, hidden channel)
@@ -64,6 +66,9 @@ def watching(
     def after_last_block(module, args, output) -> None:
         if resid:
             resid(parts.n_layers, leaving(output))
+
+    def before_attention(layer: int) -> Callable:
+        return lambda module, args, kwargs: attention_in(layer, entering(args, kwargs))
 
     def before_values(layer: int) -> Callable:
         def hook(module, args, kwargs) -> None:
@@ -100,6 +105,8 @@ def watching(
 
         enter(parts.blocks, before_block)
         leave(parts.blocks[-1:], lambda _: after_last_block)
+        if attention_in:
+            enter(parts.attentions, before_attention)
         if answers:
             enter(parts.mlp_values, before_values)
         if attention:

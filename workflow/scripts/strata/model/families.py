@@ -4,10 +4,14 @@ A family is an entry of `FAMILIES`, a table of attribute paths. Whatever can be 
 not here: how its blocks are called (`strata.model.calls`), and what its norms do (`strata.model.norms`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from transformers import PreTrainedConfig
+if TYPE_CHECKING:  # the table is read where the workflow is parsed, which waits for no library
+    from transformers import PreTrainedConfig
 
 
 class UnknownArchitecture(ValueError):
@@ -191,6 +195,9 @@ FAMILIES: dict[str, Family | Callable[[PreTrainedConfig], Family | None]] = {
     "PhiForCausalLM": PHI,
 }
 """By the model's class; where blocks differ within a family, a function of its configuration."""
+
+LEARNED_POSITIONS = {"GPT2LMHeadModel", "GPTNeoForCausalLM", "OPTForCausalLM"}
+"""The classes of these whose models have a position embedding."""
 
 
 def family_of(model) -> Family | None:

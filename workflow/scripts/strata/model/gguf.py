@@ -76,6 +76,10 @@ class Header:
         return self.metadata.get("general.architecture", "")
 
     @property
+    def has_position_embedding(self) -> bool:
+        return "position_embd.weight" in self.tensors
+
+    @property
     def alignment(self) -> int:
         """Bytes that the weights' place in the file is a multiple of."""
         return self.metadata.get("general.alignment", 32)

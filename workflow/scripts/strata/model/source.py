@@ -27,13 +27,19 @@ def is_folder_source(source: str) -> bool:
 
 def is_cached(source: str, revision: str | None = None) -> bool:
     """Whether a model of the hub has been brought here before, its weights included."""
+    folder = cached_folder(source, revision)
+    return folder is not None and any(folder.glob("*.safetensors"))
+
+
+def cached_folder(source: str, revision: str | None = None) -> Path | None:
+    """Where what was brought of a model of the hub lies, its configuration among it; None if nothing was."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
         found = try_to_load_from_cache(source, "config.json", revision=revision)
     except ValueError:  # no name that the hub could have
-        return False
-    return isinstance(found, str) and any(Path(found).parent.glob("*.safetensors"))
+        return None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def hub_answers() -> bool:
