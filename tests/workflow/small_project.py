@@ -214,11 +214,11 @@ def make_project(folder: Path) -> Project:
     return project
 
 
-def teach(model, sequences: list[list[int]]) -> None:
+def teach(model, sequences: list[list[int]], rate: float = 0.02, rounds: int = 60) -> None:
     """Let a model learn some texts, so that curation has something to accept."""
-    model.requires_grad_(True)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
-    for _ in range(60):
+    model.eval()  # without dropout
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    for _ in range(rounds):
         for ids in sequences:
             batch = torch.tensor([ids])
             model(input_ids=batch, labels=batch).loss.backward()

@@ -78,7 +78,7 @@ def results(tmp_path_factory, pytestconfig):
         model = kind(configuration(**padded))
         model.config.save_pretrained(folder)
         tokenizer = load_tokenizer(str(folder))
-        teach(model, [tokenizer.encode(text) for text in TEXTS])
+        teach(model, [tokenizer.encode(text) for text in TEXTS], 0.003, 80)
         model.save_pretrained(folder)
     config["run"] = list(names)
     config["text"] |= {"documents": 20, "max_tokens": 48}
