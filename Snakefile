@@ -15,6 +15,7 @@ include: "workflow/rules/attention.smk"
 include: "workflow/rules/syntax.smk"
 include: "workflow/rules/embedding.smk"
 include: "workflow/rules/organism.smk"
+include: "workflow/rules/findings.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/jobs.smk"
 
@@ -22,7 +23,7 @@ include: "workflow/rules/jobs.smk"
 rule all:
     default_target: True
     input:
-        asked_for(PROJECT.figures, {model: config["models"][model] for model in config["run"]}),
+        asked_for(PROJECT.figures, RUN),
         expand("results/{model}/lens/explorer.html", model=config["run"]),
         expand("results/{model}/trace/order.tsv", model=config["run"]),
         expand("results/{model}/trace/left_out.tsv", model=config["run"]),
