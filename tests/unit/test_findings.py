@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from strata.findings import embedding, lens, traces
-from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, Estimate, read, verdict
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, UNDEFINED, Estimate, read, verdict
 
 STATISTICS = {"resamples": 200, "interval": 0.95, "seed": 0}
 
@@ -47,7 +47,7 @@ def test_what_is_missing_cannot_be_asked_and_what_was_sought_in_vain_fails():
 
 
 def test_exact_shares_and_signs():
-    assert verdict(Estimate.exact(0.96, 5), {"above": 0.95}) == HOLDS
+    assert verdict(Estimate.of_weights(0.96, 5), {"above": 0.95}) == HOLDS
     assert Estimate(6, 4, 10, 3, p=0.01).of(2) == Estimate(3, 2, 5, 3, p=0.01)
     assert Estimate(6, 4, 10, 3, p=0.01).reversed() == Estimate(-6, -10, -4, 3, p=0.01)
 
@@ -63,8 +63,10 @@ def test_reading_says_what_is_not_there():
         {"layer": [0, 1]},
     )
     assert read(data, "x", layer=0) == Estimate(1, 0, 2, 7)
-    assert read(data, "x", layer=1).missing.startswith("undefined")
+    assert read(data, "x", layer=1).missing == UNDEFINED
     assert read(data, "x", layer=5).missing == "no layer 5 in the results"
+    assert read(data, "x", head=1).missing == "no head 1 in the results"
+    assert read(data, "y", layer=0).missing == UNDEFINED
 
 
 # Traces -------------------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def test_syntax():
 
 def test_first_is_mean():
     data = xr.Dataset({"cosine_mean": ("component", [-0.98, 0.1])}, {"vocab": np.arange(7)})
-    assert embedding.first_is_mean(data) == Estimate.exact(0.98, 7)
+    assert embedding.first_is_mean(data) == Estimate.of_weights(0.98, 7)
 
 
 def test_leading_space_on_either_side_of_a_half():

@@ -144,7 +144,7 @@ def page() -> str:
             ),
             an_answer(
                 f"{section} two",
-                first=Estimate.exact(0.25, 8),
+                first=Estimate.of_weights(0.25, 8),
                 second=Estimate(0.5, 0.4, 0.6, 9, chance=0.321),
             ),
         ]
@@ -175,7 +175,7 @@ def test_numbers_of_the_page_are_those_of_the_data(page):
         assert one[2] == ["first", "0.123", "−0.046 to 0.789", "17", "0.0012", "undecided"]
         assert one[3] == ["second", "–", "–", "–", "–", "cannot be asked: no position embedding"]
         assert two[0] == ["model", "value", "interval", "n", "verdict"]
-        assert two[2] == ["first", "0.250", "exact", "8", "undecided"]
+        assert two[2] == ["first", "0.250", "none: exact", "8", "undecided"]
         assert two[3] == ["second", "0.500", "0.400 to 0.600", "9", "undecided (chance 0.321)"]
 
 
@@ -196,8 +196,11 @@ def test_the_page_says_what_made_it(page):
 
 def test_verdicts_are_gathered_in_one_table(page):
     verdicts = tables(page)[1]
-    assert verdicts[0] == ["statement", "first", "second"]
-    assert ["lens one in short", "undecided", "cannot be asked"] in verdicts
+    assert verdicts[0] == ["statement", "holds if", "first", "second"]
+    one = ["undecided: 0.123 [−0.046, 0.789]", "cannot be asked: no position embedding"]
+    assert ["lens one in short", "above 0.5", *one] in verdicts
+    two = ["undecided: 0.250", "undecided: 0.500 [0.400, 0.600]"]
+    assert ["lens two in short", "above 0.5", *two] in verdicts
     assert len(verdicts) == 2 + 3 * len(TABLE)
 
 

@@ -14,7 +14,7 @@ def first_is_mean(embedding: xr.Dataset) -> Estimate:
     ----------
     embedding : of embedding.nc
     """
-    return Estimate.exact(abs(float(embedding["cosine_mean"][0])), embedding.sizes[VOCAB])
+    return Estimate.of_weights(abs(float(embedding["cosine_mean"][0])), embedding.sizes[VOCAB])
 
 
 def leading_space(components: xr.Dataset, component: int) -> Estimate:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
-UNDEFINED = "undefined: too few units"
+UNDEFINED = "too few units"
 CHANCE = "chance"
 """As a threshold: what the estimate itself says that chance reaches."""
 
@@ -31,11 +31,12 @@ class Estimate:
     chance: float = nan
     missing: str = ""
     refuted: str = ""
+    exact: bool = False
 
     @classmethod
-    def exact(cls, value: float, n: int) -> "Estimate":
-        """A property of the weights: nothing was drawn, and the interval is the value."""
-        return cls(value, value, value, n)
+    def of_weights(cls, value: float, n: int) -> "Estimate":
+        """A property of the weights alone: nothing is drawn, and the interval is the value."""
+        return cls(value, value, value, n, exact=True)
 
     def of(self, whole: float) -> "Estimate":
         """The same as a share of ``whole``, for instance of the number of layers."""
@@ -55,13 +56,13 @@ def read(data: xr.Dataset, name: str, n: int | None = None, **where) -> Estimate
     where : the place, labels by dimension; a label that is not there is missing
     """
     for dim, label in where.items():
-        if label not in data[dim].values:
-            return Estimate(missing=f"no {dim} {label!r} in the results")
+        if dim not in data.coords or label not in data[dim].values:
+            return Estimate(missing=f"no {dim} {label} in the results")
 
     def at(key: str):
         return data[key].sel({dim: label for dim, label in where.items() if dim in data[key].dims}).item()
 
-    if isnan(at(name)):
+    if name not in data or isnan(at(name)):
         return Estimate(missing=UNDEFINED)
     counted = int(at(f"{name}_n")) if n is None else n
     return Estimate(*(float(at(key)) for key in (name, f"{name}_low", f"{name}_high")), counted)

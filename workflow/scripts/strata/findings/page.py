@@ -99,11 +99,11 @@ def number(value: float, decimals: int = 3) -> str:
 
 
 def interval(estimate: Estimate) -> str:
-    """The ends of an interval; what stands in their place where it is a point or there is none."""
+    """The ends of an interval; what stands in their place where there are none."""
     if isnan(estimate.low):
         return "none"
-    if estimate.low == estimate.high == estimate.value:
-        return "exact"
+    if estimate.exact:
+        return "none: exact"
     return f"{number(estimate.low)} to {number(estimate.high)}"
 
 
