@@ -194,6 +194,19 @@ def test_the_page_says_what_made_it(page):
     assert "first 0.125, second 1.12" in page and "`3x`" in page
 
 
+def test_a_model_that_was_unpacked_is_named_by_its_file():
+    made = {"strata": "9.9", "model": {"source": "results/a/model", "file": "a.gguf", "dtype": "float32"}}
+    data = averages(0.0).assign_attrs(provenance=json.dumps(made))
+    text = xr.Dataset(
+        {"token_id": ("token", [1])},
+        {"document": ("token", [0])},
+        {"provenance": json.dumps({"config": {"source": "own.txt"}})},
+    )
+    prompts = pd.DataFrame({"category": ["semantic"], "accepted": [True]})
+    about = describe_model(prompts, text, data, ORDER)
+    assert about["source"] == "a.gguf" and about["by_category"] == {"non_english": 0, "semantic": 1}
+
+
 def test_verdicts_are_gathered_in_one_table(page):
     verdicts = tables(page)[1]
     assert verdicts[0] == ["statement", "holds if", "first", "second"]

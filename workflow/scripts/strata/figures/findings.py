@@ -84,7 +84,13 @@ def draw_values(answers: Sequence[Answer], models: Sequence[str]) -> Figure:
             at = found.chance if isinstance(threshold, str) else threshold
             if not (found.missing or found.refuted):
                 _draw_point(axes, row + offset, found, color=look["color"], marker=look["marker"])
-                axes.plot([at, at], [row + offset - 0.11, row + offset + 0.11], color=ASIDE_COLOUR, lw=2.2)
+                axes.plot(
+                    [at, at],
+                    [row + offset - 0.11, row + offset + 0.11],
+                    color=ASIDE_COLOUR,
+                    lw=2.2,
+                    zorder=1.5,
+                )
     for model, look in looks.items():
         axes.plot([], [], color=look["color"], marker=look["marker"], ms=5, label=model)
     axes.plot([], [], color=ASIDE_COLOUR, lw=2.2, label="threshold")

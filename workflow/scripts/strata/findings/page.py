@@ -31,7 +31,7 @@ def describe_model(
     accepted = prompts[prompts["accepted"].astype(str) == "True"]
     counts = accepted[CATEGORY].value_counts()
     return {
-        "source": made["model"]["source"],
+        "source": made["model"].get("file") or made["model"]["source"],
         "dtype": made["model"]["dtype"],
         "strata": made["strata"],
         "layers": averages.sizes[DEPTH],
