@@ -15,6 +15,7 @@ include: "workflow/rules/attention.smk"
 include: "workflow/rules/syntax.smk"
 include: "workflow/rules/embedding.smk"
 include: "workflow/rules/organism.smk"
+include: "workflow/rules/findings.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/jobs.smk"
 

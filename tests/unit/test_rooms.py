@@ -28,7 +28,7 @@ ORDER = [
         "attention",
         "keys",
     ),
-    "figures",
+    *("findings", "figures"),
 ]
 """What stands at the library's top. Each imports only from those before it."""
 

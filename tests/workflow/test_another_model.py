@@ -46,5 +46,16 @@ def test_what_the_model_lacks_is_said(results):
         assert embedding.attrs["position_embedding"].startswith("absent")
 
 
+def test_findings_are_asked_of_both(project):
+    done = project.snakemake("findings")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (project.folder / "docs/findings.md").read_text()
+    assert f"| statement | holds if | {MODEL} | {SECOND} |" in page
+    assert "no tagged text" in page and "no position embedding" in page
+    pictures = sorted((project.folder / "docs/figures").glob("findings_*.png"))
+    assert len(pictures) == 3 and all(5000 < picture.stat().st_size < 150_000 for picture in pictures)
+    assert all(f"(figures/{picture.name})" in page for picture in pictures)
+
+
 def test_the_models_are_drawn_together(results):
     assert (results / "models/lens_models.png").stat().st_size > 5000

@@ -1,4 +1,4 @@
-# config.yaml, data/prompts, workflow/figures.yaml -> what all rules use: all of them checked, figures expanded
+# config.yaml, data/prompts, workflow/{figures,findings}.yaml -> what all rules use: all checked, figures expanded
 import os
 import re
 import sys
@@ -13,6 +13,7 @@ from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.session import prepare
 from pipeline.texts import CORPUS, known_counts, origin
+from strata.findings.table import files_behind
 from strata.inputs import BadInput
 
 prepare(WORKFLOW / "scripts")
@@ -29,6 +30,7 @@ configfile: "config.yaml"
 
 try:
     PROJECT = check_project(config, WORKFLOW, WRITTEN)
+    RUN = {model: config["models"][model] for model in config["run"]}
 except BadInput as error:
     sys.exit(str(error))
 

@@ -97,12 +97,8 @@ rule describe_components:
         table="results/{model}/embedding/components.tsv",
         peaks="results/{model}/embedding/peaks.tsv",
     params:
-        components={
-            "components": EMBEDDING["components"],
-            **EMBEDDING["properties"],
-            "interval": EMBEDDING["statistics"]["interval"],
-            "seed": EMBEDDING["statistics"]["seed"],
-        },
+        components={"components": EMBEDDING["components"], **EMBEDDING["properties"]}
+        | {key: EMBEDDING["statistics"][key] for key in ("interval", "seed")},
     script:
         "../scripts/embedding/describe_components.py"
 

@@ -111,11 +111,7 @@ rule write_explorer:
     input:
         **LENSES,
         trace="results/{model}/trace/state.nc",
-        template=sorted(
-            str(path.relative_to(WORKFLOW.parent))
-            for path in (WORKFLOW / "scripts/strata/figures").glob("explorer*.*")
-            if path.suffix != ".py"
-        ),
+        template=sorted(map(str, Path("workflow/scripts/strata/figures").glob("explorer*.[chj]*"))),
     output:
         # Not in the report, which it would double: it is a page of its own.
         "results/{model}/lens/explorer.html",

@@ -3,14 +3,10 @@
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
 PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn"]
-MEASURES = ["logit_difference", "kl_clean", "p_set"]
+MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set"]
 NOWHERE = {"absolute": [], "relative": []}
-AVERAGING = {
-    "min_gap": AVERAGE["min_gap"],
-    "n_resamples": AVERAGE["resamples"],
-    "interval": AVERAGE["interval"],
-    "seed": AVERAGE["seed"],
-}
+AVERAGING = {"min_gap": AVERAGE["min_gap"], "n_resamples": AVERAGE["resamples"]}
+AVERAGING |= {key: AVERAGE[key] for key in ("interval", "seed")}
 
 
 rule trace_prompts:
@@ -61,10 +57,7 @@ rule average_traces:
     input:
         trace="results/{model}/trace/state.nc",
     output:
-        averages=[
-            "results/{model}/trace/by_category.nc",
-            *[f"results/{{model}}/trace/by_category_{measure}.nc" for measure in MEASURES],
-        ],
+        averages=[f"results/{{model}}/trace/by_category{measure}.nc" for measure in MEASURES],
         by_gap="results/{model}/trace/by_gap.nc",
         tokens="results/{model}/trace/subject_tokens.nc",
         left_out="results/{model}/trace/left_out.tsv",
@@ -111,10 +104,6 @@ rule compare_order:
         regression="results/{model}/trace/regression.tsv",
         curves="results/{model}/trace/curves.tsv",
     params:
-        resamples=AVERAGE["resamples"],
-        permutations=AVERAGE["permutations"],
-        order=AVERAGE["order"],
-        interval=AVERAGE["interval"],
-        seed=AVERAGE["seed"],
+        **{key: AVERAGE[key] for key in ("resamples", "permutations", "order", "interval", "seed")},
     script:
         "../scripts/trace/compare_order.py"

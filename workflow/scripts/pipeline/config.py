@@ -13,6 +13,7 @@ from pipeline.figure_table import Figure, expand_figures
 from pipeline.models import check_sources
 from pipeline.overrides import parse_overrides
 from pipeline.texts import check_texts
+from strata.findings.table import read_findings
 from strata.inputs import BadInput, read_yaml
 from strata.schemas import check_schema
 from strata.text.prompt_files import read_prompt_files
@@ -20,11 +21,12 @@ from strata.text.prompt_files import read_prompt_files
 
 @dataclass(frozen=True)
 class Project:
-    """What the rules are made from: files of prompts with their contents, what these name, all figures."""
+    """What the rules are made from: files of prompts with contents, what these name, figures, findings."""
 
     prompts: Mapping[str, Mapping]
     named: list[str]
     figures: list[Figure]
+    findings: Mapping[str, Mapping]
 
 
 def read_config(home: Path, file: str = "config.yaml") -> Mapping:
@@ -75,7 +77,7 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     figures = expand_figures(table, config)
     check_captions(figures, workflow / "report")
     check_texts({name: config["models"][name] for name in config["run"]})
-    return Project(prompts.categories, prompts.named, figures)
+    return Project(prompts.categories, prompts.named, figures, read_findings(workflow, config))
 
 
 def check_captions(figures: list[Figure], folder: Path, file: str = "workflow/figures.yaml") -> None:

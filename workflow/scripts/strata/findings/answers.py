@@ -1,0 +1,79 @@
+"""Findings asked of models: every statistic of the table, with its verdict."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isnan
+from types import MappingProxyType
+from typing import Any
+
+from strata.findings import embedding, lens, traces
+from strata.findings.estimates import CHANCE, Estimate, verdict
+from strata.findings.table import is_asked
+
+PACKAGES = MappingProxyType({"traces": traces, "lens": lens, "embedding": embedding})
+RELATIONS = {"above": "above", "below": "below", "apart_from": "apart from"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one finding's statistic is for each model, and the verdicts; texts are as in the table.
+
+    ``rule`` says when it holds, in words; ``source`` is empty where it is the section's.
+    """
+
+    name: str
+    short: str
+    says: str
+    source: str
+    measure: str
+    rule: str
+    holds: Mapping[str, float | str]
+    drawn: bool
+    estimates: Mapping[str, Estimate]
+    verdicts: Mapping[str, str]
+
+    @property
+    def tested(self) -> bool:
+        """Whether there is a p value."""
+        return any(not isnan(estimate.p) for estimate in self.estimates.values())
+
+
+def answer(
+    name: str, finding: Mapping[str, Any], models: Mapping[str, Mapping], opened: Callable[[str], Any]
+) -> Answer:
+    """Ask one finding of some models.
+
+    Parameters
+    ----------
+    finding : its row of the table
+    models : their sections of the configuration
+    opened : the data of a file, by its path
+    """
+    package, _, function = finding["statistic"].partition(".")
+    statistic = getattr(PACKAGES[package], function)
+
+    def ask(model: str) -> Estimate:
+        if not is_asked(finding, models[model]):
+            return Estimate(missing=f"no {finding['needs'].replace('_', ' ')}")
+        data = {argument: opened(path.format(model=model)) for argument, path in finding["data"].items()}
+        return statistic(**data, **finding["options"])
+
+    estimates = {model: ask(model) for model in models}
+    return Answer(
+        name,
+        finding["short"],
+        finding["says"],
+        finding.get("source", ""),
+        finding["measure"],
+        f"{told(finding['holds'])}: {finding['why']}",
+        finding["holds"],
+        finding.get("drawn", True),
+        estimates,
+        {model: verdict(estimate, finding["holds"]) for model, estimate in estimates.items()},
+    )
+
+
+def told(holds: Mapping[str, float | str]) -> str:
+    """When a statement holds, in words."""
+    ((relation, threshold),) = holds.items()
+    return f"{RELATIONS[relation]} {threshold if threshold == CHANCE else f'{threshold:.3g}'}"

@@ -1,0 +1,99 @@
+"""A number with its interval, and what it says of a statement."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isnan, nan
+
+import numpy as np
+import xarray as xr
+
+HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
+UNDEFINED = "too few units"
+CHANCE = "chance"
+"""As a threshold: what the estimate itself says that chance reaches."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic of one model.
+
+    ``low`` and ``high`` are the ends of its interval, NaN where there are too few units for one; ``n``
+    units. ``p`` is of its test and ``chance`` what chance reaches, NaN where there is none. Where the
+    statistic cannot be had, ``missing`` says why and all else is NaN; where what it would measure was looked
+    for and is not there, so does ``refuted``.
+    """
+
+    value: float = nan
+    low: float = nan
+    high: float = nan
+    n: int = 0
+    p: float = nan
+    chance: float = nan
+    missing: str = ""
+    refuted: str = ""
+    exact: bool = False
+
+    @classmethod
+    def of_weights(cls, value: float, n: int) -> "Estimate":
+        """A property of the weights alone: nothing is drawn, and the interval is the value."""
+        return cls(value, value, value, n, exact=True)
+
+    def of(self, whole: float) -> "Estimate":
+        """The same as a share of ``whole``, for instance of the number of layers."""
+        return replace(self, value=self.value / whole, low=self.low / whole, high=self.high / whole)
+
+    def reversed(self) -> "Estimate":
+        """The same with its sign changed."""
+        return replace(self, value=-self.value, low=-self.high, high=-self.low)
+
+
+def read(data: xr.Dataset, name: str, n: int | None = None, **where) -> Estimate:
+    """A variable with ``_low``, ``_high`` and ``_n`` beside it, at one place.
+
+    Parameters
+    ----------
+    n : units, where the variable has none beside it
+    where : the place, labels by dimension; a label that is not there is missing
+    """
+    for dim, label in where.items():
+        if dim not in data.coords or label not in data[dim].values:
+            return Estimate(missing=f"no {dim} {label} in the results")
+
+    def at(key: str):
+        return data[key].sel({dim: label for dim, label in where.items() if dim in data[key].dims}).item()
+
+    if name not in data or isnan(at(name)):
+        return Estimate(missing=UNDEFINED)
+    counted = int(at(f"{name}_n")) if n is None else n
+    return Estimate(*(float(at(key)) for key in (name, f"{name}_low", f"{name}_high")), counted)
+
+
+def verdict(estimate: Estimate, holds: Mapping[str, float | str]) -> str:
+    """What an estimate says of a statement: the whole interval decides, not the value.
+
+    Parameters
+    ----------
+    holds : mapping of one relation to its threshold
+        ``above`` or ``below`` a number: holds if the whole interval is there, fails if it is on the other
+        side, and is undecided where it reaches the threshold or there is no interval. ``apart_from`` a
+        number: holds if the interval leaves it out, and is undecided otherwise. The threshold ``chance``
+        is the estimate's own.
+    """
+    ((relation, threshold),) = holds.items()
+    threshold = estimate.chance if threshold == CHANCE else threshold
+    if estimate.missing:
+        return NOT_ASKED
+    if estimate.refuted:
+        return FAILS
+    higher, lower = estimate.low > threshold, estimate.high < threshold
+    if relation == "apart_from":
+        return HOLDS if higher or lower else UNDECIDED
+    agrees, differs = {"above": (higher, lower), "below": (lower, higher)}[relation]
+    return HOLDS if agrees else FAILS if differs else UNDECIDED
+
+
+def percentiles(draws: np.ndarray, interval: float) -> tuple[float, float]:
+    """The ends of an interval of this coverage from resampled values."""
+    tail = (1 - interval) / 2
+    low, high = np.quantile(draws, [tail, 1 - tail])
+    return float(low), float(high)

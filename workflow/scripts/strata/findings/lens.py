@@ -1,0 +1,107 @@
+"""The lens and probes by depth: statistics of what nostalgebraist (2020) and readers of the post found."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from strata.findings.estimates import Estimate, percentiles, read
+from strata.lens.comparison import kl_to_final, prompt_means
+from strata.names import ALL, CATEGORY, DEPTH, LABEL, LAYER, TARGET
+from strata.stats.bootstrap import Bootstrap
+from strata.text.tokens import of_text
+
+LOGIT = "logit"
+
+
+def kl_by_depth(lens: xr.Dataset) -> pd.DataFrame:
+    """Mean KL(final ‖ depth) of each prompt, nat: rows (category, prompt), a column each whole depth."""
+    return prompt_means(kl_to_final(_whole(lens[["kl_final"]])))
+
+
+def input_on_top(lens: xr.Dataset) -> pd.DataFrame:
+    """Share of a prompt's tokens whose own token is the top guess: rows (category, prompt), columns depth."""
+    return prompt_means((_whole(lens[["rank_of_input"]])["rank_of_input"] == 0).astype(float))
+
+
+def falling(lens: xr.Dataset, statistics: Mapping) -> Estimate:
+    """Share of blocks through which a prompt's mean KL(final ‖ depth) falls; unit: prompts.
+
+    Parameters
+    ----------
+    lens : of lens/logit.nc
+    statistics : ``resamples``, ``interval`` and ``seed`` of the bootstrap
+    """
+    steps = np.diff(kl_by_depth(lens).to_numpy(), axis=1)
+    return _mean((steps < 0).mean(axis=1), statistics)
+
+
+def input_kept(lens: xr.Dataset, depth: int, statistics: Mapping) -> Estimate:
+    """Share of tokens whose own token is the top guess at a depth; unit: prompts."""
+    return _mean(input_on_top(lens)[depth].to_numpy(), statistics)
+
+
+def first_block_share(questions: xr.Dataset) -> Estimate:
+    """Share of the fall of KL(final ‖ depth) that is block 0's, logit lens.
+
+    Parameters
+    ----------
+    questions : of lens/questions.nc
+    """
+    return read(questions, "kl_final_share", decoder=LOGIT, **{CATEGORY: ALL, LAYER: 0})
+
+
+def rarer_kept(questions: xr.Dataset) -> Estimate:
+    """Rank correlation of a token's frequency with log10(rank + 1) of the input, mean over depths 1 to L.
+
+    Positive: rarer tokens stand higher. Unit: token types.
+    """
+    return read(questions, "frequency_rho_overall", decoder=LOGIT)
+
+
+def copied_depth(questions: xr.Dataset) -> Estimate:
+    """Depth from which on a copied word is among the ten top guesses, as a share of L."""
+    found = read(questions, "target_depth", decoder=LOGIT, **{CATEGORY: "copying"})
+    return found.of(questions.sizes[LAYER])
+
+
+def repeated_depth(questions: xr.Dataset, repeat: int) -> Estimate:
+    """Depth from which on the next token is among the ten top guesses in a repeat, as a share of L."""
+    return read(questions, "repeat_depth", decoder=LOGIT, repeat=repeat).of(questions.sizes[LAYER])
+
+
+def relation_after_tag(probes: xr.Dataset, interval: float) -> Estimate:
+    """Depth at which a word's relation is gained less that of its part of speech, in shares of L.
+
+    Parameters
+    ----------
+    probes : of syntax/probes.nc
+    interval : coverage, e.g. 0.95, of percentiles of the difference over resampled documents
+    """
+
+    def gained(variable: str, label: str) -> np.ndarray:
+        return probes[variable].sel({TARGET: "input", LABEL: label}).values
+
+    difference = gained("gain_centre", "relation") - gained("gain_centre", "tag")
+    draws = gained("gain_centre_resampled", "relation") - gained("gain_centre_resampled", "tag")
+    n = int(probes["n_documents"].sel({TARGET: "input", LABEL: "tag"}))
+    low, high = percentiles(draws, interval)
+    return Estimate(float(difference), low, high, n).of(float(probes[DEPTH][-1]))
+
+
+def next_token_depth(probes: xr.Dataset) -> Estimate:
+    """Centre of the gain of a probe for the next token, as a share of L; unit: documents."""
+    where = {TARGET: "next", LABEL: "token"}
+    found = read(probes, "gain_centre", n=int(probes["n_documents"].sel(where)), **where)
+    return found.of(float(probes[DEPTH][-1]))
+
+
+def _whole(lens: xr.Dataset) -> xr.Dataset:
+    """A text's own tokens at whole depths."""
+    return of_text(lens.isel({DEPTH: lens[DEPTH].values % 1 == 0}))
+
+
+def _mean(values: np.ndarray, statistics: Mapping) -> Estimate:
+    found = Bootstrap(**statistics).of("findings").estimate("mean", np.mean, values)
+    return read(found, "mean")

@@ -1,0 +1,60 @@
+"""The table of findings (workflow/findings.yaml), its keys of the configuration filled in.
+
+Read when the workflow is parsed, so nothing that computes is imported here.
+"""
+
+from collections.abc import Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from strata.inputs import BadInput, read_yaml
+from strata.schemas import check_schema
+
+SHOWN = [
+    "results/{model}/prompts.tsv",
+    "results/{model}/text/text.nc",
+    "results/{model}/trace/by_category.nc",
+    "results/{model}/lens/logit.nc",
+]
+"""What the page and its figures are made from besides: the model, its prompts and text, curves."""
+
+
+def read_findings(workflow: Path, config: Mapping) -> dict[str, Any]:
+    """The sections with their findings; ``options`` holds what ``config`` asked for, too.
+
+    Raises
+    ------
+    BadInput
+        If the table is not as its schema says, or asks for a key that the configuration lacks.
+    """
+    file = "workflow/findings.yaml"
+    table = read_yaml(workflow / "findings.yaml")
+    check_schema(table, read_yaml(workflow / "schemas/findings.schema.yaml"), file)
+
+    def setting(name: str, key: str) -> Any:
+        try:
+            return reduce(lambda section, part: section[part], key.split("."), config)
+        except KeyError as error:
+            raise BadInput(f"{file}: {name}: config.yaml has no key {key!r}") from error
+
+    for section in table.values():
+        for name, finding in section["findings"].items():
+            asked = {arg: setting(name, key) for arg, key in finding.pop("config", {}).items()}
+            finding["options"] = finding.get("options", {}) | asked
+    return table
+
+
+def files_behind(table: Mapping, models: Mapping[str, Mapping]) -> list[str]:
+    """Every file that the page is written from, given the models' sections of the configuration."""
+    found = {path.format(model=name) for path in SHOWN for name in models}
+    for section in table.values():
+        for finding in section["findings"].values():
+            asked = [name for name, model in models.items() if is_asked(finding, model)]
+            found |= {path.format(model=name) for path in finding["data"].values() for name in asked}
+    return sorted(found)
+
+
+def is_asked(finding: Mapping, model: Mapping) -> bool:
+    """Whether a model has what a finding needs."""
+    return "needs" not in finding or bool(model.get(finding["needs"]))
