@@ -33,7 +33,7 @@ news: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.fetch $@
 
 families: .venv/installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-families tests/workflow/test_families.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-families tests/workflow/test_every_family.py
 
 # The lens pages are tested in a real browser; Debian's is installed where there is none.
 browser:

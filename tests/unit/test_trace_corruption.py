@@ -195,5 +195,5 @@ def test_sets_of_completions_have_values_where_a_prompt_names_one():
 def test_only_accepted_prompts_with_a_subject_are_traced():
     prompts = pd.DataFrame({"accepted": [True, False, True], "target_id": [3, 3, -1], "id": list("abc")})
     assert traceable(prompts)["id"].tolist() == ["a"]
-    with pytest.raises(ValueError, match="none of 2 prompts"):
+    with pytest.raises(ValueError, match="none of 1 prompts"):
         traceable(prompts[1:])

@@ -173,6 +173,7 @@ def make_project(folder: Path) -> Project:
     (folder / "data/text.txt").write_text("\n\n".join(document.text for document in islice(documents, 50)))
     own = {"source": f"data/models/{SECOND}", "text": "data/text.txt", "tagged_text": None}
     config["models"][SECOND] = config["models"][MODEL] | own
+    config["models"]["other"] = config["models"][MODEL]  # declared, not run
     config["run"] = [MODEL, SECOND]
     config["text"] |= {"documents": 40}
     config["lens"] |= {"extended": {"last": 1}, "explorer": ["once", "lines"]}

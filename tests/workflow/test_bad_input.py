@@ -1,5 +1,6 @@
 """Wrong input stops before any job, with one line that says what and where."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -333,6 +334,8 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_the_log_has_the_rest(proj
     empty.mkdir()
     (empty / "config.json").write_text('{"model_type": "gpt2"}')
     (empty / "model.safetensors").write_text("none")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(project.folder / "data/models/organism" / name, empty / name)
     config = project.config_with("models.gpt2.source", "data/models/empty")
     config["models"]["gpt2"]["text"] = "data/text.txt"
     with project.changed("config.yaml", config):

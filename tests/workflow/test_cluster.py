@@ -24,6 +24,8 @@ def submitting(project, tmp_path):
     commands = {
         "sbatch": f'echo "$@" >> {tmp_path}/submitted; wc -l < {tmp_path}/submitted',
         "squeue": "true",
+        "sacct": "echo somebody",
+        "sacctmgr": "echo somebody",
         "sinfo": "echo slurm 22.05",
         "scancel": "true",
         "scontrol": "echo MinJobAge = 3000 sec",

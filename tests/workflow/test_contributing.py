@@ -40,7 +40,8 @@ def followed(project, tmp_path_factory):
     small, shipped = project.read("config.yaml"), yaml.safe_load((ROOT / "config.yaml").read_text())
     shutil.copy(ROOT / "config.yaml", copy.folder / "config.yaml")
     for name in ("tests", "docs"):
-        shutil.copytree(ROOT / name, copy.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, copy.folder / name, ignore=ignored, dirs_exist_ok=True)
     shutil.copy(ROOT / "pyproject.toml", copy.folder / "pyproject.toml")
     changed = {heading: apply(recipe(GUIDE, heading), copy.folder) for heading in MOST_FILES}
     config = merged(copy.read("config.yaml"), shipped, small)

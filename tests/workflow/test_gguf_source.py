@@ -24,7 +24,7 @@ def project(tmp_path_factory):
     file = project.folder / "data/models/tiny.gguf"
     tiny_gguf.write(file, tiny_gguf.llama(len(vocabulary["tokens"])), vocabulary, "Q8_0")
     config = project.read("config.yaml")
-    config["models"]["tiny"] = config["models"]["organism"] | {"source": "data/models/tiny.gguf"}
+    config["models"]["tiny"] = config["models"]["llama"] | {"source": "data/models/tiny.gguf"}
     project.write("config.yaml", config | {"run": ["tiny"]})
     done = project.snakemake(*TARGETS)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -104,7 +104,9 @@ def test_files_open_with_names_and_say_what_made_them(project, file):
             assert dataset[name].dims == dims, name
         made_by = json.loads(dataset.attrs["provenance"])
         assert made_by["strata"]
-        model = {"name": "organism", **project.read("config.yaml")["models"]["organism"]}
+        section = project.read("config.yaml")["models"]["organism"]
+        loaded = {key: section[key] for key in ("source", "revision", "dtype", "device")}
+        model = {"name": "organism", "beginning_token": True, **loaded}
         from_weights = ("weights", "embedding.nc", "embedding/channels", "embedding/gains")
         if file.startswith((*from_weights, "text/text", "syntax/text")):  # no device is needed
             del model["device"]

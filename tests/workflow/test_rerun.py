@@ -68,7 +68,7 @@ OTHER_STATISTICS = {"resamples": 21, "interval": 0.9, "seed": 1}
 
 # Every key of config.yaml: another value, and the rules that then run again.
 TABLE = {
-    "run": (["organism", "llama", "gpt2"], ALL),
+    "run": (["organism", "llama", "other"], ALL),
     "models.organism.source": ("data/models/copy", ALL),
     "models.organism.revision": ("v2", ALL),
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),

@@ -18,21 +18,29 @@ from strata.inputs import BadInput
 
 prepare(WORKFLOW / "scripts")
 
+
+def checked(check, *given):
+    """What a check returns; what it refuses ends the run with its one line."""
+    try:
+        return check(*given)
+    except BadInput as error:
+        sys.exit(str(error))
+
+
 # A file that is not YAML is refused here, with its line; Snakemake would name neither.
-try:
-    WRITTEN = read_config(workflow.basedir)
-except BadInput as error:
-    sys.exit(str(error))
+WRITTEN = checked(read_config, workflow.basedir)
 
 
 configfile: "config.yaml"
 
 
-try:
-    PROJECT = check_project(config, WORKFLOW, WRITTEN)
-    RUN = {model: config["models"][model] for model in config["run"]}
-except BadInput as error:
-    sys.exit(str(error))
+PROJECT = checked(check_project, config, WORKFLOW, WRITTEN)
+RUN = {model: config["models"][model] for model in config["run"]}
+
+
+# The profile's limit is that of one machine: a cluster's jobs each have their own.
+resource_scopes:
+    gpu="local",
 
 
 wildcard_constraints:

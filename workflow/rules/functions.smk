@@ -8,18 +8,8 @@ def model_files(wildcards):
 
 
 def model_settings(wildcards, keys=LOADED_BY):
-    """The section of the job's model, its name included."""
+    """The section of the job's model, its name included, or what of it a job loads."""
     return settings_of(wildcards.model, config["models"][wildcards.model], keys)
-
-
-def weights_settings(wildcards):
-    """The same without the device: weights are read, nothing is computed."""
-    return model_settings(wildcards, keys=("source", "revision", "dtype"))
-
-
-def tokenizer_settings(wildcards):
-    """The same where only the tokenizer is loaded."""
-    return model_settings(wildcards, keys=("source", "revision"))
 
 
 def gpus(wildcards):

@@ -38,7 +38,7 @@ rule extract_weights:
         "results/{model}/weights.h5",
     priority: 90
     params:
-        model=weights_settings,
+        model=lambda wildcards: model_settings(wildcards, ("source", "revision", "dtype")),
     script:
         "../scripts/extract/extract_weights.py"
 

@@ -10,7 +10,7 @@ rule tag_text:
     output:
         "results/{model}/syntax/text.nc",
     params:
-        model=tokenizer_settings,
+        model=lambda wildcards: model_settings(wildcards, ("source", "revision")),
         text=tagged_text_made,
     script:
         "../scripts/syntax/tag_text.py"

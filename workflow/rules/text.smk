@@ -11,7 +11,7 @@ rule gather_text:
         text="results/{model}/text/text.nc",
         counts="results/{model}/text/token_counts.tsv",
     params:
-        model=tokenizer_settings,
+        model=lambda wildcards: model_settings(wildcards, ("source", "revision")),
         text=text_made,
     script:
         "../scripts/text/gather_text.py"
