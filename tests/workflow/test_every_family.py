@@ -94,9 +94,11 @@ def results(tmp_path_factory, pytestconfig):
 def test_every_stage_has_results(results, name):
     prompts = pd.read_csv(results / name / "prompts.tsv", sep="\t")
     assert prompts["accepted"].all()
-    assert (prompts["subject_start"].min() > 0 or name not in BEGUN) and len(prompts) == 5
+    asked = prompts[prompts["target_id"] >= 0]
+    # The first position is the beginning token's, where there is one.
+    assert len(prompts) == 5 and len(asked) == 3 and asked["subject_start"].min() > (name in BEGUN)
     for file in STAGES:
-        assert (results / name / file).stat().st_size > 50
+        assert (results / name / file).stat().st_size > 0, file
     with xr.open_dataset(results / name / "lens/logit.nc", engine="h5netcdf") as lens:
         assert float(abs(lens["kl_final"].isel(depth=-1)).max()) < 1e-4
         assert int(lens["beginning"].sum()) == (len(prompts) if name in BEGUN else 0)
