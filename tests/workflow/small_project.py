@@ -140,8 +140,8 @@ class Project:
         return config
 
 
-def make_project(folder: Path) -> Project:
-    """A copy of the pipeline with two tiny models: one as the organism is, and a Llama."""
+def copy_pipeline(folder: Path, prompts: dict[str, list[dict]]) -> Project:
+    """A copy of the pipeline with prompts by category, and no model."""
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
     ignored = shutil.ignore_patterns("__pycache__")
@@ -149,12 +149,17 @@ def make_project(folder: Path) -> Project:
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     project = Project(folder, DryRuns())
     (folder / "data/prompts").mkdir()
-    for category, prompts in PROMPTS.items():
-        content = {"category": category, "description": "For tests.", "prompts": prompts}
+    for category, own in prompts.items():
+        content = {"category": category, "description": "For tests.", "prompts": own}
         if category == "semantic":
             content["completion_sets"] = {"capitals": [" Paris", " time"]}
         project.write(f"data/prompts/{category}.yaml", content)
+    return project
 
+
+def make_project(folder: Path) -> Project:
+    """A copy of the pipeline with two tiny models: one as the organism is, and a Llama."""
+    project = copy_pipeline(folder, PROMPTS)
     tokenizer = train_tokenizer(TEXTS * 5, TINY["vocab_size"])
     model_folder = folder / "data/models/organism"
     as_pretrained(tokenizer, TINY["row_length"]).save_pretrained(model_folder)

@@ -1,14 +1,12 @@
 """A real language model, SmolLM2-135M, from its file to figures of a few prompts (see `make smollm2`)."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import xarray as xr
-from dry_runs import DryRuns
 from PIL import Image
-from small_project import ROOT, Project
+from small_project import ROOT, copy_pipeline
 
 MODEL = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
 TEXT = Path("data/texts/news.txt")
@@ -43,23 +41,15 @@ def results(tmp_path_factory):
         if not (ROOT / file).is_file():
             pytest.skip(f"{file} is not here: make smollm2")
     folder = tmp_path_factory.mktemp("real")
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, folder / name)
-    for name in ("workflow", "envs", "profiles", "data/organism"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    prompts = {
+        category: [dict(zip(("id", "text", "subject", "target"), prompt, strict=True)) for prompt in own]
+        for category, own in PROMPTS.items()
+    }
+    free = {"id": "free", "text": "From Wikipedia, the free"}
+    project = copy_pipeline(folder, prompts | {"passages": [free]})
     for file in (MODEL, TEXT):
         (folder / file).parent.mkdir(parents=True)
         (folder / file).symlink_to(ROOT / file)
-    project = Project(folder, DryRuns())
-    (folder / "data/prompts").mkdir()
-    for category, prompts in PROMPTS.items():
-        rows = [dict(zip(("id", "text", "subject", "target"), prompt, strict=True)) for prompt in prompts]
-        content = {"category": category, "description": "For tests.", "prompts": rows}
-        project.write(f"data/prompts/{category}.yaml", content)
-    free = [{"id": "free", "text": "From Wikipedia, the free"}]
-    project.write(
-        "data/prompts/passages.yaml", {"category": "passages", "description": "For tests.", "prompts": free}
-    )
     config = project.read("config.yaml")
     config["run"] = ["smollm2"]
     config["text"] |= {"documents": 12}
