@@ -51,7 +51,8 @@ def test_only_what_is_kept_is_made():
 
 
 def test_batches_hold_every_document_once_and_no_more_than_they_may():
-    found = batches(DOCUMENTS, 21, tiny_models.build("gpt2"))
+    parts = find_parts(tiny_models.build("gpt2"))
+    found = batches(DOCUMENTS, 21, parts)
     assert sorted(index for batch in found for index in batch.which) == list(range(len(DOCUMENTS)))
     assert len(found) < len(DOCUMENTS)
     for batch in found:
@@ -60,23 +61,22 @@ def test_batches_hold_every_document_once_and_no_more_than_they_may():
         for index, row, present in zip(batch.which, batch.ids, batch.present, strict=True):
             assert row[present].tolist() == DOCUMENTS[index] and (row[~present] == 0).all()
             assert present[: len(DOCUMENTS[index])].all()
-    model = tiny_models.build("gpt2")
-    assert [batch.lengths for batch in batches([[1, 2, 3], [4]], 2, model)] == [[1], [3]]
-    assert batches([], 9, model) == []
+    assert [batch.lengths for batch in batches([[1, 2, 3], [4]], 2, parts)] == [[1], [3]]
+    assert batches([], 9, parts) == []
 
 
 def test_documents_longer_than_the_model_are_refused_by_name():
-    model = tiny_models.build("gpt2")
-    most = model.config.max_position_embeddings
+    parts = find_parts(tiny_models.build("gpt2"))
+    most = parts.model.config.max_position_embeddings
     # ALiBi has no last position.
-    assert len(batches([[1] * 999], 9, tiny_models.build("bloom"))) == 1
+    assert len(batches([[1] * 999], 9, find_parts(tiny_models.build("bloom")))) == 1
     fits, longer = [1] * most, [1] * (most + 1)
-    batches([fits], 9, model)
+    batches([fits], 9, parts)
     said = f"^document 1 has {most + 1} tokens, more than the model's {most} positions .as 1 others"
     with pytest.raises(ValueError, match=said):
-        batches([fits, longer, longer], 9, model)
+        batches([fits, longer, longer], 9, parts)
     with pytest.raises(ValueError, match="^prompt 'x' has"):
-        list(capture_documents(find_parts(model), [longer], names=["prompt 'x'"]))
+        list(capture_documents(parts, [longer], names=["prompt 'x'"]))
 
 
 def test_nobody_watches_any_longer():

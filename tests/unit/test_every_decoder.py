@@ -48,9 +48,9 @@ def decoder_of(parts):
     return decoder_from(weights(parts.model, lambda ids: [f"t{i}" for i in ids]))
 
 
-def read(parts, carry, ids, top_k=3):
+def read(parts, carry, ids, top_k=3, updates=False):
     targets = np.array([*ids[1:], -1])
-    return read_activations(activations_of(parts, ids), decoder_of(parts), carry, targets, top_k)
+    return read_activations(activations_of(parts, ids), decoder_of(parts), carry, targets, top_k, updates)
 
 
 @pytest.mark.parametrize("family", tiny_models.NAMES)
@@ -59,7 +59,7 @@ def test_readouts_are_those_of_the_definition(family, decoder):
     """Against the whole vocabulary in float64, from the carried states on."""
     parts = find_parts(tiny_models.build(family))
     carry = carry_of(decoder, parts)
-    out = read(parts, carry, IDS)
+    out, of_updates = read(parts, carry, IDS), read(parts, carry, IDS, updates=True)
     resid, attn_out, mlp_out = (
         torch.from_numpy(activations_of(parts, IDS)[name].values) for name in ("resid", "attn_out", "mlp_out")
     )
@@ -81,14 +81,12 @@ def test_readouts_are_those_of_the_definition(family, decoder):
     truth = oracle.read_out(stream.double().numpy(), norm, weight, bias, IDS, [*IDS[1:], -1], cap)
     logits = truth.pop("logits")
     for name, values in truth.items():
-        found = out[name][: len(stream)].numpy()
-        np.testing.assert_allclose(found, values, atol=2e-4, rtol=1e-3, err_msg=name)
-    for i, update in enumerate(updates):
+        np.testing.assert_allclose(out[name].numpy(), values, atol=2e-4, rtol=1e-3, err_msg=name)
+    for update, found in zip(updates, of_updates["top_logit"], strict=True):
         expected = np.array([weight @ norm(x) + bias for x in update.double().numpy()])
         expected = cap * np.tanh(expected / cap) if cap else expected
-        top = out["top_logit"][len(stream) + i, :, 0].numpy()
-        np.testing.assert_allclose(top, expected.max(-1), atol=2e-4, rtol=1e-3)
-    assert np.array_equal(out["top_id"][: len(stream), :, 0], logits.argmax(-1))
+        np.testing.assert_allclose(found[:, 0], expected.max(-1), atol=2e-4, rtol=1e-3)
+    assert np.array_equal(out["top_id"][..., 0], logits.argmax(-1))
 
 
 @pytest.mark.parametrize("family", tiny_models.NAMES)
@@ -125,13 +123,14 @@ def test_the_lens_sees_a_planted_transfer_from_its_attention_on():
     ids = [4, 11, 2, 7, 9, 3]
     activations = activations_of(parts, ids)
     targets = np.array([-1] * 5 + [ids[subject]])
-    out = read_activations(
-        activations, decoder_of(parts), carry_by(n_layers=parts.n_layers), targets, top_k=1
+    stream, updates = (
+        read_activations(activations, decoder_of(parts), carry_by(n_layers=parts.n_layers), targets, 1, which)
+        for which in (False, True)
     )
-    guesses = out["top_id"][: 2 * parts.n_layers + 1, last, 0]
+    guesses = stream["top_id"][:, last, 0]
     there = stream_depths(parts.n_layers) >= layer + 0.5
     assert (guesses[there] == ids[subject]).all()
-    assert (out["logprob_target"][: len(there), last][~there] < -2).all()
+    assert (stream["logprob_target"][:, last][~there] < -2).all()
     # Of all that sub-blocks add, one attention says it.
-    said = out["logprob_target"][len(there) :, last].exp()
+    said = updates["logprob_target"][:, last].exp()
     assert said.argmax() == layer and (said > 0.5).sum() == 1

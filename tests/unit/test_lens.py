@@ -12,7 +12,7 @@ from oracles import lens as oracle
 from oracles import planted
 from strata.lens import readout as lens
 from strata.lens.decoders import DepthMaps
-from strata.lens.labels import as_datasets, next_tokens
+from strata.lens.labels import as_dataset, next_tokens
 from strata.lens.readout import carry_by, pieces, read_activations, read_out
 from strata.model.architecture import find_parts
 from strata.model.capture import capture
@@ -273,20 +273,22 @@ def test_pieces_change_nothing():
     activations, decoder = small_activations(), small_decoder()
     targets = next_tokens(ACTIVATIONS, PROMPTS)
     carry = carry_by(n_layers=2)
-    whole = read_activations(activations, decoder, carry, targets, 2)
-    apart = read_activations(activations, decoder, carry, targets, 2, max_bytes=1)
-    for name, values in whole.items():
-        torch.testing.assert_close(apart[name], values, equal_nan=True, msg=name)
+    for updates in (False, True):
+        whole = read_activations(activations, decoder, carry, targets, 2, updates)
+        apart = read_activations(activations, decoder, carry, targets, 2, updates, max_bytes=1)
+        for name, values in whole.items():
+            torch.testing.assert_close(apart[name], values, equal_nan=True, msg=name)
 
 
 def test_maps_that_change_nothing_are_the_logit_lens():
     activations, decoder = small_activations(), small_decoder()
     targets = next_tokens(ACTIVATIONS, PROMPTS)
     maps = DepthMaps.identity([0, 0.5, 1, 1.5], 8, 2)
-    plain = read_activations(activations, decoder, carry_by(n_layers=2), targets, 2)
-    mapped = read_activations(activations, decoder, carry_by(maps, n_layers=2), targets, 2)
-    for name, values in plain.items():
-        torch.testing.assert_close(mapped[name], values, equal_nan=True, msg=name)
+    for updates in (False, True):
+        plain = read_activations(activations, decoder, carry_by(n_layers=2), targets, 2, updates)
+        mapped = read_activations(activations, decoder, carry_by(maps, n_layers=2), targets, 2, updates)
+        for name, values in plain.items():
+            torch.testing.assert_close(mapped[name], values, equal_nan=True, msg=name)
 
 
 def test_an_update_takes_the_map_of_its_blocks_end():
@@ -308,8 +310,12 @@ def test_labels():
     vocabulary = np.array(["a", "b", "Ċ", "Ġd"], dtype=object)
     targets = next_tokens(ACTIVATIONS, PROMPTS)
     activations, decoder = small_activations(), small_decoder()
-    fields = read_activations(activations, decoder, carry_by(n_layers=2), targets, top_k=2)
-    stream, updates = as_datasets(fields, ACTIVATIONS, targets, vocabulary, PROMPTS)
+    labels = (ACTIVATIONS, targets, vocabulary, PROMPTS)
+    fields, of_updates = (
+        read_activations(activations, decoder, carry_by(n_layers=2), targets, 2, updates)
+        for updates in (False, True)
+    )
+    stream, updates = as_dataset(fields, *labels), as_dataset(of_updates, *labels, updates=True)
     assert stream["top_str"].dims == ("depth", "token", "k")
     assert stream["entropy"].dims == ("depth", "token")
     assert stream["rank_of_guess"].dims == ("depth", "token", "guess")
@@ -329,14 +335,12 @@ def test_labels():
             assert dataset[name].attrs["units"] == "nat"
         assert dataset["bits_target"].attrs["units"] == "bit"
         np.testing.assert_allclose(dataset["bits_target"], -dataset["logprob_target"] / np.log(2), rtol=1e-6)
-    large = as_datasets(fields, ACTIVATIONS, targets, np.resize(vocabulary, 2**16 + 1), PROMPTS)[0]
+    large = as_dataset(fields, ACTIVATIONS, targets, np.resize(vocabulary, 2**16 + 1), PROMPTS)
     assert large["rank_of_guess"].dtype == np.int32
     unranked = read_activations(
         activations, decoder, carry_by(n_layers=2), targets, top_k=2, rank_guesses=False
     )
-    without = as_datasets(unranked, ACTIVATIONS, targets, vocabulary, PROMPTS)
-    xr.testing.assert_identical(without[0], stream.drop_vars(["rank_of_guess", "guess"]))
-    xr.testing.assert_identical(without[1], updates)
+    xr.testing.assert_identical(as_dataset(unranked, *labels), stream.drop_vars(["rank_of_guess", "guess"]))
     # Each state of the stream and each update is where its label says, read by itself.
     for depth, state in (
         (1, activations["resid"][1]),

@@ -49,7 +49,7 @@ DIMS = {
             "top_id": ("part", "layer", "token", "k"),
             "logprob_target": ("part", "layer", "token"),
         }
-        for decoder in DECODERS
+        for decoder in ["logit"]
     },
     "lens/logit.nc": {"top_id": ("depth", "token", "k"), "rank_of_guess": ("depth", "token", "guess")},
     "lens/tuned_fitted.nc": {"weight": ("depth", "channel_out", "channel"), "bias": ("depth", "channel_out")},

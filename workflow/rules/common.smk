@@ -46,3 +46,4 @@ resource_scopes:
 wildcard_constraints:
     model="|".join(map(re.escape, config["models"])),
     decoder="|".join(sorted({"logit", *config["lens"]["decoders"]})),
+    part="|_updates",

@@ -12,11 +12,16 @@ def model_settings(wildcards, keys=LOADED_BY):
     return settings_of(wildcards.model, config["models"][wildcards.model], keys)
 
 
+def device(wildcards):
+    """Where the job's model runs, and what is fitted to its states."""
+    return config["models"][wildcards.model]["device"]
+
+
 def gpus(wildcards):
-    """GPUs that a job which runs the model asks for: where its device is auto, one if the profile has any."""
+    """GPUs that a job on that device asks for: where it is auto, one if the profile has any."""
     allowed = workflow.global_resources.get("gpu")
     auto = min(1, allowed.value) if allowed else 0
-    return {"cpu": 0, "auto": auto}.get(config["models"][wildcards.model]["device"], 1)
+    return {"cpu": 0, "auto": auto}.get(device(wildcards), 1)
 
 
 # text

@@ -1,5 +1,5 @@
 # text/activations.h5, or text/text.nc and the model, or what others published -> results/{model}/lens/{decoder}_*.nc: maps
-# activations.h5, weights.h5, prompts.tsv, maps -> results/{model}/lens/{decoder}.nc, {decoder}_updates.nc
+# activations.h5, weights.h5, prompts.tsv, maps -> results/{model}/lens/{decoder}.nc; {decoder}_updates.nc, where a figure needs it
 # these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, repurposing.nc
 LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
@@ -14,7 +14,10 @@ rule fit_tuned:
         report="results/{model}/lens/tuned_fit.tsv",
     priority: 60
     threads: 2
+    resources:
+        gpu=gpus,
     params:
+        device=device,
         tuned=LENS["tuned"],
         norm=LENS["norm"],
     script:
@@ -57,10 +60,12 @@ rule read_lens:
         prompts="results/{model}/prompts.tsv",
         maps=depth_maps,
     output:
-        "results/{model}/lens/{decoder}.nc",
-        "results/{model}/lens/{decoder}_updates.nc",
+        "results/{model}/lens/{decoder}{part}.nc",
     priority: 90
+    resources:
+        gpu=gpus,
     params:
+        device=device,
         top_k=LENS["top_k"],
         norm=LENS["norm"],
     script:
@@ -74,8 +79,7 @@ rule read_extended_lens:
         prompts="results/{model}/prompts.tsv",
         model=model_files,
     output:
-        "results/{model}/lens/extended.nc",
-        "results/{model}/lens/extended_updates.nc",
+        "results/{model}/lens/extended{part}.nc",
     threads: 2
     resources:
         gpu=gpus,
@@ -129,7 +133,10 @@ rule fit_probes:
     output:
         "results/{model}/lens/probes.nc",
     threads: 2
+    resources:
+        gpu=gpus,
     params:
+        device=device,
         probes=LENS["probes"],
         statistics=LENS["statistics"],
     script:
@@ -143,7 +150,10 @@ rule measure_repurposing:
     output:
         "results/{model}/lens/repurposing.nc",
     threads: 2
+    resources:
+        gpu=gpus,
     params:
+        device=device,
         repurposing=LENS["repurposing"],
         statistics=LENS["statistics"],
     script:

@@ -38,7 +38,10 @@ rule probe_syntax:
         centres="results/{model}/syntax/centres.tsv",
         order="results/{model}/syntax/order.tsv",
     threads: 2
+    resources:
+        gpu=gpus,
     params:
+        device=device,
         probes={"epochs": SYNTAX["epochs"], **SYNTAX["statistics"]},
     script:
         "../scripts/syntax/probe_syntax.py"

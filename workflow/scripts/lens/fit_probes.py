@@ -7,6 +7,7 @@ import torch
 
 from pipeline.job import job
 from strata import io
+from strata.model.device import usable
 from strata.model.readout import decoder_from
 from strata.probes.tokens import analyse
 from strata.text.tokens import of_text
@@ -14,10 +15,11 @@ from strata.text.tokens import of_text
 with job(snakemake) as progress:
     activations = of_text(io.open_dataset(snakemake.input.activations))
     weights = io.open_dataset(snakemake.input.weights)
-    norm = decoder_from(weights, "plain").norm
+    device = usable(snakemake.params.device)
+    norm = decoder_from(weights, "plain").to(device).norm
     gain = weights["final_norm_gain"].values
     result = analyse(
-        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values)),
+        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values).to(device)),
         activations["depth"].values,
         activations,
         {"input": weights["token_embedding"].values, "next": weights["unembedding"].values * gain},

@@ -7,13 +7,15 @@ from pipeline.job import job
 from strata import io
 from strata.lens import tuned
 from strata.lens.text_stream import TextStream
+from strata.model.device import usable
 from strata.model.readout import decoder_from
 
 with job(snakemake) as progress:
     made = snakemake.params.tuned
     activations = io.open_dataset(snakemake.input.activations)
-    decoder = decoder_from(io.open_dataset(snakemake.input.weights), snakemake.params.norm)
-    text = TextStream(activations, made["tokens_per_step"])
+    device = usable(snakemake.params.device)
+    decoder = decoder_from(io.open_dataset(snakemake.input.weights), snakemake.params.norm).to(device)
+    text = TextStream(activations, made["tokens_per_step"], device)
     maps = tuned.fit(
         lambda: text.batches("train"),
         lambda: text.batches("validation"),

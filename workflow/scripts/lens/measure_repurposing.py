@@ -6,6 +6,7 @@ Input: activations.h5, weights.h5. Output: lens/repurposing.nc.
 from pipeline.job import job
 from strata import io
 from strata.lens import repurposing
+from strata.model.device import usable
 from strata.model.readout import decoder_from
 from strata.text.tokens import of_text
 
@@ -14,7 +15,7 @@ with job(snakemake) as progress:
     weights = io.open_dataset(snakemake.input.weights)
     result = repurposing.analyse(
         activations["resid"],
-        decoder_from(weights),
+        decoder_from(weights).to(usable(snakemake.params.device)),
         weights["token_embedding"].values,
         **snakemake.params.repurposing,
         **snakemake.params.statistics,

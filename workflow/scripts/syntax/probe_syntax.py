@@ -7,15 +7,17 @@ import torch
 
 from pipeline.job import job
 from strata import io
+from strata.model.device import usable
 from strata.model.readout import decoder_from
 from strata.probes import syntax
 
 with job(snakemake) as progress:
     activations = io.open_dataset(snakemake.input.activations)
-    norm = decoder_from(io.open_dataset(snakemake.input.weights), "plain").norm
+    device = usable(snakemake.params.device)
+    norm = decoder_from(io.open_dataset(snakemake.input.weights), "plain").to(device).norm
     options = snakemake.params.probes
     result = syntax.analyse(
-        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values)),
+        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values).to(device)),
         activations["depth"].values,
         activations,
         **options,

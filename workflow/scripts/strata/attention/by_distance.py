@@ -54,7 +54,7 @@ class ByDistance:
     def __init__(self, parts: Parts, lengths: Sequence[int], skip: int):
         self._parts, self._lengths, self._skip = parts, lengths, skip
         self._farthest = farthest(lengths, skip)
-        device = parts.token_embedding.weight.device
+        device = parts.device
         self._back = torch.arange(self._farthest + 1, device=device)
         shape = (parts.n_layers, parts.n_heads, self._farthest + 1)
         double = {"dtype": torch.float64, "device": device}

@@ -63,7 +63,7 @@ def over_text(
     if not 1 <= skip < longest:
         raise ValueError(f"skip is at least 1 and below the longest document's {longest} tokens, not {skip}")
     n_layers, n_heads = parts.n_layers, parts.n_heads
-    device = parts.token_embedding.weight.device
+    device = parts.device
     double = {"dtype": torch.float64, "device": device}
     first = torch.zeros(n_layers, n_heads, longest, **double)
     entropy = torch.zeros(n_layers, n_heads, **double)
@@ -89,7 +89,7 @@ def over_text(
         magnitude[1, depth] += size[:, 1:].sum((0, 1))
 
     with watching(parts, attention_in=see_read, attention=see_pattern, resid=see_state):
-        for batch in progress(batches(documents, max_tokens, parts.model), "batches of documents"):
+        for batch in progress(batches(documents, max_tokens, parts), "batches of documents"):
             parts.model.base_model(input_ids=batch.ids, use_cache=False)
 
     n_documents = (np.array(lengths)[:, None] > np.arange(longest)).sum(0)
@@ -161,7 +161,7 @@ def variability(
     ValueError
         If fewer than two documents are long enough, or ``n_first`` is below 2.
     """
-    device = parts.token_embedding.weight.device
+    device = parts.device
     texts = torch.tensor([d[:n_first] for d in documents if len(d) >= n_first], device=device)
     if n_first < 2 or len(texts) < 2:
         raise ValueError(

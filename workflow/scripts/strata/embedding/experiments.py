@@ -119,7 +119,7 @@ def losses(
         name = next(name for name, parameter in model.named_parameters() if parameter is own)
         changed = {name: torch.cat([own[: parts.position_offset], torch.from_numpy(matrix).to(own)])}
     result = np.full((len(documents), max(map(len, documents)) - 1), np.nan)
-    for batch in batches(documents, max_tokens, model):
+    for batch in batches(documents, max_tokens, parts):
         logits = functional_call(model, changed, (batch.ids,), {"use_cache": False}).logits
         following = batch.ids[:, 1:]
         # One row a token: along any other axis than the last, the loss takes several times as long.

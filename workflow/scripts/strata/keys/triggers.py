@@ -70,7 +70,7 @@ def find_triggers(
     if BEGINNING in text.coords:
         eligible &= ~text[BEGINNING].values
     channels = random_keys(parts, n_keys, seed)
-    best = torch.zeros(parts.n_layers, n_keys, k, device=parts.model.device)
+    best = torch.zeros(parts.n_layers, n_keys, k, device=parts.device)
     trigger = torch.full_like(best, -1, dtype=torch.long)
     chosen = [torch.from_numpy(drawn).to(best.device) for drawn in channels]
     places = np.split(
@@ -86,7 +86,7 @@ def find_triggers(
         trigger[layer] = tokens.gather(1, kept)
 
     with watching(parts, answers=see_answers):
-        for batch in progress(batches(documents, max_tokens, parts.model), "triggers of keys"):
+        for batch in progress(batches(documents, max_tokens, parts), "triggers of keys"):
             index = torch.full_like(batch.ids, -1)  # of each token in the text, -1 where it does not count
             index[batch.present] = torch.from_numpy(np.concatenate([places[i] for i in batch.which])).to(
                 index

@@ -64,7 +64,7 @@ def carry_through(parts: Parts, last: int | str, max_rows: int = 4096) -> Carry:
     def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
         carried = stream[-1].expand_as(stream).clone()
         carried[before] = _in_context(parts, stream[before], lengths, last, max_rows)
-        return carried, _in_context(parts, updates, lengths, last, max_rows)
+        return carried, _in_context(parts, updates, lengths, last, max_rows) if len(updates) else updates
 
     return carry
 
@@ -80,8 +80,7 @@ def _in_context(parts: Parts, states: Tensor, lengths: list[int], last: int | st
 
 def _run(parts: Parts, states: Tensor, last: int | str) -> Tensor:
     """The same for states (row, position, channel) of one prompt."""
-    weight = parts.token_embedding.weight
-    hidden = states.to(weight.device, weight.dtype)
+    hidden = states.to(parts.device, parts.model.dtype)
     if last == MLP:
         # The last block without its attention.
         alone = torch.zeros_like if not parts.post_norm else lambda normed: hidden

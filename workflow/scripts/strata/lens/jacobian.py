@@ -53,7 +53,7 @@ def fit(
     chosen = [document[:-1] for document in usable(documents, skip)]
     if not chosen:
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
-    together = batches(chosen, max_tokens, parts.model)
+    together = batches(chosen, max_tokens, parts)
     n_channels = parts.n_channels
     total = torch.zeros(2 * parts.n_layers, n_channels, n_channels)
     rounds = progress(range(len(together) * n_channels), "backward passes")
@@ -88,7 +88,7 @@ def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tenso
                 # Nothing, added where the state after attention is made: what would become of a change there.
                 # Beside its attention an MLP reads the block's input, and the change arrives as it is.
                 nothing = torch.zeros_like(hidden, requires_grad=True)
-                with changed(module, lambda made, nothing=nothing: made + nothing / scale):
+                with changed(module, lambda made, nothing=nothing: made + (nothing / scale).to(made)):
                     after = parts.run_block(layer, hidden, 0)
                 stream += [hidden, nothing]
                 hidden = after

@@ -35,36 +35,36 @@ def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:
     return following
 
 
-def as_datasets(
+def as_dataset(
     fields: dict[str, Tensor],
     activations: xr.Dataset,
     target_ids: np.ndarray,
     vocabulary: np.ndarray,
     prompts: pd.DataFrame,
-) -> tuple[xr.Dataset, xr.Dataset]:
-    """Label what `strata.lens.readout.read_out` returns of the stream and, behind it, of updates.
+    updates: bool = False,
+) -> xr.Dataset:
+    """Label what `strata.lens.readout.read_activations` returns.
 
     Parameters
     ----------
-    fields : as that returns them, of the 2L + 1 states of the stream with its half-depths, then of what the
-        attention of every layer adds, then of what the MLP of every layer adds
+    fields : of the 2L + 1 states of the stream with its half-depths, or, with ``updates``, of what the
+        attention of every layer adds and then of what the MLP of every layer adds
 
     Returns
     -------
-    stream : dims (depth, token[, k or guess]); depths are 0, ½, 1, ..., L
-    updates : dims (part, layer, token[, k]), part ``attn`` or ``mlp``; of the top k the first alone, since
-        nobody reads the others
+    Dataset
+        Of the stream, dims (depth, token[, k or guess]); depths are 0, ½, 1, ..., L. Of updates, dims (part,
+        layer, token[, k]), part ``attn`` or ``mlp``; of the top k the first alone, since nobody reads the
+        others.
 
-    Both carry the tokens' coordinates. Token strings are the vocabulary's byte-level form;
+    It carries the tokens' coordinates. Token strings are the vocabulary's byte-level form;
     ``target_str`` is empty where none is. What is measured in nats or bits says so in its attribute
     ``units``; ``bits_target`` is the surprise at the true next token. Whole numbers are of 32 bits,
     ``rank_of_guess`` of 16 where the vocabulary allows: (depth, token, guess) grows with the square of the
     depth. It is there if it was read out, which is done for the logit lens only: its one reader follows a
     guess through depths, and there it is the model's own.
     """
-    n_layers = (len(fields["entropy"]) - 1) // 4
-    n_stream = 2 * n_layers + 1
-    depths = stream_depths(n_layers)
+    n_layers = len(fields["entropy"]) // 2
     category = prompts.set_index("id")["category"]
     of_tokens = {
         **{name: activations[name].variable for name in OF_TOKENS if name in activations},
@@ -80,20 +80,20 @@ def as_datasets(
         small = np.uint16 if len(vocabulary) <= 2**16 else np.int32
         followed = {"rank_of_guess": ((DEPTH, TOKEN, GUESS), ranks.astype(small))}
 
-    def labelled(dims: tuple[str, ...], shape: tuple[int, ...], rows: slice, k: int | None) -> dict:
-        variables = {}
-        for name, values in arrays.items():
-            own = values[rows] if values.ndim == 2 else values[rows, :, :k]
-            last = (TOKEN, K)[: own.ndim - 1]
-            variables[name] = ((*dims, *last), own.reshape(*shape, *own.shape[1:]), _units(name))
-        places, ids = variables["top_id"][:2]
-        return variables | {"top_str": (places, vocabulary[ids])}
-
-    stream = labelled((DEPTH,), (n_stream,), slice(n_stream), None) | followed
-    updates = labelled((PART, LAYER), (2, n_layers), slice(n_stream, None), 1)
-    at_depths = {DEPTH: depths} | ({GUESS: depths} if followed else {})
-    in_layers = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
-    return xr.Dataset(stream, at_depths | of_tokens), xr.Dataset(updates, in_layers | of_tokens)
+    if updates:
+        along = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
+    else:
+        along = {DEPTH: stream_depths(n_layers)}
+    shape = [len(labels) for labels in along.values()]
+    variables = {}
+    for name, values in arrays.items():
+        own = values[..., :1] if updates and values.ndim == 3 else values
+        dims = (*along, *(TOKEN, K)[: own.ndim - 1])
+        variables[name] = (dims, own.reshape(*shape, *own.shape[1:]), _units(name))
+    places, ids = variables["top_id"][:2]
+    variables |= {"top_str": (places, vocabulary[ids])} | followed
+    guesses = {GUESS: along[DEPTH]} if followed else {}
+    return xr.Dataset(variables, along | guesses | of_tokens)
 
 
 def _units(name: str) -> dict[str, str]:

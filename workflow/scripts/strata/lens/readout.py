@@ -39,6 +39,9 @@ BLOCK = 64
 GROUP = 2**20
 """Logits reduced together: few enough for a core's cache, enough to hide the calls' overhead."""
 
+ON_GPU = 64
+"""Times as many on a GPU, and tiles as much larger: its calls cost more, and no cache has to hold them."""
+
 COMPILE_FROM = 1e10
 """Logits from which compiling the reduction pays: it takes 5 to 10 s and saves about 1 ns a logit."""
 
@@ -70,7 +73,7 @@ def read_out(
     rank_guesses : bool
         Whether to follow every top guess of the stream through its depths.
     max_bytes : int
-        Size of the buffer of logits, and so of a tile (at least one token with all its depths).
+        Size of the buffer of logits on the CPU, and so of a tile (at least one token with all its depths).
     compile_from : float
         Number of logits (depths x tokens x vocabulary) from which the reduction is compiled, if
         there is a C++ compiler. 0: always.
@@ -100,7 +103,8 @@ def read_out(
         raise ValueError(f"{n_tokens} tokens, {len(input_ids)} input ids, {len(target_ids)} target ids")
     if n_tokens and (input_ids.min() < 0 or max(input_ids.max(), target_ids.max()) >= vocab):
         raise ValueError(f"ids beyond the vocabulary of {vocab} entries")
-    compiled = n_depths * n_tokens * vocab >= compile_from and _can_compile()
+    on_cpu = states.device.type == "cpu"
+    compiled = on_cpu and n_depths * n_tokens * vocab >= compile_from and _can_compile()
     reduce = torch.compile(_reduce, dynamic=False) if compiled else _reduce
     logging.info("lens: %s reduction", "compiled" if compiled else "eager")
 
@@ -111,8 +115,9 @@ def read_out(
         out["rank_of_guess"] = states.new_empty(n_stream, n_tokens, n_stream, dtype=torch.int32)
 
     padded = -(-vocab // BLOCK) * BLOCK
-    tile = max(1, min(n_tokens, max_bytes // (4 * n_depths * padded)))
-    group = max(1, min(tile, GROUP // (n_depths * padded)))
+    times = 1 if on_cpu else ON_GPU
+    tile = max(1, min(n_tokens, max_bytes * min(times, 16) // (4 * n_depths * padded)))
+    group = max(1, min(tile, times * GROUP // (n_depths * padded)))
     tile -= tile % group
     buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
@@ -245,7 +250,8 @@ def _ranks_of(guesses: Tensor, logits: Tensor) -> Tensor:
 
 Carry = Callable[[Tensor, Tensor, list[int]], tuple[Tensor, Tensor]]
 """What a decoder does before the norm: of some prompts it is given the stream (depth, token, channel),
-what attention and then what MLPs add (2 layer, token, channel), and the prompts' lengths."""
+what attention and then what MLPs add (2 layer, token, channel) or nothing (0, token, channel), and the
+prompts' lengths."""
 
 
 def carry_by(*maps: DepthMaps, n_layers: int) -> Carry:
@@ -254,7 +260,8 @@ def carry_by(*maps: DepthMaps, n_layers: int) -> Carry:
 
     def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
         for each in maps:
-            stream, updates = each(stream, stream_depths(n_layers)), each(updates, ends)
+            stream = each(stream, stream_depths(n_layers))
+            updates = each(updates, ends) if len(updates) else updates
         return stream, updates
 
     return carry
@@ -266,46 +273,55 @@ def read_activations(
     carry: Carry,
     target_ids: np.ndarray,
     top_k: int,
+    updates: bool = False,
     rank_guesses: bool = True,
     max_bytes: int = 2**28,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
-    """Decode the stream and what sub-blocks add of all prompts, a piece of them at a time.
+    """Decode the stream of all prompts, or what sub-blocks add to it, a piece of the prompts at a time.
 
     Parameters
     ----------
     activations : ``resid`` (depth, token, channel), ``attn_out``, ``mlp_out`` (layer, token, channel)
     target_ids : (token), see `next_tokens`
-    top_k, rank_guesses : as for `read_out`
+    updates : whether to decode what attention and then what MLPs add, rather than the stream
+    top_k, rank_guesses : as for `read_out`; no guesses of updates are followed
     max_bytes : size of the states of a piece
 
     Returns
     -------
-    As `read_out`: behind the 2L + 1 states of the stream, those of attention, then of MLPs.
+    As `read_out`, of the 2L + 1 states of the stream, or of the L updates of attention and the L of MLPs.
     """
     n_layers, n_channels = activations.sizes[LAYER], activations.sizes[CHANNEL]
     vocab, n_tokens = len(decoder.unembedding), activations.sizes[TOKEN]
     max_tokens = max(1, max_bytes // (4 * (4 * n_layers + 1) * n_channels))
-    compile_from = 0 if (4 * n_layers + 1) * n_tokens * vocab >= COMPILE_FROM else np.inf
+    compile_from = 0 if 2 * n_layers * n_tokens * vocab >= COMPILE_FROM else np.inf
+    device = decoder.unembedding.device
     parts = []
     for tokens, lengths in progress(pieces(activations[PROMPT].values, max_tokens), "pieces"):
         piece = activations.isel({TOKEN: tokens})
-        resid, attn_out, mlp_out = (
-            torch.from_numpy(piece[name].values).float() for name in ("resid", "attn_out", "mlp_out")
+
+        def kept(name: str, piece: xr.Dataset = piece) -> Tensor:
+            return torch.from_numpy(piece[name].values).to(device).float()
+
+        attn_out = kept("attn_out")
+        states = with_half_depths(kept("resid"), attn_out)
+        added = torch.cat([attn_out, kept("mlp_out")]) if updates else states[:0]
+        stream, added = carry(states, added, lengths)
+        # Updates are read against the same references, of which they are no part.
+        stream = stream[[0, -1]] if updates else stream
+        found = read_out(
+            torch.cat([stream, added]),
+            decoder,
+            torch.from_numpy(piece[TOKEN_ID].values.astype(np.int64)).to(device),
+            torch.from_numpy(target_ids[tokens]).to(device),
+            top_k,
+            len(stream),
+            rank_guesses and not updates,
+            compile_from=compile_from,
         )
-        stream, updates = carry(with_half_depths(resid, attn_out), torch.cat([attn_out, mlp_out]), lengths)
-        parts.append(
-            read_out(
-                torch.cat([stream, updates]),
-                decoder,
-                torch.from_numpy(piece[TOKEN_ID].values.astype(np.int64)),
-                torch.from_numpy(target_ids[tokens]),
-                top_k,
-                len(stream),
-                rank_guesses,
-                compile_from=compile_from,
-            )
-        )
+        first = len(stream) if updates else 0
+        parts.append({name: value[first:].cpu() for name, value in found.items()})
     return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
 
 

@@ -51,6 +51,13 @@ class Parts:
     logit_cap: float | None = None
 
     @property
+    def device(self) -> torch.device:
+        """Where states are kept: where the token embedding runs, whatever devices blocks are spread over."""
+        embedding = self.token_embedding
+        spread = getattr(getattr(embedding, "_hf_hook", None), "execution_device", None)
+        return embedding.weight.device if spread is None else torch.device(spread)
+
+    @property
     def n_layers(self) -> int:
         return len(self.blocks)
 
@@ -76,7 +83,7 @@ class Parts:
         read: list[Tensor] = []
         keep = self.mlps[0].register_forward_pre_hook(lambda module, args: read.append(args[0].clone()))
         try:
-            hidden = self.embed(torch.zeros(1, 2, dtype=torch.long, device=self.model.device))
+            hidden = self.embed(torch.zeros(1, 2, dtype=torch.long, device=self.device))
             self.run_block(0, hidden, 0)
             in_full = read[-1]
             with changed(self.attention_outs[0], torch.zeros_like):
@@ -142,7 +149,7 @@ class Parts:
         """
         n_rows, length, _ = hidden.shape
         args, kwargs = self._calls.of(layer, start, length, n_rows, past)
-        return leaving(self.blocks[layer](hidden, *args, **kwargs))
+        return leaving(self.blocks[layer](hidden, *args, **kwargs)).to(hidden.device)
 
     def normed(self, states: Tensor) -> Tensor:
         """What the unembedding is given of final states (..., channel)."""
@@ -151,7 +158,7 @@ class Parts:
 
     def logits(self, states: Tensor) -> Tensor:
         """What the model makes of final states (..., channel), before the final norm: (..., vocab)."""
-        logits = self.unembedding(self.normed(states))
+        logits = self.unembedding(self.normed(states)).to(states.device)
         if self.logit_scale != 1:
             logits = logits * self.logit_scale
         if self.logit_cap is not None:
@@ -222,7 +229,7 @@ class Past:
 
 def _after(past: Tensor, own: Tensor) -> Tensor:
     own = own.unflatten(0, (-1, len(past)))
-    return torch.cat([past.expand(len(own), *past.shape), own], 3).flatten(0, 1)
+    return torch.cat([past.to(own).expand(len(own), *past.shape), own], 3).flatten(0, 1)
 
 
 def find_parts(model: PreTrainedModel) -> Parts:

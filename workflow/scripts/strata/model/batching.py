@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from strata.model.architecture import Parts
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -57,10 +59,10 @@ def check_lengths(model: PreTrainedModel, lengths: Sequence[int], names: Sequenc
 def batches(
     documents: Sequence[Sequence[int]],
     max_tokens: int,
-    model: PreTrainedModel,
+    parts: Parts,
     names: Sequence[str] | None = None,
 ) -> list[Batch]:
-    """All documents, the shortest first, in batches of bounded size, where the model is.
+    """All documents, the shortest first, in batches of bounded size, where the model's states are kept.
 
     Parameters
     ----------
@@ -73,14 +75,13 @@ def batches(
     ValueError
         See `check_lengths`.
     """
-    check_lengths(model, [*map(len, documents)], names)
-    device = model.device
+    check_lengths(parts.model, [*map(len, documents)], names)
     found: list[list[int]] = []
     for index in sorted(range(len(documents)), key=lambda index: len(documents[index])):
         if not found or (len(found[-1]) + 1) * len(documents[index]) > max_tokens:
             found.append([])
         found[-1].append(index)
-    return [_batch(documents, which, device) for which in found]
+    return [_batch(documents, which, parts.device) for which in found]
 
 
 def _batch(documents: Sequence[Sequence[int]], which: list[int], device: str | torch.device) -> Batch:

@@ -53,6 +53,13 @@ def watching(
     answers : what enters the last linear map of each layer's MLP (row, position, hidden channel)
     """
 
+    def at_home(see: See | None) -> See | None:
+        """The same, given what a block makes on whatever device where states are kept."""
+        return see and (lambda layer, made: see(layer, made.to(parts.device)))
+
+    resid, attn_out, mlp_out, attention_in, attention, answers = map(
+        at_home, (resid, attn_out, mlp_out, attention_in, attention, answers)
+    )
     entered: dict[int, Tensor] = {}
 
     def before_block(layer: int) -> Callable:
@@ -88,7 +95,7 @@ def watching(
         def hook(module, args, output) -> None:
             normed = output.view_as(entered[layer])
             if see:
-                see(layer, normed - entered[layer])
+                see(layer, normed - entered[layer].to(normed))
             entered[layer] = normed
 
         return hook
@@ -160,12 +167,12 @@ def capture(
     lengths = [width] * n_rows if lengths is None else lengths
     rows = torch.arange(n_rows, device=input_ids.device)
     last = torch.tensor(lengths, device=input_ids.device) - 1
-    weight, size = parts.token_embedding.weight, sizes(parts, width)
+    size = sizes(parts, width)
 
     def room(name: str) -> Tensor | None:
         """For one of `LAYOUT`, with a dimension for prompts before that of tokens."""
         shape = [n for d in LAYOUT[name] for n in ([n_rows, width] if d == TOKEN else [size[d]])]
-        return weight.new_empty(shape) if name in keep else None
+        return torch.empty(shape, dtype=parts.model.dtype, device=parts.device) if name in keep else None
 
     kept = {name: room(name) for name in LAYOUT}
     see = {name: kept[name].__setitem__ for name in ("resid", "attn_out", "mlp_out") if name in keep}
@@ -261,7 +268,7 @@ def capture_documents(
     -------
     The index of a document and what `by_token` says of it, of all, the shortest first.
     """
-    for batch in progress(batches(documents, max_tokens, parts.model, names), "batches of documents"):
+    for batch in progress(batches(documents, max_tokens, parts, names), "batches of documents"):
         captured = capture(parts, batch.ids, keep, batch.lengths)
         for row, index in enumerate(batch.which):
             name = f"document {index}" if names is None else names[index]

@@ -50,7 +50,7 @@ def continuations(
     """
     runs = [[*prompt, *target[:-1]] for prompt, target in zip(prompts, targets, strict=True)]
     found: dict[int, Continuation] = {}
-    for batch in progress(batches(runs, max_tokens, parts.model, names), "batches of prompts"):
+    for batch in progress(batches(runs, max_tokens, parts, names), "batches of prompts"):
         # Logits at a prompt's last token and at those of its target: not at all of them.
         at = [range(len(prompts[index]) - 1, len(runs[index])) for index in batch.which]
         rows = [row for row, positions in enumerate(at) for _ in positions]
@@ -96,7 +96,5 @@ def _first_not_finite(parts: Parts, ids: Sequence[int]) -> str:
             depths.append(depth)
 
     with watching(parts, resid=see):
-        parts.model.base_model(
-            input_ids=torch.tensor([list(ids)], device=parts.model.device), use_cache=False
-        )
+        parts.model.base_model(input_ids=torch.tensor([list(ids)], device=parts.device), use_cache=False)
     return f"the state at depth {depths[0]}" if depths else "its logits"

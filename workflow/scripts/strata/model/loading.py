@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
+from accelerate.utils import get_max_memory
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from strata.model.architecture import find_parts
@@ -18,7 +19,8 @@ def load_model(
     """Load a causal language model, ready for inference.
 
     Only safetensors are read and no code of the model's repository is run. ``device`` ``auto``
-    is a GPU where there is one.
+    is a GPU where there is one; a model that is too large for it is spread over all GPUs, what they leave
+    over stays in the CPU's memory or on disk and is brought to a GPU whenever it runs.
 
     Raises
     ------
@@ -27,8 +29,7 @@ def load_model(
         exactly the tensors of the model that its configuration describes; or if the architecture is not
         known and cannot be read either.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    place = {"device_map": SPREAD, "max_memory": _room()} if device == "auto" else {}
     model, told = load(
         AutoModelForCausalLM.from_pretrained,
         source,
@@ -38,15 +39,28 @@ def load_model(
         attn_implementation="eager",
         output_loading_info=True,
         ignore_mismatched_sizes=True,
+        **place,
     )
     _check_whole(source, told)
-    model = model.to(device).eval().requires_grad_(False)
+    model = (model if place else model.to(device)).eval().requires_grad_(False)
     if family_of(model) is None:
         try:
             check(find_parts(model))
         except UnknownArchitecture as error:
             raise ModelUnavailable(f"model {source}: {error}") from error
     return model
+
+
+SPREAD = "sequential"
+"""A device is filled before the next is used, so that a model which fits on one is not split."""
+
+FOR_WEIGHTS = 0.8
+"""Share of a device's free memory that weights may take; states and logits need the rest."""
+
+
+def _room() -> dict[int | str, int]:
+    """Bytes for weights on every device, by its number, and on the CPU; what is over goes to disk."""
+    return {device: int(FOR_WEIGHTS * free) for device, free in get_max_memory().items()}
 
 
 BUFFERS = re.compile(r"(attn|attention)\.(masked_)?bias$|rotary_emb\.inv_freq$")

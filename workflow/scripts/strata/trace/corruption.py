@@ -80,7 +80,7 @@ def noise_levels(
     Relative ones are multiples of the subjects' embeddings' own: as in ROME, the standard deviation
     over all their entries, as the embedding gives them out (Gemma 3's has a factor in it).
     """
-    ids = torch.as_tensor(sorted(set(subject_ids)), device=parts.token_embedding.weight.device)
+    ids = torch.as_tensor(sorted(set(subject_ids)), device=parts.device)
     own = parts.token_embedding(ids).float().std().item()
     deviations = [*map(float, absolute), *(times * own for times in relative)]
     return dict(zip(level_names(absolute, relative), deviations, strict=True))

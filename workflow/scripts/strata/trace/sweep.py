@@ -328,7 +328,7 @@ class _Place:
             value = self.clean.outputs[chosen.part][layer][self.owner, self.position]
 
         def put(added: Tensor) -> Tensor:
-            added.view(shape)[sites, :, 0] = value
+            added.view(shape)[sites, :, 0] = value.to(added)
             return added
 
         with changed(self.parts.sub_blocks(chosen.part)[layer], put):
@@ -357,7 +357,7 @@ class _Place:
 
 def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
     """The clean and the corrupted runs of prompts of one length."""
-    device = parts.token_embedding.weight.device
+    device = parts.device
     clean_ids = torch.tensor([list(prompt.input_ids) for prompt in prompts])
     corrupted_ids = clean_ids.repeat_interleave(torch.tensor([len(p.labels) for p in prompts]), 0)
     noise = torch.zeros(*corrupted_ids.shape, parts.token_embedding.embedding_dim)
@@ -372,7 +372,7 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
 
     def keeper(part):
         def keep(module, args, output):
-            outputs[part].append(leaving(output).reshape(*noise.shape[:2], -1).clone())
+            outputs[part].append(leaving(output).reshape(*noise.shape[:2], -1).clone().to(device))
 
         return keep
 
@@ -393,7 +393,7 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     finally:
         for handle in handles:
             handle.remove()
-    keys = [layer.keys for layer in cache.layers]
-    values = [layer.values for layer in cache.layers]
+    keys = [layer.keys.to(device) for layer in cache.layers]
+    values = [layer.values.to(device) for layer in cache.layers]
     runs = _Runs(states, outputs, keys, values)
     return runs[: len(prompts)], runs[len(prompts) :]
