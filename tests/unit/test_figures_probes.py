@@ -71,7 +71,7 @@ def test_accuracies_and_their_baselines_are_drawn(target):
     expected = {
         "a probe for each depth": part["accuracy"],
         "one probe for all depths": part["shared_accuracy"],
-        "tokens met in training": [1 - part["unknown_share"]] * 2,
+        "tokens that occur in the fitted text": [1 - part["unknown_share"]] * 2,
         "always the most frequent token": [part["most_frequent"]] * 2,
         "guesses by frequency": [part["chance"]] * 2,
     }

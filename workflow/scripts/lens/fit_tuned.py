@@ -18,14 +18,14 @@ with job(snakemake) as progress:
     text = TextStream(activations, made["tokens_per_step"], device)
     maps = tuned.fit(
         lambda: text.batches("train"),
-        lambda: text.batches("validation"),
+        lambda: text.batches("validation", made["held_out"]),
         decoder,
         text.depths,
         made["steps"],
         made["learning_rate"],
         progress,
     )
-    report = tuned.held_out(text.batches_with_targets("test"), maps, decoder, text.depths)
+    report = tuned.held_out(text.batches_with_targets("test", made["held_out"]), maps, decoder, text.depths)
     model, config = io.made_by(activations)["model"], {**made, "norm": snakemake.params.norm}
     io.write_dataset(maps.to_dataset(), snakemake.output.maps, model=model, config=config)
     io.write_table(report.to_dataframe().reset_index(), snakemake.output.report)

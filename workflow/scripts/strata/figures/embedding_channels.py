@@ -193,7 +193,7 @@ def draw_pairs(weights: xr.Dataset, channels: xr.Dataset) -> Figure:
     figure.colorbar(dots, ax=list(panels), label="position (tokens)", pad=0.01)
     told = "entries in embedding units; grey: tokens"
     if not used.all():
-        told += f"; orange: the {(~used).sum():,} of them that never occur in training"
+        told += f"; orange: the {(~used).sum():,} of them that never occur, in training or in the text"
     figure.supxlabel(told, fontsize="small")
     return figure
 

@@ -97,7 +97,7 @@ def _draw_counts(axes: Axes, clump: xr.Dataset) -> None:
         )
     axes.set_xscale("symlog", linthresh=1)
     axes.set(xlim=(0, None), ylim=(0, 1.03))
-    axes.set(xlabel="occurrences in training (tokens)", ylabel="share of tokens that occur at most so often")
+    axes.set(xlabel="occurrences (tokens)", ylabel="share of tokens that occur at most so often")
     share, low, high = (float(clump[f"rarer_share{end}"]) for end in ("", "_low", "_high"))
     axes.set_title(
         f"clump rarer than {share:.1%} of tokens\n[{low:.1%}, {high:.1%}]; 50% if unrelated to counts"

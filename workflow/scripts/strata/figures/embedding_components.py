@@ -47,6 +47,9 @@ def draw_properties(components: xr.Dataset) -> Figure:
         As `strata.embedding.components.analyse` returns it; so for every figure of this module.
     """
     components = components.load()
+    # Where all tokens that were seen are of one class (one script, say), there is nothing to tell apart.
+    told_apart = components["eta2"].sel({TOKEN_SET: SEEN}).notnull().any([BASIS, COMPONENT])
+    components = components.isel({CLASSES: told_apart.values})
     rows = _asked(components)
     n_classes = components.sizes[CLASSES]
     n_components = components.sizes[COMPONENT]

@@ -68,7 +68,7 @@ def draw_scatter(frequency: xr.Dataset, n_labels: int = 7) -> Figure:
         axes.set_axis_off()
     ticks = np.arange(0, np.ceil(np.nanmax(np.where(seen, x, np.nan))) + 1)
     for axes in panels[max(0, len(names) - n_columns) : len(names)]:
-        axes.set_xlabel("log10 of the count in the corpus")
+        axes.set_xlabel("log10 of the number of occurrences")
         axes.tick_params(labelbottom=True)
     if never.any():
         ticks = np.append(NEVER_SEEN, ticks)

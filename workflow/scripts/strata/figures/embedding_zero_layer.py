@@ -81,7 +81,7 @@ def _draw_bands(axes: Axes, zero_layer: xr.Dataset) -> None:
         f"{band.replace(' to ', ' to' + chr(10))}\n(n = {k:,})" for band, k in zip(bands, n, strict=True)
     ]
     axes.set_xticks(range(len(bands)), labels, fontsize="x-small")
-    axes.set(ylim=(-0.05, 1.08), title="by how often a token occurs in training")
+    axes.set(ylim=(-0.05, 1.08), title="by how often a token occurs")
     axes.set(xlabel="occurrences (tokens)", ylabel="share with themselves as top guess")
     axes.legend(frameon=False, fontsize="small", loc="lower right")
 
@@ -202,7 +202,7 @@ def _label_at_points(
         )
 
 
-def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 4) -> Figure:
+def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 3) -> Figure:
     """How near the nearest other token is, and the nearest of a few tokens.
 
     These are words spread evenly over the vocabulary, from the most frequent on where there are counts.

@@ -65,7 +65,7 @@ def draw_input_kept(questions: xr.Dataset) -> Figure:
     """
     questions = questions.load()
     if "frequency_rho" not in questions:
-        return new_notice("It is not known how often this model met each token in training.")
+        return new_notice("It is not known how often each token occurs.")
     decoders = questions[DECODER].values
     figure = new_figure(max(11, 1.5 + 3.0 * len(decoders)), 8)
     above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
@@ -82,7 +82,7 @@ def draw_input_kept(questions: xr.Dataset) -> Figure:
         set_depth_ticks(axes, questions[DEPTH].values)
     panels[0].set_ylabel(LOG_RANK + ",\nmedian over token types")
     keys = panels[0].get_legend_handles_labels()
-    title = "times met in training (token types)"
+    title = "occurrences, in training or in the text (token types)"
     above.legend(*keys, title=title, ncols=len(bands), frameon=False, loc="outside upper center")
 
     correlation, copied = below.subplots(1, 2)

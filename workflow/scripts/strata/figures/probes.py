@@ -39,7 +39,7 @@ def draw_accuracy(probes: xr.Dataset) -> Figure:
         look = {"color": SHARED, "marker": "s", "linestyle": "--"}
         _draw_line(axes, part, "shared_accuracy", label="one probe for all depths", **look)
         look = {"color": ASIDE_COLOUR, "lw": 1.2}
-        axes.axhline(1 - float(part["unknown_share"]), **look, label="tokens met in training")
+        axes.axhline(1 - float(part["unknown_share"]), **look, label="tokens that occur in the fitted text")
         axes.axhline(float(part["most_frequent"]), **look, ls="--", label="always the most frequent token")
         axes.axhline(float(part["chance"]), **look, ls=":", label="guesses by frequency")
         n_scored, n_documents = (int(part[name]) for name in ("n_scored", "n_documents"))

@@ -42,7 +42,8 @@ def input_kept(lenses: Lenses, counts: pd.Series, bootstrap: Bootstrap) -> xr.Da
     fifth = np.ceil(stats.rankdata(frequency) / len(types) * N_BANDS)
     bands = {}
     for chosen in (fifth == f for f in np.unique(fifth)):
-        bands[f"{frequency[chosen].min():,} to {frequency[chosen].max():,}"] = chosen
+        least, most = frequency[chosen].min(), frequency[chosen].max()
+        bands[f"{least:,} to {most:,}" if least < most else f"{most:,}"] = chosen
 
     def ask_one(lens: xr.Dataset) -> xr.Dataset:
         by_token = pd.DataFrame(_log_rank_of_input(lens).T)

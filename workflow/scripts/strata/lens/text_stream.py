@@ -33,16 +33,16 @@ class TextStream:
         before = activations[BEGINNING].values if BEGINNING in activations.coords else False
         self._fitted = np.broadcast_to(np.logical_not(before), self._targets.shape)
 
-    def batches(self, split: str) -> Iterator[Tensor]:
-        """Streams (depth, token, channel) of one split's tokens."""
-        for stream, _ in self.batches_with_targets(split):
+    def batches(self, split: str, at_most: int | None = None) -> Iterator[Tensor]:
+        """Streams (depth, token, channel) of one split's tokens, or of the first of them."""
+        for stream, _ in self.batches_with_targets(split, at_most):
             yield stream
 
-    def batches_with_targets(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches_with_targets(self, split: str, at_most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The same, with the true next tokens (token), -1 at a document's end."""
         # A split's tokens adjoin: reading them in slices is one read of each depth.
         inside = np.flatnonzero(self._activations[SPLIT].values == split)
-        first, end = inside[0], inside[-1] + 1
+        first, end = inside[0], inside[:at_most][-1] + 1
         for start in range(first, end, self._n_tokens):
             tokens = slice(start, min(start + self._n_tokens, end))
             piece = self._activations.isel({TOKEN: tokens})
