@@ -1,12 +1,24 @@
 """A real language model, SmolLM2-135M, from its file to figures of a few prompts (see `make smollm2`)."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 from PIL import Image
 from small_project import ROOT, copy_pipeline
+
+from oracles.noised import noised
+from pipeline.open_model import open_model
+from strata.lens.readout import carry_by, read_activations
+from strata.model.architecture import find_parts
+from strata.model.capture import LAYOUT, by_token, capture
+from strata.model.readout import decoder_from
+from strata.model.weights import weights
+from strata.trace.sweep import restoration, trace_prompts
 
 MODEL = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
 TEXT = Path("data/texts/news.txt")
@@ -103,3 +115,38 @@ def test_every_figure_is_a_picture(results):
     for name in ("lens_grid_free_logit_logit", "trace_france", "lens_updates_free_logit"):
         with Image.open(results / f"figures/{name}.png") as image:
             assert image.format == "PNG" and min(image.size) > 300
+
+
+def in_type(dtype, folder):
+    """Probabilities of a trace's restored states, and the lens, of one prompt run in a type."""
+    model, tokenizer = open_model(
+        {"source": str(folder), "revision": None, "dtype": dtype, "beginning_token": True}
+    )
+    parts, ids = find_parts(model), tokenizer.encode("Once upon a")
+    prompt = noised(ids, subject=(1,), samples=1, size=0.35, width=parts.n_channels)
+    prompt = replace(prompt, target_id=tokenizer.encode(" time")[0])
+    [trace] = trace_prompts(parts, [prompt], {"state": restoration("state", parts.n_layers)})["state"]
+    taken = by_token(capture(parts, torch.tensor([ids])))
+    kept = {name: (LAYOUT[name], taken[name]) for name in ("resid", "attn_out", "mlp_out")}
+    of_token = {"prompt": ("token", np.full(len(ids), "p", object)), "token_id": ("token", ids)}
+    lens = read_activations(
+        xr.Dataset(kept, coords=of_token),
+        decoder_from(weights(model, lambda rows: [*map(str, rows)])),
+        carry_by(n_layers=parts.n_layers),
+        np.array([*ids[1:], -1]),
+        top_k=1,
+    )
+    return trace.restored[0].exp(), lens
+
+
+@pytest.mark.parametrize(
+    ("dtype", "probability", "agreement", "divergence"),
+    [("bfloat16", 0.1, 0.95, 0.05), ("float16", 0.01, 0.98, 0.01)],
+)
+def test_half_precision_says_what_float32_says(results, dtype, probability, agreement, divergence):
+    """Within the tolerances that docs/costs.md states."""
+    (exact, lens), (found, other) = (in_type(each, results / "model") for each in ("float32", dtype))
+    torch.testing.assert_close(found, exact, atol=probability, rtol=0, equal_nan=True)
+    assert (other["top_id"] == lens["top_id"]).float().mean() >= agreement
+    off = (other["kl_final"] - lens["kl_final"]).abs().mean() / lens["kl_final"].mean()
+    assert 0 < off < divergence  # 0 would be the same type twice
