@@ -8,7 +8,9 @@ import os
 import runpy
 import subprocess
 import sys
+import threading
 from contextlib import nullcontext
+from multiprocessing.connection import wait
 
 LIBRARIES = (
     "torch",
@@ -40,12 +42,17 @@ def main() -> None:
 
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload([*LIBRARIES, *DRAWING])
+    one_at_a_time = threading.Lock()
 
     def execute_script(self, fname: str, edit: bool = False) -> None:
         process = forks.Process(target=run_script, args=(fname, os.getcwd(), dict(os.environ)))
-        process.start()
+        # One thread at a time: starting a process asks for the exit of all others, which can be read only once.
+        with one_at_a_time:
+            process.start()
         measured = self.bench_record is not None
         with benchmarked(process.pid, self.bench_record) if measured else nullcontext():
+            wait([process.sentinel])
+        with one_at_a_time:
             process.join()
         if process.exitcode:
             raise subprocess.CalledProcessError(process.exitcode, fname)

@@ -44,12 +44,9 @@ DIMS = {
         }
         for decoder in DECODERS
     },
-    **{
-        f"lens/{decoder}_updates.nc": {
-            "top_id": ("part", "layer", "token", "k"),
-            "logprob_target": ("part", "layer", "token"),
-        }
-        for decoder in ["logit"]
+    "lens/logit_updates.nc": {
+        "top_id": ("part", "layer", "token", "k"),
+        "logprob_target": ("part", "layer", "token"),
     },
     "lens/logit.nc": {"top_id": ("depth", "token", "k"), "rank_of_guess": ("depth", "token", "guess")},
     "lens/tuned_fitted.nc": {"weight": ("depth", "channel_out", "channel"), "bias": ("depth", "channel_out")},
