@@ -46,7 +46,7 @@ def main() -> None:
 
     def execute_script(self, fname: str, edit: bool = False) -> None:
         process = forks.Process(target=run_script, args=(fname, os.getcwd(), dict(os.environ)))
-        # One thread at a time: starting a process asks for the exit of all others, which can be read only once.
+        # One thread at a time: a start asks for the exit of all other processes, which can be read only once.
         with one_at_a_time:
             process.start()
         measured = self.bench_record is not None
