@@ -3,12 +3,13 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 from strata.figures.saving import DPI, MAX_PIXELS, save_figure
-from strata.figures.style import new_figure
+from strata.figures.style import LINE_COLOURS, new_figure
 
 
 @pytest.fixture
@@ -87,6 +88,18 @@ def test_a_png_is_a_palette_that_looks_like_the_figure(paths):
     assert shown.shape == expected.shape
     assert np.quantile(abs(shown - expected).max(-1), 0.99) <= 8
     assert (shown[0, 0] == 255).all()
+
+
+def test_lines_keep_their_colours_beside_images_of_many(paths):
+    figure = new_figure(6, 4)
+    left, right = figure.subplots(1, 2)
+    for cmap in ("viridis", "RdBu_r"):
+        figure.colorbar(left.imshow(np.random.default_rng(0).random((40, 40)), cmap=cmap))
+    for height, colour in enumerate(LINE_COLOURS):
+        right.plot([0, 1], [height, height], color=colour, lw=6)
+    save_figure(figure, *paths)
+    shown = set(map(tuple, np.asarray(Image.open(paths[0]).convert("RGB")).reshape(-1, 3).tolist()))
+    assert {tuple(round(255 * part) for part in to_rgb(colour)) for colour in LINE_COLOURS} <= shown
 
 
 def test_a_figure_without_a_layout_engine_is_saved(paths):

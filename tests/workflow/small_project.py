@@ -193,16 +193,15 @@ def make_project(folder: Path) -> Project:
     config["lens"]["statistics"] |= {"resamples": 20}
     config["lens"]["probes"] |= {"nmf_components": 4, "nmf_tokens": 200, "draws": 3}
     config["average"] |= {"resamples": 20}
-    half = {"absolute": [0.5], "relative": []}
     config["trace"] |= {
         "samples": 2,
         "noise": {"absolute": [0.1, 0.5], "relative": [3]},
-        "everywhere": half,
+        "everywhere": {"absolute": [0.5], "relative": []},
         "parts": {"noise": {"absolute": [0.1, 0.5], "relative": []}},
         "window": 1,
         "shown": ["once"],
     }
-    config["trace"]["control"]["noise"] = half
+    config["trace"]["control"]["noise"] = {"absolute": [0.5], "relative": []}
     config["figures"]["noise"] = "0.5"
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}

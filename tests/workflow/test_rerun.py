@@ -10,12 +10,12 @@ import pytest
 from small_project import Plan
 
 READ = ["read_lens", "read_extended_lens"]
-GRIDS = ["draw_lens_grids"]
+GRIDS, UPDATES = ["draw_lens_grids"], ["draw_lens_updates"]
 COMPARED = ["compare_lenses", "draw_lens"]
 PROBES = ["fit_probes", "draw_lens"]
 REPURPOSING = ["measure_repurposing", "draw_lens"]
 EVERY_DECODER = ["write_explorer", *COMPARED]
-LENS = [*READ, *GRIDS, "draw_models", *EVERY_DECODER]
+LENS = [*READ, *GRIDS, *UPDATES, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
 TUNED = ["fit_tuned", "read_lens", *EVERY_DECODER]
 JACOBIAN = ["fit_jacobian", "read_lens", *EVERY_DECODER]
@@ -96,10 +96,10 @@ TABLE = {
     "lens.jacobian.documents": (3, JACOBIAN),
     "lens.jacobian.skip": (2, JACOBIAN),
     "lens.jacobian.max_tokens": (64, JACOBIAN),
-    "lens.grid.prompts": (["lines", "once"], GRIDS),
-    "lens.grid.decoders": (["tuned"], ["read_lens", *GRIDS]),
+    "lens.grid.prompts": (["lines", "once"], [*GRIDS, *UPDATES]),
+    "lens.grid.decoders": (["tuned"], ["read_lens", *GRIDS, *UPDATES]),
     "lens.grid.colourings": (["logit"], GRIDS),
-    "lens.grid.window": ([1, 5], GRIDS),
+    "lens.grid.window": ([1, 5], [*GRIDS, *UPDATES]),
     "lens.grid.stride": (2, GRIDS),
     "lens.grid.half_depths": (False, GRIDS),
     "lens.grid.input_row": (False, GRIDS),

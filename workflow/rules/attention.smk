@@ -23,8 +23,6 @@ rule attend_over_text:
     output:
         "results/{model}/attention_text.nc",
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         attention={key: config["attention"][key] for key in ("documents", "skip", "first", "outsized")},

@@ -48,8 +48,6 @@ rule disturb_positions:
         "results/{model}/embedding/experiments.nc",
     priority: 60
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         experiments=EMBEDDING["experiments"],
@@ -113,8 +111,6 @@ rule apply_zero_layer:
         attractors="results/{model}/embedding/attractors.tsv",
     priority: 60
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         zero_layer={**EMBEDDING["zero_layer"], **EMBEDDING["statistics"]},

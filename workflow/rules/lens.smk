@@ -14,8 +14,6 @@ rule fit_tuned:
         report="results/{model}/lens/tuned_fit.tsv",
     priority: 60
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         device=device,
         tuned=LENS["tuned"],
@@ -32,8 +30,6 @@ rule fit_jacobian:
         "results/{model}/lens/jacobian_fitted.nc",
     priority: 60
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         jacobian=LENS["jacobian"],
@@ -62,8 +58,6 @@ rule read_lens:
     output:
         "results/{model}/lens/{decoder}{part}.nc",
     priority: 90
-    resources:
-        gpu=gpus,
     params:
         device=device,
         top_k=LENS["top_k"],
@@ -81,8 +75,6 @@ rule read_extended_lens:
     output:
         "results/{model}/lens/extended{part}.nc",
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         extended=LENS["extended"],
@@ -133,8 +125,6 @@ rule fit_probes:
     output:
         "results/{model}/lens/probes.nc",
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         device=device,
         probes=LENS["probes"],
@@ -150,8 +140,6 @@ rule measure_repurposing:
     output:
         "results/{model}/lens/repurposing.nc",
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         device=device,
         repurposing=LENS["repurposing"],

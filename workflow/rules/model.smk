@@ -22,8 +22,6 @@ rule curate_prompts:
     output:
         "results/{model}/prompts.tsv",
     priority: 100
-    resources:
-        gpu=gpus,
     params:
         **config["prompts"],
         model=model_settings,
@@ -50,8 +48,6 @@ rule extract_activations:
     output:
         "results/{model}/activations.h5",
     priority: 100
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         dtype=config["extract"]["dtype"],

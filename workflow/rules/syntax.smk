@@ -38,8 +38,6 @@ rule probe_syntax:
         centres="results/{model}/syntax/centres.tsv",
         order="results/{model}/syntax/order.tsv",
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         device=device,
         probes={"epochs": SYNTAX["epochs"], **SYNTAX["statistics"]},
@@ -56,8 +54,6 @@ rule trigger_keys:
         triggers="results/{model}/syntax/triggers.tsv",
         shared="results/{model}/syntax/keys.tsv",
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         chosen=SYNTAX["keys"],

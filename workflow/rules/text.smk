@@ -25,8 +25,6 @@ rule extract_text:
         "results/{model}/text/activations.h5",
     priority: 60
     threads: 2
-    resources:
-        gpu=gpus,
     params:
         model=model_settings,
         dtype=config["text"]["dtype"],

@@ -18,8 +18,6 @@ rule trace_prompts:
     priority: 50
     # Small products gain nothing from a second thread; the three traces run side by side instead.
     threads: 1
-    resources:
-        gpu=gpus,
     params:
         **tracing(everywhere=TRACE["everywhere"]),
         model=model_settings,

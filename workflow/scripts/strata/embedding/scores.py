@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from strata.embedding.tiles import tiles
+from strata.progress import Progress, silent
 
 SPARE = 4
 """More candidates than asked for are scored again. Of more ties than these, which ones are kept is open."""
@@ -56,6 +57,7 @@ class Scores:
         columns: int = 8192,
         device: str = "cpu",
         among: range | None = None,
+        progress: Progress = silent,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each row the ``k`` best others, best first, and what the row scores with itself.
 
@@ -80,7 +82,8 @@ class Scores:
         if len(self._keys) <= k:
             raise ValueError(f"{k} other tokens are asked for, of {len(self._keys)} in all")
         among = range(len(self)) if among is None else among
-        parts = [self._of_tile(k, at, columns, device) for at in tiles(among.stop, rows, among.start)]
+        every = progress([*tiles(among.stop, rows, among.start)], "tiles of tokens")
+        parts = [self._of_tile(k, at, columns, device) for at in every]
         return tuple(torch.cat(part).numpy() for part in zip(*parts, strict=True))
 
     def _of_tile(self, k: int, at: slice, columns: int, device: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -21,6 +21,7 @@ from strata.embedding.spelling import KINDS, relation
 from strata.embedding.tiles import measure
 from strata.model.readout import decoder_from
 from strata.names import BAND, CHANNEL, KIND, TOKEN_ID, TOKEN_STR, VOCAB, K
+from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import percentiles
 from strata.stats.groups import named
@@ -43,6 +44,7 @@ def analyse(
     rows: int = 1024,
     columns: int = 8192,
     device: str = "cpu",
+    progress: Progress = silent,
 ) -> xr.Dataset:
     """What every token calls for, the exceptions by kind, what attracts them, and nearest neighbours.
 
@@ -83,7 +85,7 @@ def analyse(
     ValueError
         If a matrix holds NaN or infinite entries, or there are too few tokens for ``neighbours``.
     """
-    tile = {"rows": rows, "columns": columns, "device": device}
+    tile = {"rows": rows, "columns": columns, "device": device, "progress": progress}
     weights, tied = load_once(weights, rows)
     embedding = weights["token_embedding"].transpose(VOCAB, CHANNEL).values
     unembedding = weights["unembedding"].transpose(VOCAB, CHANNEL).values

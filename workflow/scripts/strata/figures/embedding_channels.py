@@ -71,6 +71,7 @@ def draw_matrix(
     above.set_ylabel("channel's mean\nover tokens")
     right.plot(rows.mean(CHANNEL), ids[0] + np.arange(len(chunk)), color=TOKENS, lw=1)
     right.set_xlabel("token's mean\nover channels")
+    right.locator_params(axis="x", nbins=2)
     for axes in (above, right):
         axes.tick_params(labelbottom=axes is right, labelleft=axes is above)
     above.axhline(0, color=ASIDE_COLOUR, lw=0.8)

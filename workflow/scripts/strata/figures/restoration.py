@@ -29,6 +29,7 @@ from strata.figures.trace_panels import (
     image_extent,
     label_axis,
     noise_name,
+    restoration_limits,
     say_if_empty,
     shared_legend,
 )
@@ -142,7 +143,7 @@ def draw_lines_all(state: xr.Dataset, gaps: xr.Dataset | None = None) -> Figure:
 
 def _draw_lines(state: xr.Dataset, gaps: xr.Dataset | None) -> Figure:
     figure, panels, cells = _category_panels(state, height=2.3 if state.sizes[NOISE] > 1 else 3.0)
-    gaps = None if gaps is None else gaps.load()
+    limits, gaps = restoration_limits(state), None if gaps is None else gaps.load()
     rules = [] if gaps is None else [g for g in gaps[MIN_GAP].values if g != state.attrs["min_gap"]]
     for cell in cells:
         axes, at = cell.axes, cell.at
@@ -152,7 +153,7 @@ def _draw_lines(state: xr.Dataset, gaps: xr.Dataset | None) -> Figure:
                 curve = other["restoration"].sel({SITE: site})
                 axes.plot(curve[axis_of(at)], curve, color=SITE_COLOURS[site], ls=style, lw=1.2)
             axes.plot([], [], color=GREY, ls=style, lw=1.2, label=f"noise takes {gap:.0%} or more")
-        draw_sites(axes, at)
+        draw_sites(axes, at, limits)
         lines = [count(at)]
         if "transition_mean" in at:
             lines.append(_draw_transition(axes, at))
@@ -225,11 +226,12 @@ def _draw_runs(runs: Mapping[str, xr.Dataset], noise: str) -> Figure:
     categories = first[CATEGORY].values
     figure = new_figure(1.6 + 3.1 * len(runs), 1.4 + 1.9 * len(categories))
     panels = figure.subplots(len(categories), len(runs), squeeze=False)
+    limits = restoration_limits(*(averages.sel({NOISE: noise}) for averages in runs.values()))
     for column, (name, averages) in zip(panels.T, runs.items(), strict=True):
         averages, axis = averages.sel({NOISE: noise}).load(), axis_of(averages)
         for axes, category in zip(column, categories, strict=True):
             at = averages.sel({CATEGORY: category})
-            draw_sites(axes, at)
+            draw_sites(axes, at, limits)
             say_if_empty(axes, at)
             label_axis(axes, averages[axis].values, axis)
             axes.set_title(count(at), fontsize=10)
@@ -290,7 +292,7 @@ def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
                 ends = line["restoration_low"], line["restoration_high"]
                 draw_band(axes, tokens[axis], line["restoration"], *ends, colour, f"subject token {k + 1}")
             say_if_empty(axes, at)
-            axes.set_ylim(-0.1, 1.1)
+            axes.set_ylim(restoration_limits(tokens))
             axes.set_title(f"{length} subject tokens, {noise_name(level)}\n{count(at)}", fontsize=10)
             label_axis(axes, tokens[axis].values, axis)
             axes.label_outer()

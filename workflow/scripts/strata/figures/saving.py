@@ -3,10 +3,14 @@
 from io import BytesIO
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
+
+from strata.figures.style import LINE_COLOURS
 
 DPI = 125  # of the PNG, and of what is pixels within the SVG; less on sheets wider than the next allows
 MAX_PIXELS = 1750  # of the PNG's width: more than a report shows
@@ -27,9 +31,22 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
         dpi = min(DPI, MAX_PIXELS / box.width)
         pixels = BytesIO()
         figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
-        palette = Image.open(pixels).convert("RGB").quantize(N_COLOURS, method=Image.Quantize.MEDIANCUT)
-        palette.save(png, format="PNG", compress_level=6, dpi=(dpi, dpi))
+        few = _in_few_colours(Image.open(pixels).convert("RGB"))
+        few.save(png, format="PNG", compress_level=6, dpi=(dpi, dpi))
         figure.savefig(svg, format="svg", dpi=DPI, bbox_inches=box, metadata={"Date": None})
+
+
+def _in_few_colours(image: Image.Image) -> Image.Image:
+    """The same with `N_COLOURS`; the page, and colours that tell one line from another, stay what they are."""
+    kept = [bytes(round(255 * part) for part in to_rgb(colour)) for colour in ("white", *LINE_COLOURS)]
+    others = N_COLOURS - len(kept)
+    few = image.quantize(others, method=Image.Quantize.MEDIANCUT)
+    index, pixels = np.array(few), np.asarray(image.convert("RGBA")).view("<u4")[..., 0]
+    for number, colour in enumerate(kept, others):
+        index[pixels == int.from_bytes(colour + b"\xff", "little")] = number
+    result = Image.fromarray(index)
+    result.putpalette(bytes(few.getpalette()[: 3 * others]).ljust(3 * others, b"\0") + b"".join(kept))
+    return result
 
 
 def _lay_out(figure: Figure) -> Bbox:

@@ -104,10 +104,15 @@ def draw_band(
     axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
 
 
-def draw_sites(axes: Axes, at: xr.Dataset) -> None:
-    """Restoration of subject and final token of one category at one noise level."""
+def restoration_limits(*averages: xr.Dataset) -> tuple[float, float]:
+    """Ends of an axis that holds 0, 1 and every mean: restored, an answer can be likelier than clean."""
+    return -0.1, max([1.1, *(1.05 * float(data["restoration"].max()) for data in averages)])
+
+
+def draw_sites(axes: Axes, at: xr.Dataset, limits: tuple[float, float]) -> None:
+    """Restoration of subject and final token of one category at one noise level; ``limits`` of y."""
     for site in at[SITE].values:
         line = at.sel({SITE: site})
         ends = line["restoration_low"], line["restoration_high"]
         draw_band(axes, at[axis_of(at)], line["restoration"], *ends, SITE_COLOURS[site], SITE_LABELS[site])
-    axes.set_ylim(-0.1, 1.1)
+    axes.set_ylim(limits)
