@@ -37,7 +37,7 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
-    """The same with `N_COLOURS`; the page, and colours that tell one line from another, stay what they are."""
+    """The same with `N_COLOURS`; the page and the colours that tell lines apart stay what they are."""
     kept = [bytes(round(255 * part) for part in to_rgb(colour)) for colour in ("white", *LINE_COLOURS)]
     others = N_COLOURS - len(kept)
     few = image.quantize(others, method=Image.Quantize.MEDIANCUT)
