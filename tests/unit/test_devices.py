@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 
 from oracles import tiny_models
+from oracles.captured import activations_of, decoder_of
 from oracles.noised import IDS, noised
 from strata.attention.over_text import over_text, variability
 from strata.keys.triggers import find_triggers
@@ -15,19 +16,15 @@ from strata.lens.readout import carry_by, read_activations
 from strata.lens.stream import stream_depths
 from strata.model import loading
 from strata.model.architecture import find_parts
-from strata.model.capture import LAYOUT, by_token, capture, capture_documents
+from strata.model.capture import capture_documents
 from strata.model.continuations import continuations
-from strata.model.readout import decoder_from
-from strata.model.weights import weights
 from strata.probes.linear import Moments, fit_better
 from strata.trace.corruption import noise_levels
 from strata.trace.sweep import WHATS, restoration, trace_prompts
 
 FAMILIES = ["gpt2", "llama", "gemma3", "opt-350m", "gpt-neox", "bloom"]
 DOCUMENTS = [[5, 17, 3, 60, 2, 44, 9, 1], [7, 7, 2, 90, 33, 12], [4, 50, 6, 8, 1, 1, 2, 9]]
-GPU = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
-)
+NO_GPU = "there is no GPU here"
 CLOSE = {"atol": 2e-3, "rtol": 2e-3}
 """float32 on both sides; products are summed in another order."""
 
@@ -49,20 +46,20 @@ def model_bytes(name):
     return sum(p.numel() * p.element_size() for p in tiny_models.build(name).parameters())
 
 
-@pytest.fixture(params=["cpu and disk", GPU, "GPU, memory and disk", "CPU and GPU"])
+@pytest.fixture(params=["CPU and disk", "GPU", "GPU, memory and disk", "CPU and GPU"])
 def moved(request, monkeypatch, folder):
     """Loads a tiny model in one of these ways."""
     if "GPU" in request.param and not torch.cuda.is_available():
-        pytest.skip("there is no GPU here")
+        pytest.skip(NO_GPU)
 
     def load(name):
         source, size = folder(name), model_bytes(name)
-        if request.param == "cuda":
+        if request.param == "GPU":
             return loading.load_model(source, device="cuda")
         if request.param == "CPU and GPU":
             return over_both(source)
         room = {
-            "cpu and disk": {"cpu": int(0.6 * size)},
+            "CPU and disk": {"cpu": int(0.6 * size)},
             "GPU, memory and disk": {0: int(0.6 * size), "cpu": size // 5},
         }[request.param]
         monkeypatch.setattr(loading, "_room", lambda: room)
@@ -136,17 +133,13 @@ def test_activations_and_continuations(name, moved):
 @pytest.mark.parametrize("updates", [False, True])
 def test_lenses(name, decoder, updates, moved):
     def read(parts):
-        taken = by_token(capture(here, torch.tensor([IDS])))
-        kept = {kind: (LAYOUT[kind], taken[kind]) for kind in ("resid", "attn_out", "mlp_out")}
-        of_token = {"prompt": ("token", np.full(len(IDS), "p", object)), "token_id": ("token", IDS)}
-        activations = xr.Dataset(kept, coords=of_token)
-        own = decoder_from(weights(here.model, lambda ids: [f"t{i}" for i in ids])).to(parts.device)
+        own = decoder_of(here).to(parts.device)
         carry = {
             "logit": lambda: carry_by(n_layers=parts.n_layers),
             "extended": lambda: carry_through(parts, 2),
             "jacobian": lambda: carry_by(jacobian.fit(parts, DOCUMENTS, 2), n_layers=parts.n_layers),
         }[decoder]()
-        return read_activations(activations, own, carry, np.array([*IDS[1:], -1]), 3, updates)
+        return read_activations(activations_of(here, IDS), own, carry, np.array([*IDS[1:], -1]), 3, updates)
 
     here, there = find_parts(tiny_models.build(name)), find_parts(moved(name))
     expected, found = read(here), read(there)
@@ -173,8 +166,8 @@ def test_attention_over_text_and_triggers(name, moved):
     same(found[["activation"]], expected[["activation"]])
 
 
-@pytest.mark.parametrize("device", [GPU])
-def test_fits(device):
+@pytest.mark.skipif(not torch.cuda.is_available(), reason=NO_GPU)
+def test_fits():
     torch.manual_seed(0)
     states, labels = torch.randn(400, 12), torch.randint(5, (400,))
     states += 2 * torch.nn.functional.one_hot(labels, 12)
@@ -184,10 +177,10 @@ def test_fits(device):
         moments = Moments.of(x[:300], y[:300], 5)
         return fit_better(moments, np.arange(5), (x[:300], y[:300]), (x[300:], y[300:]), 2, 0)[0]
 
-    close(probe(device).weight, probe("cpu").weight)
+    close(probe("cuda").weight, probe("cpu").weight)
     parts = find_parts(tiny_models.build("gpt2"))
     depths = stream_depths(parts.n_layers)
-    decoder = decoder_from(weights(parts.model, lambda ids: [f"t{i}" for i in ids]))
+    decoder = decoder_of(parts)
     stream = torch.randn(len(depths), 200, parts.n_channels)
 
     def maps(device):
@@ -198,4 +191,4 @@ def test_fits(device):
 
         return tuned.fit(batches, batches, own, depths, 5, 0.02)
 
-    close(maps(device).weight, maps("cpu").weight)
+    close(maps("cuda").weight, maps("cpu").weight)

@@ -3,30 +3,20 @@
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from oracles import lens as oracle
 from oracles import planted, tiny_models
+from oracles.captured import activations_of, decoder_of
 from strata.lens import jacobian
 from strata.lens.decoders import DepthMaps
 from strata.lens.extended import carry_through
 from strata.lens.readout import carry_by, read_activations
 from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
-from strata.model.capture import LAYOUT, by_token, capture
-from strata.model.readout import decoder_from
-from strata.model.weights import weights
 
 DECODERS = ["logit", "extended", "tuned", "jacobian"]
 IDS = [5, 17, 3, 88, 42, 17, 9]
 OTHER = [5, 17, 3, 88, 1, 2, 4]
-
-
-def activations_of(parts, ids):
-    taken = by_token(capture(parts, torch.tensor([ids])))
-    kept = {name: (LAYOUT[name], taken[name]) for name in ("resid", "attn_out", "mlp_out")}
-    of_token = {"prompt": ("token", np.full(len(ids), "p", object)), "token_id": ("token", ids)}
-    return xr.Dataset(kept, coords=of_token)
 
 
 def carry_of(decoder, parts):
@@ -42,10 +32,6 @@ def carry_of(decoder, parts):
     maps.weight.add_(0.3 * torch.randn_like(maps.weight))
     maps.bias.add_(0.3 * torch.randn_like(maps.bias))
     return carry_by(maps, n_layers=n_layers)
-
-
-def decoder_of(parts):
-    return decoder_from(weights(parts.model, lambda ids: [f"t{i}" for i in ids]))
 
 
 def read(parts, carry, ids, top_k=3, updates=False):

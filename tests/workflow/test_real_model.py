@@ -1,6 +1,7 @@
 """A real language model, SmolLM2-135M, from its file to figures of a few prompts (see `make smollm2`)."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,11 @@ import xarray as xr
 from PIL import Image
 from small_project import ROOT, copy_pipeline
 
+from oracles.captured import activations_of, decoder_of
 from oracles.noised import noised
 from pipeline.open_model import open_model
 from strata.lens.readout import carry_by, read_activations
 from strata.model.architecture import find_parts
-from strata.model.capture import LAYOUT, by_token, capture
-from strata.model.readout import decoder_from
-from strata.model.weights import weights
 from strata.trace.sweep import restoration, trace_prompts
 
 MODEL = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -117,6 +116,7 @@ def test_every_figure_is_a_picture(results):
             assert image.format == "PNG" and min(image.size) > 300
 
 
+@cache
 def in_type(dtype, folder):
     """Probabilities of a trace's restored states, and the lens, of one prompt run in a type."""
     model, tokenizer = open_model(
@@ -126,16 +126,8 @@ def in_type(dtype, folder):
     prompt = noised(ids, subject=(1,), samples=1, size=0.35, width=parts.n_channels)
     prompt = replace(prompt, target_id=tokenizer.encode(" time")[0])
     [trace] = trace_prompts(parts, [prompt], {"state": restoration("state", parts.n_layers)})["state"]
-    taken = by_token(capture(parts, torch.tensor([ids])))
-    kept = {name: (LAYOUT[name], taken[name]) for name in ("resid", "attn_out", "mlp_out")}
-    of_token = {"prompt": ("token", np.full(len(ids), "p", object)), "token_id": ("token", ids)}
-    lens = read_activations(
-        xr.Dataset(kept, coords=of_token),
-        decoder_from(weights(model, lambda rows: [*map(str, rows)])),
-        carry_by(n_layers=parts.n_layers),
-        np.array([*ids[1:], -1]),
-        top_k=1,
-    )
+    carry, targets = carry_by(n_layers=parts.n_layers), np.array([*ids[1:], -1])
+    lens = read_activations(activations_of(parts, ids), decoder_of(parts), carry, targets, top_k=1)
     return trace.restored[0].exp(), lens
 
 

@@ -281,7 +281,7 @@ def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
     lengths, levels = [n for n in tokens[SUBJECT_LENGTH].values if n > 1], tokens[NOISE].values
     if not lengths:
         return new_notice("Every traced subject is a single token.")
-    tokens, axis = tokens.load(), axis_of(tokens)
+    tokens, axis, limits = tokens.load(), axis_of(tokens), restoration_limits(tokens)
     figure = new_figure(max(6.5, 0.6 + 3.3 * len(lengths)), 1.2 + 2.2 * len(levels))
     panels = figure.subplots(len(levels), len(lengths), squeeze=False)
     for row, level in zip(panels, levels, strict=True):
@@ -292,7 +292,7 @@ def draw_subject_tokens(tokens: xr.Dataset) -> Figure:
                 ends = line["restoration_low"], line["restoration_high"]
                 draw_band(axes, tokens[axis], line["restoration"], *ends, colour, f"subject token {k + 1}")
             say_if_empty(axes, at)
-            axes.set_ylim(restoration_limits(tokens))
+            axes.set_ylim(limits)
             axes.set_title(f"{length} subject tokens, {noise_name(level)}\n{count(at)}", fontsize=10)
             label_axis(axes, tokens[axis].values, axis)
             axes.label_outer()

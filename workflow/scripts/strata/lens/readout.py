@@ -39,7 +39,7 @@ BLOCK = 64
 GROUP = 2**20
 """Logits reduced together: few enough for a core's cache, enough to hide the calls' overhead."""
 
-ON_GPU = 64
+ON_GPU = 16
 """Times as many on a GPU, and tiles as much larger: its calls cost more, and no cache has to hold them."""
 
 COMPILE_FROM = 1e10
@@ -116,7 +116,7 @@ def read_out(
 
     padded = -(-vocab // BLOCK) * BLOCK
     times = 1 if on_cpu else ON_GPU
-    tile = max(1, min(n_tokens, max_bytes * min(times, 16) // (4 * n_depths * padded)))
+    tile = max(1, min(n_tokens, times * max_bytes // (4 * n_depths * padded)))
     group = max(1, min(tile, times * GROUP // (n_depths * padded)))
     tile -= tile % group
     buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)

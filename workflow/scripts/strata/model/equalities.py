@@ -64,7 +64,7 @@ def _equalities(parts: Parts) -> Iterator[tuple[str, Tensor, Tensor]]:
     ids = torch.randint(n_tokens, (2, LENGTH), generator=generator)
     # A beginning in common: what comes after it may not show there.
     ids[1, :START] = ids[0, :START]
-    ids = ids.to(model.device)
+    ids = ids.to(parts.device)
     cache = DynamicCache()
     output = model(
         input_ids=ids,
