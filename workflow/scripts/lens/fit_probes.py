@@ -3,23 +3,21 @@
 Input: text/activations.h5, weights.h5. Output: lens/probes.nc.
 """
 
-import torch
-
 from pipeline.job import job
 from strata import io
 from strata.model.device import usable
 from strata.model.readout import decoder_from
+from strata.probes.task import normalised
 from strata.probes.tokens import analyse
 from strata.text.tokens import of_text
 
 with job(snakemake) as progress:
     activations = of_text(io.open_dataset(snakemake.input.activations))
     weights = io.open_dataset(snakemake.input.weights)
-    device = usable(snakemake.params.device)
-    norm = decoder_from(weights, "plain").to(device).norm
+    decoder = decoder_from(weights, "plain").to(usable(snakemake.params.device))
     gain = weights["final_norm_gain"].values
     result = analyse(
-        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values).to(device)),
+        normalised(activations["resid"], decoder),
         activations["depth"].values,
         activations,
         {"input": weights["token_embedding"].values, "next": weights["unembedding"].values * gain},

@@ -3,21 +3,20 @@
 Input: syntax/activations.h5, weights.h5. Output: syntax/probes.nc, accuracy.tsv, centres.tsv, order.tsv.
 """
 
-import torch
-
 from pipeline.job import job
 from strata import io
 from strata.model.device import usable
 from strata.model.readout import decoder_from
 from strata.probes import syntax
+from strata.probes.task import normalised
 
 with job(snakemake) as progress:
     activations = io.open_dataset(snakemake.input.activations)
-    device = usable(snakemake.params.device)
-    norm = decoder_from(io.open_dataset(snakemake.input.weights), "plain").to(device).norm
+    weights = io.open_dataset(snakemake.input.weights)
+    decoder = decoder_from(weights, "plain").to(usable(snakemake.params.device))
     options = snakemake.params.probes
     result = syntax.analyse(
-        lambda depth: norm(torch.from_numpy(activations["resid"].sel(depth=depth).values).to(device)),
+        normalised(activations["resid"], decoder),
         activations["depth"].values,
         activations,
         **options,

@@ -5,7 +5,7 @@ tokens whose whole context begins no document that was trained on.
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from strata.model.readout import LogitDecoder
 from strata.names import DEPTH, DOCUMENT, SPLIT, TOKEN
 from strata.probes.linear import Probe
 from strata.stats.defined import percentiles
@@ -27,6 +28,21 @@ INPUT, NEXT = TARGETS = ("input", "next")
 TRAIN, VALIDATION, TEST = SPLITS
 
 T = TypeVar("T", bound=Hashable)
+
+
+def normalised(resid: xr.DataArray, decoder: LogitDecoder) -> Callable[[float], Tensor]:
+    """Loads the states (token, channel) of a depth, normed as the decoder does, where the decoder is.
+
+    Parameters
+    ----------
+    resid : (depth, token, channel), best opened lazily
+    """
+    device = decoder.unembedding.device
+
+    def load(depth: float) -> Tensor:
+        return decoder.norm(torch.from_numpy(resid.sel({DEPTH: depth}).values).to(device))
+
+    return load
 
 
 def in_unseen_context(text: xr.Dataset) -> np.ndarray:
