@@ -22,7 +22,6 @@ rule attend_over_text:
         model=model_files,
     output:
         "results/{model}/attention_text.nc",
-    threads: 2
     params:
         model=model_settings,
         attention={key: config["attention"][key] for key in ("documents", "skip", "first", "outsized")},

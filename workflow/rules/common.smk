@@ -9,7 +9,7 @@ sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from pipeline.config import check_project, read_config
 from pipeline.figure_table import asked_for, jobs
-from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of
+from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, is_small, settings_of
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.session import prepare
 from pipeline.texts import CORPUS, known_counts, origin

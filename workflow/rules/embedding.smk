@@ -47,7 +47,6 @@ rule disturb_positions:
     output:
         "results/{model}/embedding/experiments.nc",
     priority: 60
-    threads: 2
     params:
         model=model_settings,
         experiments=EMBEDDING["experiments"],
@@ -110,7 +109,6 @@ rule apply_zero_layer:
         exceptions="results/{model}/embedding/exceptions.tsv",
         attractors="results/{model}/embedding/attractors.tsv",
     priority: 60
-    threads: 2
     params:
         model=model_settings,
         zero_layer={**EMBEDDING["zero_layer"], **EMBEDDING["statistics"]},

@@ -11,7 +11,7 @@ for name, figures in jobs(PROJECT.figures).items():
         output:
             png=[in_report(figure) for figure in figures],
             svg=[figure.svg for figure in figures],
-        priority: 100
+        priority: 100 if any(figure.first_look for figure in figures) else 80
         params:
             figures={figure.name: figure.drawing() for figure in figures},
             modules=digest(modules_behind(figure.module for figure in figures)),

@@ -1,7 +1,10 @@
 # every rule with a script -> its environment, log and benchmark, and the code that it depends on: included last
-# One scheme for all, logs/{model}/RULE.log and RULE.benchmark.tsv; what a script imports is found, not listed; and what runs
-# on the device of a model, which a parameter says, asks for a GPU where that is one.
+# One scheme for all, logs/{model}/RULE.log and RULE.benchmark.tsv; what a script imports is found, not listed; what runs on the
+# device of a model, which a parameter says, asks for a GPU where that is one, and for as many cores as help a model of its size;
+# and jobs that nobody waits for yield the processor to those on the way to the first figures.
 from snakemake.resources import Resources
+
+FIRST = 90  # priority of what leads to the first lens grid and the first trace
 
 for each in workflow.rules:
     if each.script:
@@ -13,7 +16,9 @@ for each in workflow.rules:
         each.log_modifier = each.benchmark_modifier = each.output_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
+        asked = {"nice": 0 if each.priority >= FIRST else 10}
         if {model_settings, device} & set(filter(callable, each.params)) and "gpu" not in each.resources:
-            each.resources.update(Resources.from_mapping({"gpu": gpus}))
+            asked |= {"gpu": gpus, "_cores": cores}
+        each.resources.update(Resources.from_mapping(asked))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

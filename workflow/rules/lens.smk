@@ -13,7 +13,6 @@ rule fit_tuned:
         maps="results/{model}/lens/tuned_fitted.nc",
         report="results/{model}/lens/tuned_fit.tsv",
     priority: 60
-    threads: 2
     params:
         device=device,
         tuned=LENS["tuned"],
@@ -29,7 +28,6 @@ rule fit_jacobian:
     output:
         "results/{model}/lens/jacobian_fitted.nc",
     priority: 60
-    threads: 2
     params:
         model=model_settings,
         jacobian=LENS["jacobian"],
@@ -74,7 +72,6 @@ rule read_extended_lens:
         model=model_files,
     output:
         "results/{model}/lens/extended{part}.nc",
-    threads: 2
     params:
         model=model_settings,
         extended=LENS["extended"],
@@ -124,7 +121,6 @@ rule fit_probes:
         weights="results/{model}/weights.h5",
     output:
         "results/{model}/lens/probes.nc",
-    threads: 2
     params:
         device=device,
         probes=LENS["probes"],
@@ -139,7 +135,6 @@ rule measure_repurposing:
         weights="results/{model}/weights.h5",
     output:
         "results/{model}/lens/repurposing.nc",
-    threads: 2
     params:
         device=device,
         repurposing=LENS["repurposing"],

@@ -37,7 +37,6 @@ rule probe_syntax:
         accuracy="results/{model}/syntax/accuracy.tsv",
         centres="results/{model}/syntax/centres.tsv",
         order="results/{model}/syntax/order.tsv",
-    threads: 2
     params:
         device=device,
         probes={"epochs": SYNTAX["epochs"], **SYNTAX["statistics"]},
@@ -53,7 +52,6 @@ rule trigger_keys:
         described="results/{model}/syntax/keys.nc",
         triggers="results/{model}/syntax/triggers.tsv",
         shared="results/{model}/syntax/keys.tsv",
-    threads: 2
     params:
         model=model_settings,
         chosen=SYNTAX["keys"],

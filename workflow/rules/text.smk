@@ -24,7 +24,6 @@ rule extract_text:
     output:
         "results/{model}/text/activations.h5",
     priority: 60
-    threads: 2
     params:
         model=model_settings,
         dtype=config["text"]["dtype"],

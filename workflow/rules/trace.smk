@@ -16,8 +16,6 @@ rule trace_prompts:
     output:
         "results/{model}/trace/state.nc",
     priority: 50
-    # Small products gain nothing from a second thread; the three traces run side by side instead.
-    threads: 1
     params:
         **tracing(everywhere=TRACE["everywhere"]),
         model=model_settings,

@@ -22,6 +22,9 @@ from strata.model.source import (
 UNPACKED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 """What is made of a GGUF file, in results/{model}/model."""
 
+SMALL = 64_000_000
+"""Bytes of the weights of a small model."""
+
 LOADED_BY = ("source", "revision", "dtype", "device")
 """Keys of a model's section that say how it is loaded."""
 
@@ -69,6 +72,13 @@ def features_of(section: Mapping) -> set[str]:
     """
     tagged = {"tagged_text"} if section.get("tagged_text") else set()
     return tagged | ({"position_embedding"} if _may_embed_positions(section) else set())
+
+
+def is_small(section: Mapping) -> bool:
+    """Whether its products are too small to be shared by threads; of a model on the hub, no."""
+    path = Path(section["source"]).expanduser()
+    files = [path] if is_gguf_source(section["source"]) else list(path.glob("*.safetensors"))
+    return bool(files) and sum(file.stat().st_size for file in files if file.is_file()) < SMALL
 
 
 def _may_embed_positions(section: Mapping) -> bool:

@@ -12,7 +12,7 @@ from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import named
 from strata.stats.ranks import concordance, rank_correlation
-from strata.stats.two_groups import Groups, two_groups
+from strata.stats.two_groups import Groups, ashmans_d, two_groups
 
 # Two groups ---------------------------------------------------------------------------------
 
@@ -70,11 +70,7 @@ def _log10(std: np.ndarray) -> np.ndarray:
 
 def _distance(size: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
     """Ashman's D of ``size`` (channel), with its interval: the mixture is fitted to every resample."""
-
-    def distance(drawn: np.ndarray) -> float:
-        return two_groups(drawn, starts=1).distance
-
-    return bootstrap.estimate("ashmans_d", lambda x, axis: np.apply_along_axis(distance, axis, x), size)
+    return bootstrap.estimate("ashmans_d", lambda x, axis: np.apply_along_axis(ashmans_d, axis, x), size)
 
 
 # Moments and their rivalry ------------------------------------------------------------------
