@@ -1,4 +1,5 @@
 # config.yaml, data/prompts, workflow/{figures,findings}.yaml -> what all rules use: all checked, figures expanded
+import math
 import os
 import re
 import sys

@@ -24,8 +24,8 @@ def gpus(wildcards):
     return {"cpu": 0, "auto": auto}.get(device(wildcards), 1)
 
 
-def cores(wildcards):
-    """Cores that help a job on that model: a small one's products gain nothing from a second."""
+def processors(wildcards):
+    """Processors that help a job on that model: a small one's products gain nothing from a second."""
     return 1 if is_small(config["models"][wildcards.model]) else 4
 
 

@@ -1,10 +1,18 @@
 # every rule with a script -> its environment, log and benchmark, and the code that it depends on: included last
 # One scheme for all, logs/{model}/RULE.log and RULE.benchmark.tsv; what a script imports is found, not listed; what runs on the
-# device of a model, which a parameter says, asks for a GPU where that is one, and for as many cores as help a model of its size;
-# and jobs that nobody waits for yield the processor to those on the way to the first figures.
+# device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
+# size; and jobs that nobody waits for yield theirs to those on the way to the first figures.
 from snakemake.resources import Resources
 
 FIRST = 90  # priority of what leads to the first lens grid and the first trace
+# Cores asked for beyond the processors there are do nothing for jobs that compute: each job takes its share of them.
+SHARE = math.ceil((workflow.cores or 1) / os.cpu_count())
+
+
+def share(processors):
+    """The cores of a job that keeps some processors busy."""
+    return lambda wildcards: SHARE * (processors(wildcards) if callable(processors) else processors)
+
 
 for each in workflow.rules:
     if each.script:
@@ -16,9 +24,10 @@ for each in workflow.rules:
         each.log_modifier = each.benchmark_modifier = each.output_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
-        asked = {"nice": 0 if each.priority >= FIRST else 10}
+        asked = {"nice": 0 if each.priority >= FIRST else 10, "processors": each.resources["_cores"].value}
         if {model_settings, device} & set(filter(callable, each.params)) and "gpu" not in each.resources:
-            asked |= {"gpu": gpus, "_cores": cores}
+            asked |= {"gpu": gpus, "processors": processors}
+        asked["_cores"] = share(asked["processors"])
         each.resources.update(Resources.from_mapping(asked))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

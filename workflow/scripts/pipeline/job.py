@@ -20,8 +20,8 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
     """Run a script's work with its output in its ``log:``; yields a progress bar maker.
 
     An error stands in the log in full, and on the terminal as one line. Torch, if the script has
-    imported it, is held to the rule's threads, and to the processors that there are: two jobs with two
-    threads each on two cores are several times slower than one after the other. The log's last line says what the job cost:
+    imported it, is held to the job's processors, and to those that there are: two jobs with two threads
+    each on two cores are several times slower than one after the other. The log's last line says what the job cost:
     seconds of CPU, of which before its work began (imports), and the most memory that it held.
     """
     imports = time.process_time()
@@ -31,9 +31,10 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
         stack.enter_context(redirect_stderr(log))
         stack.enter_context(redirect_stdout(log))
         logging.basicConfig(stream=log, level=logging.INFO, force=True)
-        os.environ["OMP_NUM_THREADS"] = str(snakemake.threads)
+        threads = min(snakemake.resources.get("processors", snakemake.threads), os.cpu_count())
+        os.environ["OMP_NUM_THREADS"] = str(threads)
         if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(min(snakemake.threads, os.cpu_count()))
+            sys.modules["torch"].set_num_threads(threads)
 
         def progress(items: Iterable, what: str) -> Iterable:
             return tqdm(items, desc=what, file=log, mininterval=1.0)
