@@ -8,7 +8,7 @@ from strata.trace import resampling
 OPTIONS = {"min_gap": 0.1, "n_resamples": 50, "interval": 0.9, "seed": 3}
 
 
-def make_trace(n_prompts=6, n_noise=2, n_samples=4, n_depths=5, n_positions=7, seed=0):
+def make_trace(n_prompts=6, n_noise=2, n_samples=4, n_depths=5, n_positions=7, seed=0, facts=None):
     """Random probabilities with every prompt's own length and subject; NaN outside."""
     rng = np.random.default_rng(seed)
     n_tokens = rng.integers(4, n_positions + 1, n_prompts)
@@ -31,6 +31,7 @@ def make_trace(n_prompts=6, n_noise=2, n_samples=4, n_depths=5, n_positions=7, s
             "depth": np.arange(n_depths),
             "p_clean": ("prompt", rng.uniform(0.4, 1, n_prompts).astype("f4")),
             "category": ("prompt", ["rote", "fact"] * (n_prompts // 2)),
+            "fact": ("prompt", facts or [f"f{i}" for i in range(n_prompts)]),
             "subject_position": ("prompt", subject),
             "n_tokens": ("prompt", n_tokens),
             "token_str": (("prompt", "position"), np.full((n_prompts, n_positions), "x")),
@@ -72,17 +73,20 @@ def add_measures(trace, seed=5):
 
 
 def record_draws(monkeypatch):
-    """Draws of the bootstrap, as lists of (prompt, samples), resample by resample."""
+    """Draws of the bootstrap: for each resample a list of facts, each a list of (prompt, samples)."""
     found = []
     real = resampling.draw_resamples
 
-    def record(rng, n_prompts, n_samples, n_resamples):
-        drawn, weights = real(rng, n_prompts, n_samples, n_resamples)
+    def record(rng, members, n_samples, n_resamples):
+        drawn, weights = real(rng, members, n_samples, n_resamples)
         times = np.rint(weights * n_samples).astype(int)
-        found.extend(
-            [(p, np.repeat(range(n_samples), t)) for p, t in zip(prompts, each, strict=True)]
-            for prompts, each in zip(drawn, times, strict=True)
-        )
+        for prompts, each in zip(drawn, times, strict=True):
+            found.append(
+                [
+                    [(p, np.repeat(range(n_samples), t)) for p, t in zip(own, of, strict=True) if p >= 0]
+                    for own, of in zip(prompts, each, strict=True)
+                ]
+            )
         return drawn, weights
 
     monkeypatch.setattr(resampling, "draw_resamples", record)

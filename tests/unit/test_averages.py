@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from oracles import intervals
 from oracles import restoration as oracle
 from oracles.random_traces import OPTIONS, add_measures, make_trace, record_draws, step_trace
+from strata.stats.thresholds import LEAST_UNITS
 from strata.trace import resampling, restoration
 from strata.trace.averages import average_by_category, average_by_gap, left_out
 from strata.trace.resampling import Samples
@@ -39,41 +41,39 @@ def test_averages_equal_the_loop():
 
 
 def test_intervals_equal_the_loop_over_the_same_resamples(monkeypatch):
-    trace = make_trace(20, seed=4).isel(prompt=slice(0, None, 2))
-    n_prompts, n_samples = trace.sizes["prompt"], trace.sizes["sample"]
-    draws = []
-    real = resampling.draw_resamples
-
-    def record(*args):
-        draws.append(real(*args))
-        return draws[-1]
-
-    monkeypatch.setattr(resampling, "draw_resamples", record)
+    facts = ["f0", "f1", "f0", *[f"f{i}" for i in range(1, 23)]]  # two facts are asked twice
+    trace = make_trace(50, n_samples=3, n_depths=4, seed=4).isel(prompt=slice(0, None, 2))
+    trace = trace.assign_coords(fact=("prompt", facts))
+    draws = record_draws(monkeypatch)
     monkeypatch.setattr(resampling, "TILE_VALUES", 4000)
     table = average_by_category(trace, **OPTIONS).squeeze("category")
-    assert len(draws) > 1, "the case must need several tiles"
+    samples = list(range(trace.sizes["sample"]))
+    found = [[(i, samples) for i in np.flatnonzero(np.array(facts) == fact)] for fact in dict.fromkeys(facts)]
+    assert len(draws) == OPTIONS["n_resamples"] and table.n_facts.max() >= LEAST_UNITS
+    assert {len(fact) for draw in draws for fact in draw} == {1, 2}
     for j in range(trace.sizes["noise"]):
-        results = [
-            oracle.averages(
-                trace,
-                j,
-                [
-                    (prompts[i], np.repeat(range(n_samples), np.rint(weights[i] * n_samples).astype(int)))
-                    for i in range(n_prompts)
-                ],
-                0.1,
-                MARGIN,
-            )
-            for tile in draws
-            for prompts, weights in zip(*tile, strict=True)
-        ]
-        assert len(results) == OPTIONS["n_resamples"]
-        for end, share in (("low", 0.05), ("high", 0.95)):
-            curves = np.nanquantile([one[0] for one in results], share, axis=0)
-            found = table[f"restoration_{end}"].isel(noise=j).transpose("site", "depth")
-            np.testing.assert_allclose(found, curves, rtol=1e-4, atol=1e-6)
-            depth = np.nanquantile([one[1] for one in results], share)
-            np.testing.assert_allclose(table[f"transition_{end}"].isel(noise=j), depth, rtol=1e-4)
+
+        def curves(draw, level=j):
+            return [[oracle.curves(trace, i, level, own, 0.1) for i, own in fact] for fact in draw]
+
+        each = [curves(found), *map(curves, draws)]
+        depths = [[[oracle.crossing(*prompt, MARGIN) for prompt in fact] for fact in draw] for draw in each]
+        ends = {}
+        for site, depth in np.ndindex(2, trace.sizes["depth"]):
+            at = [[[prompt[site][depth] for prompt in fact] for fact in draw] for draw in each]
+            ends[site, depth] = intervals.studentised(at[0], at[1:], OPTIONS["interval"])
+        of_transition = intervals.studentised(depths[0], depths[1:], OPTIONS["interval"])
+        cell = table.isel(noise=j)
+        if cell.n_facts < LEAST_UNITS:
+            assert np.isnan(cell.restoration_low).all()
+            continue
+        for side, end in enumerate(("low", "high")):
+            curve = cell[f"restoration_{end}"].transpose("site", "depth").values
+            for (site, depth), expected in ends.items():
+                assert curve[site, depth] == pytest.approx(expected[side], rel=1e-4, abs=1e-6)
+            n = sum(any(not np.isnan(depth) for depth in fact) for fact in depths[0])
+            expected = of_transition[side] if n >= LEAST_UNITS else np.nan
+            assert float(cell[f"transition_{end}"]) == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
 def test_interval_covers_the_planted_mean_as_often_as_it_says():
@@ -91,26 +91,31 @@ def test_interval_covers_the_planted_mean_as_often_as_it_says():
 
 
 def test_seed_repeats_and_other_categories_change_nothing():
-    trace = make_trace(12, seed=2)
+    trace = make_trace(60, seed=2)
     table = average_by_category(trace, **OPTIONS)
     xr.testing.assert_identical(table, average_by_category(trace, **OPTIONS))
     alone = average_by_category(trace.isel(prompt=np.flatnonzero(trace.category.values == "fact")), **OPTIONS)
     both = table.sel(category="fact")
+    assert table.restoration_low.notnull().all()
     for name in ("restoration_low", "transition_high"):
         np.testing.assert_array_equal(alone[name].squeeze("category"), both[name])
     other = average_by_category(trace, **{**OPTIONS, "seed": 4})
     assert not other.restoration_low.equals(table.restoration_low)
 
 
-def test_too_few_prompts_have_no_interval():
-    trace = step_trace([2, 4])
-    trace["p_corrupted"][1] = 0.9
+def test_too_few_facts_have_no_interval():
+    switches = np.arange(20) % 5 + 2
+    trace = step_trace(switches)
     table = average_by_category(trace, **OPTIONS).squeeze()
+    assert np.isfinite(table.restoration_low).all() and np.isfinite(table.transition_low)
+    trace = trace.assign_coords(fact=("prompt", [f"f{i // 2}" for i in range(20)]))
+    table = average_by_category(trace, **OPTIONS).squeeze()
+    assert table.n_prompts == 20 and table.n_facts == 10
     assert np.isnan(table.restoration_low).all() and np.isnan(table.transition_low)
     assert np.isfinite(table.restoration).all()
-    trace["p_corrupted"][0] = 0.9
+    trace["p_corrupted"][:] = 0.9
     table = average_by_category(trace, **OPTIONS).squeeze()
-    assert np.isnan(table.restoration).all() and table.n_excluded == 2
+    assert np.isnan(table.restoration).all() and table.n_excluded == 20
 
 
 def test_netcdf_keeps_the_table(tmp_path):
@@ -179,17 +184,20 @@ def test_missing_samples_are_left_out_of_means_and_draws(monkeypatch):
     assert not table.included[5, 1] and np.isnan(table.gap_share[5, 1])
     assert table.transition_reason[5, 1] == EXCLUDED and np.isfinite(table.restoration).all()
 
-    # Of a level with one sample left everywhere, only prompts are drawn: an interval known otherwise.
-    single = trace.copy(deep=True)
+    # Of a level with one sample left everywhere, facts and prompts alone are drawn.
+    single = make_trace(56, seed=8).isel(prompt=slice(0, None, 2))
     for name in ("p_target", "p_corrupted"):
         single[name][:, 1, 1:] = np.nan
     draws = record_draws(monkeypatch)
     table = average_by_category(single, **OPTIONS).squeeze("category")
-    each = [
-        oracle.averages(single, 1, [(i, [0]) for i, _ in draw if i != 5], 0.1, MARGIN)[0] for draw in draws
-    ]
-    found = table.restoration_low.isel(noise=1).transpose("site", "depth")
-    np.testing.assert_allclose(found, np.nanquantile(each, 0.05, axis=0), rtol=1e-4, atol=1e-6)
+    assert table.n_facts[1] >= LEAST_UNITS
+
+    def final(draw):
+        return [[oracle.curves(single, i, 1, [0], 0.1)[1][2] for i, _ in fact] for fact in draw]
+
+    ends = intervals.studentised(final([[(i, 0)] for i in range(28)]), [*map(final, draws)], 0.9)
+    at = table.isel(noise=1, depth=2).sel(site="final")
+    np.testing.assert_allclose([at.restoration_low, at.restoration_high], ends, rtol=1e-4, atol=1e-6)
 
 
 def test_samples_that_a_level_has_are_drawn_as_often_as_a_bootstrap_does():
@@ -201,8 +209,8 @@ def test_samples_that_a_level_has_are_drawn_as_often_as_a_bootstrap_does():
     sites = restoration.at_sites(trace.p_target, trace).transpose(..., "site", "depth")
     samples = Samples.of(trace, sites, "p_target")
     drawn = np.concatenate(list(samples.resampled(0.5, 4000, np.random.default_rng(0))))
-    assert drawn.shape == (4000, 1, 1, 2, 8)
-    shares = [np.isclose(drawn[:, 0, 0, 0, 0], value).mean() for value in (0, 0.5, 1)]
+    assert drawn.shape == (4000, 1, 1, 1, 2, 8)
+    shares = [np.isclose(drawn[:, 0, 0, 0, 0, 0], value).mean() for value in (0, 0.5, 1)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.03)
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from oracles import intervals
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.defined import percentiles
-from strata.stats.draws import DrawnGroups, check_resampling, interval_of_mean, times_drawn, units_drawn
+from strata.stats.draws import DrawnGroups, check_resampling, interval_of_mean, times_drawn
 from strata.stats.groups import each, masks_by_category, named
 from strata.stats.seeding import generator
+from strata.stats.thresholds import LEAST_UNITS
 
 RNG = np.random.default_rng(4)
 VALUES, OTHERS = RNG.normal(size=(3, 40)), RNG.normal(size=17)
@@ -27,7 +28,9 @@ def difference(one, other, axis):
     ],
 )
 @pytest.mark.parametrize("batch", [None, 30])
-def test_ends_are_scipys(statistic, samples, paired, batch):
+def test_ends_are_scipys_further_out(statistic, samples, paired, batch):
+    """Hesterberg 2015: as Student's t lies beyond the normal, and by sqrt(n / (n - 1))."""
+    n = min(sample.shape[-1] for sample in samples)
     found = Bootstrap(200, 0.9, 3, batch).ends(statistic, *samples, paired=paired)
     expected = stats.bootstrap(
         samples,
@@ -37,46 +40,60 @@ def test_ends_are_scipys(statistic, samples, paired, batch):
         vectorized=True,
         paired=paired,
         axis=-1,
-        confidence_level=0.9,
+        confidence_level=1 - 2 * stats.norm.sf(stats.t.ppf(0.95, n - 1) * np.sqrt(n / (n - 1))),
         method="percentile",
         rng=3,
     ).confidence_interval
-    np.testing.assert_array_equal(found, np.array(expected))
+    np.testing.assert_allclose(found, np.array(expected), rtol=1e-12)
 
 
-def test_units_are_drawn_as_everywhere():
-    drawn = VALUES[0][units_drawn(generator(3), 40, 500)].mean(-1)
-    found = Bootstrap(500, 0.9, 3).ends(np.mean, VALUES[0])
-    np.testing.assert_allclose(found, percentiles(drawn, 0.9), rtol=1e-12)
+def test_ends_of_a_mean_are_studentised():
+    found = Bootstrap(300, 0.9, 3).ends(np.mean, VALUES)
+    np.testing.assert_array_equal(found, interval_of_mean(VALUES, 300, 0.9, generator(3)))
 
 
 def test_a_test_of_its_own_name_has_its_own_draws():
     plain, one = Bootstrap(50, 0.9, 3), Bootstrap(50, 0.9, 3).of("pair", "3x")
-    drawn = VALUES[0][units_drawn(generator(3, "pair", "3x"), 40, 50)].mean(-1)
-    np.testing.assert_allclose(one.ends(np.mean, VALUES[0]), percentiles(drawn, 0.9), rtol=1e-12)
-    assert not np.array_equal(plain.ends(np.mean, VALUES[0]), one.ends(np.mean, VALUES[0]))
+    found = interval_of_mean(VALUES[0], 50, 0.9, generator(3, "pair", "3x"))
+    np.testing.assert_array_equal(one.ends(np.mean, VALUES[0]), found)
+    assert not np.array_equal(plain.ends(np.mean, VALUES[0]), found)
+
+
+@pytest.mark.parametrize("statistic", [np.mean, np.median])
+def test_clusters_are_drawn_as_wholes(statistic):
+    """Each value twice is as uncertain as each once: not if the copies were drawn apart."""
+    how, twice, kin = Bootstrap(2000, 0.9, 3), np.repeat(VALUES, 2, -1), np.repeat(np.arange(40), 2)
+    once, together = how.ends(statistic, VALUES), how.ends(statistic, twice, clusters=kin)
+    apart = how.ends(statistic, twice)
+    np.testing.assert_allclose(together, once, atol=0.04)
+    assert (np.ptp(apart, axis=0) < 0.85 * np.ptp(together, axis=0)).all()
+    few = how.ends(statistic, VALUES, clusters=np.arange(40) % (LEAST_UNITS - 1))
+    assert few.shape == (2, 3) and np.isnan(few).all()
 
 
 def test_resamples_may_be_lost():
-    values = np.array([1.0, 2, 3, 4, 5, 6])
+    values = np.arange(1.0, 17)
 
     def without_ones(drawn, axis):
         return np.where((drawn == 1).any(axis), np.nan, drawn.mean(axis))
 
-    share = 1 - (5 / 6) ** 6  # of resamples that hold the first value
+    share = 1 - (15 / 16) ** 16  # of resamples that hold the first value
     how = Bootstrap(400, 0.9, 0)
     assert np.isnan(how.ends(without_ones, values)).all()
     assert np.isnan(how.ends(without_ones, values, lost=share - 0.1)).all()
     low, high = how.ends(without_ones, values, lost=share + 0.1)
-    assert 2 < low < 4 < high < 6
+    assert 6 < low < 8.5 < high < 12
 
 
-def test_one_unit_has_no_interval_and_none_no_value():
+def test_few_units_have_no_interval_and_none_no_value():
     how = Bootstrap(50, 0.9, 0)
     one = how.estimate("x", np.mean, np.array([[2.0], [np.nan]]), dims=("depth",))
     assert one["x_n"] == 0 and one["x"].isnull().all()
     one = how.estimate("x", np.mean, np.array([[2.0], [3.0]]), dims=("depth",))
     assert one["x"].values.tolist() == [2, 3] and one["x_n"] == 1 and one["x_low"].isnull().all()
+    for statistic in (np.mean, np.median):
+        few, enough = (how.estimate("x", statistic, VALUES[0, :n]) for n in (LEAST_UNITS - 1, LEAST_UNITS))
+        assert few["x_low"].isnull() and enough["x_low"] < enough["x"] < enough["x_high"]
 
 
 @pytest.mark.parametrize(
@@ -98,25 +115,38 @@ def test_times_drawn_add_up_and_are_fair():
     np.testing.assert_allclose(times.var((0, 1)), 6 / 7, atol=0.06)
 
 
-def test_interval_of_a_mean_equals_the_loop():
-    found = interval_of_mean(VALUES, 300, 0.8, generator(5))
-    times = times_drawn(generator(5), 40, 300)
+@pytest.mark.parametrize("facts", [range(40), [i // 2 if i < 12 else i for i in range(40)]])
+def test_interval_of_a_mean_equals_the_loop(facts):
+    found = interval_of_mean(VALUES, 300, 0.8, generator(5), np.array(facts))
+    names = np.unique(facts)
+    times = times_drawn(generator(5), len(names), 300)
     for row, ends in zip(VALUES, found.T, strict=True):
-        means = [np.repeat(row, each_time).mean() for each_time in times]
-        np.testing.assert_allclose(ends, np.quantile(means, [0.1, 0.9]))
-    assert np.isnan(interval_of_mean(VALUES[:, :1], 300, 0.8, generator(5))).all()
+        whole = [row[np.array(facts) == name].tolist() for name in names]
+        draws = [[whole[i] for i in np.repeat(range(len(names)), each_time)] for each_time in times]
+        np.testing.assert_allclose(ends, intervals.studentised(whole, draws, 0.8))
+
+
+def test_a_mean_that_few_values_decide_has_ends_all_the_same():
+    values = np.zeros(20)
+    assert interval_of_mean(values, 300, 0.9, generator(0)).tolist() == [0, 0]
+    values[0] = 1
+    low, high = interval_of_mean(values, 300, 0.9, generator(0))
+    assert -0.2 < low < 0.05 < high < 0.3
 
 
 def test_groups_are_drawn_as_wholes():
-    groups = np.array([0, 0, 1, 2, 2, 2])
-    holds = np.array([[1, 0, 1, 0, 0, 1], [1, 1, 1, 1, 1, 1]], bool)
+    groups = np.array([0, 0, 1, 2, 2, 2, *range(3, 15)])
+    rng = np.random.default_rng(0)
+    holds = np.stack([rng.random(18) < 0.5, np.ones(18, bool)])
     drawn = DrawnGroups.of([groups, groups[:2]], 200, generator(1))
     shares = drawn.shares(holds, groups)
     for times, share in zip(drawn.times, shares, strict=True):
-        rows = np.concatenate([np.flatnonzero(groups == group) for group in np.repeat(range(3), times)])
+        rows = np.concatenate([np.flatnonzero(groups == group) for group in np.repeat(range(15), times)])
         np.testing.assert_allclose(share, holds[:, rows].mean(1))
     of_first = drawn.shares(holds[:, :2], groups[:2])
     np.testing.assert_array_equal(np.isnan(of_first[:, 0]), drawn.times[:, 0] == 0)
+    few = DrawnGroups.of([groups[:6]], 20, generator(1)).shares(holds[:, :6], groups[:6])
+    assert np.isnan(few).all()
 
 
 # Groups -------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
+import math
+
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from oracles import restoration as oracle
 from oracles.random_traces import OPTIONS, make_trace, record_draws, step_trace
+from strata.stats.thresholds import LEAST_UNITS
 from strata.trace.severed import severed_share
 
 
@@ -16,7 +20,7 @@ def severed_from(state, share, seed=0):
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 0.3])
 def test_planted_share_remains(share):
-    state = step_trace([3, 4, 5, 6])
+    state = step_trace([3, 4, 5, 6] * 4)
     found = severed_share(state, severed_from(state, np.full(8, share)), **OPTIONS).squeeze()
     at = found.sel(site="subject", depth=slice(0, 2))
     for name in ("share", "share_low", "share_high"):
@@ -34,7 +38,9 @@ def test_share_of_nothing_is_not_stated():
 
 
 def test_severed_share_equals_the_loop_over_the_same_draws(monkeypatch):
-    state = make_trace(16, seed=6).isel(prompt=slice(0, None, 2))
+    facts = [f"f{i // 2 if i < 4 else i}" for i in range(28)]
+    state = make_trace(56, n_depths=4, seed=6).isel(prompt=slice(0, None, 2))
+    state = state.assign_coords(fact=("prompt", facts))
     rng = np.random.default_rng(1)
     severed = severed_from(state, rng.uniform(0, 1, state.sizes["depth"]))
     severed["p_target"] = severed.p_target + rng.normal(0, 0.05, severed.p_target.shape)
@@ -47,10 +53,15 @@ def test_severed_share_equals_the_loop_over_the_same_draws(monkeypatch):
     for j in range(state.sizes["noise"]):
         at = found.isel(noise=j).sel(site="subject")
         np.testing.assert_allclose(at.share, oracle.share(state, severed, j, whole, 0.1), rtol=1e-4)
-        each = [oracle.share(state, severed, j, draw, 0.1) for draw in draws]
-        assert len(each) == 20
-        np.testing.assert_allclose(at.share_low, np.nanquantile(each, 0.05, axis=0), rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(at.share_high, np.nanquantile(each, 0.95, axis=0), rtol=1e-3, atol=1e-5)
+        each = [
+            oracle.share(state, severed, j, [one for fact in draw for one in fact], 0.1) for draw in draws
+        ]
+        assert len(each) == 20 and at.n_facts >= LEAST_UNITS
+        # Percentiles further out, as Student's t of n - 1 lies beyond the normal, and by sqrt(n / (n - 1)).
+        n = int(at.n_facts)
+        tail = stats.norm.sf(stats.t.ppf(0.95, n - 1) * math.sqrt(n / (n - 1)))
+        for end, share in ((at.share_low, tail), (at.share_high, 1 - tail)):
+            np.testing.assert_allclose(end, np.nanquantile(each, share, axis=0), rtol=1e-3, atol=1e-5)
 
 
 def test_severed_run_of_other_prompts_is_refused():

@@ -21,8 +21,9 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
 
     An error stands in the log in full, and on the terminal as one line. Torch, if the script has
     imported it, is held to the job's processors, and to those that there are: two jobs with two threads
-    each on two cores are several times slower than one after the other. The log's last line says what the job cost:
-    seconds of CPU, of which before its work began (imports), and the most memory that it held.
+    each on two cores are several times slower than one after the other. The log's last line says what
+    the job cost: seconds of CPU, of which before its work began (imports), and the most memory that it
+    held.
     """
     imports = time.process_time()
     os.nice(snakemake.resources.get("nice", 0))

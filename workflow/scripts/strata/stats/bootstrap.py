@@ -9,16 +9,16 @@ import xarray as xr
 from scipy import stats
 
 from strata.names import CATEGORY, DEPTH
-from strata.stats.draws import check_resampling
+from strata.stats.defined import percentiles
+from strata.stats.draws import TILE_VALUES, check_resampling, interval_of_mean, units_drawn
 from strata.stats.groups import each
 from strata.stats.seeding import generator
-
-TILE_VALUES = 4_000_000  # float64 values of a tile of resamples: 32 MB
+from strata.stats.thresholds import LEAST_UNITS
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: percentiles of a statistic over ``resamples`` draws with replacement.
+    """How intervals are made: from a statistic over ``resamples`` draws of the units with replacement.
 
     ``interval`` is the coverage, e.g. 0.95. The draws depend on ``seed``, ``names`` (see `of`) and the
     number of units alone: decoders share them, and other categories' prompts change nothing. ``batch``
@@ -45,9 +45,17 @@ class Bootstrap:
         return replace(self, names=names)
 
     def ends(
-        self, statistic: Callable, *samples: np.ndarray, paired: bool = False, lost: float = 0
+        self,
+        statistic: Callable,
+        *samples: np.ndarray,
+        paired: bool = False,
+        lost: float = 0,
+        clusters: np.ndarray | None = None,
     ) -> np.ndarray:
-        """The interval's ends (low and high, ...) of a statistic, from two units or more.
+        """The interval's ends (low and high, ...) of a statistic.
+
+        NaN for fewer than `LEAST_UNITS` units, or clusters, of a sample. Of a mean, `np.mean`, they are
+        `strata.stats.draws.interval_of_mean`'s, of any other statistic `widened` percentiles.
 
         Parameters
         ----------
@@ -57,11 +65,31 @@ class Bootstrap:
         lost : float
             Share of resamples in which the statistic may be undefined. They are left out; with more
             there is no interval (NaN).
+        clusters : array (unit), optional
+            Of one sample, or of paired ones: units of one cluster are drawn together.
         """
+        rng = generator(self.seed, *self.names)
+        if statistic is np.mean:
+            return interval_of_mean(samples[0], self.resamples, self.interval, rng, clusters)
+        n = min(sample.shape[-1] for sample in samples) if clusters is None else len(np.unique(clusters))
+        if n < LEAST_UNITS:
+            return np.full((2, *np.shape(statistic(*samples, axis=-1))), np.nan)
+        if clusters is not None and n < len(clusters):
+            drawn = self._of_clusters(statistic, samples, clusters, rng)
+        else:
+            drawn = self._of_units(statistic, samples, paired, rng)
+        ends = widened(drawn, n, self.interval)
+        enough = np.isnan(drawn).mean(-1) <= lost
+        return np.where(enough, ends, np.nan)
+
+    def _of_units(
+        self, statistic: Callable, samples: tuple[np.ndarray, ...], paired: bool, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The statistic of every resample, (..., resample)."""
         with warnings.catch_warnings():
             # A statistic that is undefined in a resample: `lost` says what comes of it.
             warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-            drawn = stats.bootstrap(
+            return stats.bootstrap(
                 samples,
                 statistic,
                 n_resamples=self.resamples,
@@ -70,12 +98,24 @@ class Bootstrap:
                 paired=paired,
                 axis=-1,
                 method="percentile",
-                rng=generator(self.seed, *self.names),
+                rng=rng,
             ).bootstrap_distribution
-        tail = (1 - self.interval) / 2
-        ends = stats.quantile(drawn, np.array([tail, 1 - tail]), axis=-1, nan_policy="omit")
-        enough = np.isnan(drawn).mean(-1, keepdims=True) <= lost
-        return np.moveaxis(np.where(enough, ends, np.nan), -1, 0)
+
+    def _of_clusters(
+        self,
+        statistic: Callable,
+        samples: tuple[np.ndarray, ...],
+        clusters: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """The same where clusters are drawn: one resample at a time, as their sizes differ."""
+        names, which = np.unique(clusters, return_inverse=True)
+        units = np.split(which.argsort(kind="stable"), np.cumsum(np.bincount(which))[:-1])
+        drawn = []
+        for chosen in units_drawn(rng, len(names), self.resamples):
+            at = np.concatenate([units[cluster] for cluster in chosen])
+            drawn.append(statistic(*(sample[..., at] for sample in samples), axis=-1))
+        return np.stack(drawn, axis=-1)
 
     def estimate(
         self,
@@ -84,6 +124,7 @@ class Bootstrap:
         *samples: np.ndarray,
         dims: tuple[str, ...] = (),
         lost: float = 0,
+        clusters: np.ndarray | None = None,
     ) -> xr.Dataset:
         """A statistic with its interval: ``name``, ``name_low``, ``name_high`` (dims) and ``name_n``.
 
@@ -94,10 +135,12 @@ class Bootstrap:
             A unit with a NaN is left out. Several samples are drawn independently; ``name_n`` is the
             smallest one's.
         dims : of what the statistic returns
-        lost : see `ends`
+        lost, clusters : see `ends`
         """
-        samples = [s[..., ~np.isnan(s).any(axis=tuple(range(s.ndim - 1)))] for s in samples]
-        return self._estimate(name, statistic, samples, dims, paired=False, lost=lost)
+        there = [~np.isnan(s).any(axis=tuple(range(s.ndim - 1))) for s in samples]
+        samples = [s[..., some] for s, some in zip(samples, there, strict=True)]
+        clusters = None if clusters is None else np.asarray(clusters)[there[0]]
+        return self._estimate(name, statistic, samples, dims, paired=False, lost=lost, clusters=clusters)
 
     def by_depth(self, name: str, statistic: Callable, values: np.ndarray, *others: np.ndarray) -> xr.Dataset:
         """`estimate` of ``values`` (depth 0 to L, unit) at each depth and of their mean over 1 to L.
@@ -115,13 +158,16 @@ class Bootstrap:
         values: np.ndarray,
         groups: Mapping[str, np.ndarray],
         dims: tuple[str, ...] = (),
+        clusters: np.ndarray | None = None,
     ) -> xr.Dataset:
         """`estimate` of ``values`` (..., unit) in each of the groups, masks (unit)."""
-        return each(
-            CATEGORY,
-            groups,
-            lambda group: self.estimate(name, statistic, values[..., groups[group]], dims=dims),
-        )
+
+        def of(group: str) -> xr.Dataset:
+            chosen = groups[group]
+            kin = None if clusters is None else np.asarray(clusters)[chosen]
+            return self.estimate(name, statistic, values[..., chosen], dims=dims, clusters=kin)
+
+        return each(CATEGORY, groups, of)
 
     def _estimate(
         self,
@@ -131,11 +177,25 @@ class Bootstrap:
         dims: tuple[str, ...],
         paired: bool,
         lost: float = 0,
+        clusters: np.ndarray | None = None,
     ) -> xr.Dataset:
         n = min(sample.shape[-1] for sample in samples)
         value = statistic(*samples, axis=-1) if n else np.full(samples[0].shape[:-1], np.nan)
         low = high = np.full_like(value, np.nan)
-        if n > 1:
-            low, high = self.ends(statistic, *samples, paired=paired, lost=lost)
+        if n >= LEAST_UNITS:
+            low, high = self.ends(statistic, *samples, paired=paired, lost=lost, clusters=clusters)
         ends = {name: value, f"{name}_low": low, f"{name}_high": high}
         return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": n})
+
+
+def widened(drawn: np.ndarray, n: int, interval: float, axis: int = -1) -> np.ndarray:
+    """Ends (low and high, ...) of a statistic's resamples: percentiles, widened for few units.
+
+    They lie further out as Student's t of ``n`` - 1 degrees of freedom lies beyond the normal, and as the
+    spread of resamples falls short by sqrt(1 - 1/n) (Hesterberg 2015, "expanded percentile"). NaN for
+    fewer units than `LEAST_UNITS`.
+    """
+    if n < LEAST_UNITS:
+        return np.full((2, *np.delete(drawn.shape, axis)), np.nan)
+    t = stats.t.ppf((1 + interval) / 2, n - 1)
+    return percentiles(drawn, float(1 - 2 * stats.norm.sf(np.sqrt(n / (n - 1)) * t)), axis)

@@ -5,3 +5,6 @@ ASHMANS_D = 2.0
 
 LEVEL = 0.01
 """Of the test for one mode."""
+
+LEAST_UNITS = 15
+"""Units from which on intervals cover what they say (benchmarks/bench_coverage.py); fewer have none."""

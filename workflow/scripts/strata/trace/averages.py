@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import CATEGORY, DEPTH, NOISE, PROMPT, SAMPLE, SITE
-from strata.stats.defined import mean_of_defined
+from strata.names import CATEGORY, DEPTH, FACT, NOISE, PROMPT, SAMPLE, SITE
 from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.trace.names import MIN_GAP
-from strata.trace.resampling import Samples, bounds
+from strata.trace.resampling import Samples, bounds, mean_over_facts
 from strata.trace.restoration import (
     FINAL,
     PROBABILITY,
@@ -40,16 +39,17 @@ def average_by_category(
 ) -> xr.Dataset:
     """Average restoration of subject and final token, and transition depths, by category.
 
-    Intervals are percentiles of a hierarchical bootstrap: prompts of a category are drawn with
-    replacement, then the noise samples of each drawn prompt. Every resample goes through the whole
-    estimator, the rule of exclusion too. Noise levels share a resample, but for those of which a
-    prompt lacks samples. A category's resamples are seeded by ``seed`` and its name, so that another
-    category's prompts change nothing; fewer than two included prompts give no interval (NaN).
+    Intervals are of a hierarchical bootstrap, studentised (`strata.stats.draws.studentised`): facts of a
+    category are drawn with replacement, then the prompts of each, then the noise samples of each prompt.
+    Every resample goes through the whole estimator, the rule of exclusion too. Noise levels share a
+    resample, but for those of which a prompt lacks samples. A category's resamples are seeded by ``seed``
+    and its name, so that another category's prompts change nothing. Means of fewer facts than
+    `strata.stats.thresholds.LEAST_UNITS` have no interval (NaN).
 
     Parameters
     ----------
     trace : Dataset
-        See `strata.trace.restoration.normalise`; with ``category``, ``subject_position`` and
+        See `strata.trace.restoration.normalise`; with ``category``, ``fact``, ``subject_position`` and
         ``n_tokens`` (prompt).
     min_gap : float
         Share of the clean value that the noise must take away, in (0, 1].
@@ -67,14 +67,14 @@ def average_by_category(
     Dataset
         By (category, noise): ``restoration``, ``restoration_low``, ``restoration_high`` (..., site,
         depth or layer), ``n_prompts`` and ``n_excluded``, neither of which counts a prompt without a
-        value of the measure: one that names no set of completions, say.
+        value of the measure: one that names no set of completions, say; ``n_facts``, what the former ask.
         By (prompt, noise): ``included``, ``gap_share`` (lost share of the clean value),
         ``restoration_prompt`` (..., site, depth or layer).
         Of states also ``transition_mean``, ``transition_low``, ``transition_high`` (depths) and
         ``n_transition`` (prompts whose transition is defined) by (category, noise), and
         ``transition_depth``, ``transition_reason``, ``n_overtakings`` by (prompt, noise): windows of
         layers overlap, and have no depth of transition.
-        Coordinate ``prompt_category`` (prompt). Categories keep their order.
+        Coordinates ``prompt_category`` and ``prompt_fact`` (prompt). Categories keep their order.
 
     Raises
     ------
@@ -96,23 +96,27 @@ def average_by_category(
     if axis == DEPTH:
         by_prompt = by_prompt.assign(transition_depth(restoration).data_vars)
     measured = (clean_values(trace, measure) + xr.zeros_like(trace[PROMPT], float)).notnull()
-    by_prompt = by_prompt.assign_coords(prompt_category=(PROMPT, trace[CATEGORY].values))
+    by_prompt = by_prompt.assign_coords(
+        prompt_category=(PROMPT, trace[CATEGORY].values), prompt_fact=(PROMPT, trace[FACT].values)
+    )
 
     categories = list(dict.fromkeys(trace[CATEGORY].values.tolist()))
     tables = []
     for category in categories:
         rows = np.flatnonzero(trace[CATEGORY].values == category)
         table = _category_means(by_prompt.isel({PROMPT: rows}), measured.isel({PROMPT: rows}))
-        restorations, transitions = [], []
-        for restored in samples.rows(rows).resampled(min_gap, n_resamples, generator(seed, category)):
-            restorations.append(mean_of_defined(restored, 1))
+        part, rng = samples.rows(rows), generator(seed, category)
+        restored, crossed = [], []
+        for tile in part.resampled(min_gap, n_resamples, rng):
+            restored.append(mean_over_facts(tile))
             if axis == DEPTH:
-                lead = restored[..., SITES.index(FINAL), :] - restored[..., SITES.index(SUBJECT), :]
-                transitions.append(mean_of_defined(crossing(lead, trace[DEPTH].values, MARGIN), 1))
-        ends = bounds("restoration", table["restoration"], table["n_prompts"], restorations, interval)
+                lead = tile[..., SITES.index(FINAL), :] - tile[..., SITES.index(SUBJECT), :]
+                crossed.append(mean_over_facts(crossing(lead, trace[DEPTH].values, MARGIN)))
+        found = part.by_fact(by_prompt["restoration_prompt"].values[rows])
+        ends = bounds("restoration", table["restoration"], found, restored, interval)
         if axis == DEPTH:
-            mean, count = table["transition_mean"], table["n_transition"]
-            ends |= bounds("transition", mean, count, transitions, interval)
+            found = part.by_fact(by_prompt["transition_depth"].values[rows])
+            ends |= bounds("transition", table["transition_mean"], found, crossed, interval)
         tables.append(table.assign(ends))
     result = xr.concat(tables, dim=named(CATEGORY, categories), join="exact").merge(by_prompt, join="exact")
     result = result.assign_coords(noise_coords(trace))
@@ -155,6 +159,7 @@ def _category_means(by_prompt: xr.Dataset, measured: xr.DataArray) -> xr.Dataset
         "restoration": by_prompt["restoration_prompt"].mean(PROMPT),
         "n_prompts": keep.sum(PROMPT),
         "n_excluded": (~keep & measured).sum(PROMPT),
+        "n_facts": keep.groupby("prompt_fact").any().sum("prompt_fact"),
     }
     if "transition_depth" in by_prompt:
         means |= {

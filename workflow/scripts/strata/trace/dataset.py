@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import CATEGORY, NOISE, POSITION, PROMPT, SAMPLE, TARGET, TARGET_ID, TOKEN_STR
+from strata.names import CATEGORY, FACT, NOISE, POSITION, PROMPT, SAMPLE, TARGET, TARGET_ID, TOKEN_STR
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
@@ -96,7 +96,7 @@ def as_dataset(
     for prompt, tokens in enumerate(token_strings):
         strings[prompt, : len(tokens)] = tokens
     numbers = (SUBJECT_START, SUBJECT_POSITION, N_TOKENS)
-    texts = (CATEGORY, TARGET, "top_str")
+    texts = (CATEGORY, FACT, TARGET, "top_str")
     return xr.Dataset(
         variables,
         coords={

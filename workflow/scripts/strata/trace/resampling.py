@@ -1,4 +1,4 @@
-"""The bootstrap of traces: prompts drawn again, and of each drawn prompt its samples of noise."""
+"""The bootstrap of traces: facts drawn again, of each its prompts, of each prompt its samples of noise."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from strata.names import NOISE, PROMPT, SAMPLE
-from strata.stats.defined import percentiles
-from strata.stats.draws import times_drawn, units_drawn
+from strata.names import FACT, NOISE, PROMPT, SAMPLE
+from strata.stats.defined import ratio
+from strata.stats.draws import studentised, times_drawn, units_drawn
+from strata.stats.thresholds import LEAST_UNITS
 from strata.trace.restoration import clean_values, corrupted_values, taken_share
 
 TILE_VALUES = 8_000_000  # float64 values of a tile of resamples: 64 MB
@@ -19,7 +20,8 @@ class Samples:
     """What a bootstrap draws from: the values of every noise sample, as plain arrays.
 
     ``values`` [prompt, noise, sample, ...], ``corrupted`` and ``taken`` (`taken_share`) [prompt,
-    noise, sample], 0 in samples that are not ``there`` [prompt, noise, sample]; ``clean`` [prompt].
+    noise, sample], 0 in samples that are not ``there`` [prompt, noise, sample]; ``clean`` [prompt];
+    ``facts`` [prompt], the name of what each prompt asks.
     """
 
     values: np.ndarray
@@ -27,6 +29,7 @@ class Samples:
     taken: np.ndarray
     there: np.ndarray
     clean: np.ndarray
+    facts: np.ndarray
 
     @classmethod
     def of(cls, trace: xr.Dataset, values: xr.DataArray, measure: str) -> "Samples":
@@ -48,11 +51,12 @@ class Samples:
             raise ValueError(f"{measure} is NaN at a subject token or the final one of: {ids}")
         taken = taken_share(trace, measure).values
         values = np.where(np.expand_dims(there, inner), values, 0)
-        return cls(values, np.where(there, corrupted, 0), np.where(there, taken, 0), there, clean)
+        corrupted, taken = np.where(there, corrupted, 0), np.where(there, taken, 0)
+        return cls(values, corrupted, taken, there, clean, trace[FACT].values)
 
     def rows(self, prompts: np.ndarray) -> "Samples":
         """Those of some prompts."""
-        fields = (self.values, self.corrupted, self.taken, self.there, self.clean)
+        fields = (self.values, self.corrupted, self.taken, self.there, self.clean, self.facts)
         return Samples(*(field[prompts] for field in fields))
 
     def restored(self, min_gap: float) -> np.ndarray:
@@ -61,14 +65,20 @@ class Samples:
             even = self.there / self.there.sum(-1, keepdims=True)  # NaN where there is no sample
         return np.stack([self._restored(i, even[i][None], min_gap)[0] for i in range(len(self.values))])
 
+    def by_fact(self, of_prompts: np.ndarray) -> np.ndarray:
+        """Values [prompt, ...] as [1, fact, prompt of it, ...]; NaN where a fact has fewer prompts."""
+        return np.concatenate([of_prompts, np.full_like(of_prompts[:1], np.nan)])[_members(self.facts)][None]
+
     def resampled(self, min_gap: float, n_resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Restoration of drawn prompts and samples [resample, prompt, noise, ...], in tiles."""
-        n_prompts, _, n_samples = self.there.shape
-        each = self.values[:, :, 0]
-        for size in _tiles(n_resamples, each.size):
-            drawn, weights = draw_resamples(rng, n_prompts, n_samples, size)
-            restored = np.empty((size, *each.shape))
-            for prompt in range(n_prompts):
+        """Restoration of what is drawn [resample, fact, prompt of it, noise, ...], in tiles.
+
+        NaN where a fact that is drawn has fewer prompts than others.
+        """
+        members = _members(self.facts)
+        for size in _tiles(n_resamples, members.size * self.values[0, :, 0].size):
+            drawn, weights = draw_resamples(rng, members, self.there.shape[-1], size)
+            restored = np.full((*drawn.shape, *self.values[0, :, 0].shape), np.nan)
+            for prompt in range(len(self.values)):
                 where = np.nonzero(drawn == prompt)
                 by_level = self._by_level(prompt, weights[where], rng)
                 restored[where] = self._restored(prompt, by_level, min_gap)
@@ -97,22 +107,75 @@ class Samples:
 
 
 def draw_resamples(
-    rng: np.random.Generator, n_prompts: int, n_samples: int, n_resamples: int
+    rng: np.random.Generator, members: np.ndarray, n_samples: int, n_resamples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts drawn [resample, prompt] and, for each, its samples' weights [..., sample], sum 1."""
-    prompts = units_drawn(rng, n_prompts, n_resamples)
+    """Prompts drawn, and their samples' weights, which sum to 1.
+
+    As many facts as there are, of each drawn fact as many prompts as it has, of each prompt as many samples.
+
+    Parameters
+    ----------
+    members : int array [fact, prompt of it]
+        The prompts of each fact; -1 where it has no more.
+
+    Returns
+    -------
+    Prompts [resample, fact, prompt of it], -1 where there is none; weights [..., sample].
+    """
+    members = members[units_drawn(rng, len(members), n_resamples)]
+    n_members = (members >= 0).sum(-1, keepdims=True)
+    chosen = rng.integers(np.broadcast_to(n_members, members.shape))
+    prompts = np.where(members >= 0, np.take_along_axis(members, chosen, -1), -1)
     return prompts, times_drawn(rng, n_samples, *prompts.shape) / n_samples
 
 
+def mean_over_facts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean over the prompts of all facts, its standard error, and how many facts count: [resample, ...].
+
+    The error takes the prompts of a fact together (`strata.stats.draws.mean_and_error`): NaN for a single
+    fact. ``values`` [resample, fact, prompt of it, ...], NaN where a prompt does not count.
+    """
+    defined = ~np.isnan(values)
+    sums, counts = np.sum(values, 2, where=defined), defined.sum(2)
+    n, n_facts = counts.sum(1), (counts > 0).sum(1)
+    mean = ratio(sums.sum(1), n)
+    squares = ((sums - np.nan_to_num(mean)[:, None] * counts) ** 2).sum(1)
+    return mean, np.sqrt(ratio(squares * n_facts, n_facts - 1)) / np.where(n > 0, n, np.nan), n_facts
+
+
 def bounds(
-    stem: str, estimate: xr.DataArray, count: xr.DataArray, tiles: Sequence[np.ndarray], interval: float
+    stem: str,
+    estimate: xr.DataArray,
+    found: np.ndarray,
+    drawn: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    interval: float,
 ) -> dict[str, xr.DataArray]:
-    """Percentiles of resampled estimates; none (NaN) from fewer than two prompts."""
-    ends = percentiles(np.concatenate(tiles), interval, axis=0)
+    """``stem_low`` and ``stem_high`` of a mean over prompts; NaN for fewer than `LEAST_UNITS` facts.
+
+    Parameters
+    ----------
+    estimate : DataArray (...)
+        The mean, whose labels they have.
+    found : array [1, fact, prompt of it, ...]
+    drawn : sequence
+        What `mean_over_facts` makes of tiles of resamples.
+    """
+    mean, error, n_facts = (part[0] for part in mean_over_facts(found))
+    means, errors, _ = map(np.concatenate, zip(*drawn, strict=True))
+    ends = np.where(n_facts >= LEAST_UNITS, studentised(mean, error, means, errors, interval), np.nan)
     return {
-        f"{stem}_{name}": estimate.copy(data=end).where(count >= 2)
-        for name, end in zip(("low", "high"), ends, strict=True)
+        f"{stem}_{name}": estimate.copy(data=end) for name, end in zip(("low", "high"), ends, strict=True)
     }
+
+
+def _members(facts: np.ndarray) -> np.ndarray:
+    """The prompts of each fact [fact, prompt of it], facts as they first occur; -1: it has no more."""
+    _, which = np.unique(facts, return_inverse=True)
+    by_fact = [np.flatnonzero(which == fact) for fact in dict.fromkeys(which.tolist())]
+    members = np.full((len(by_fact), max(map(len, by_fact))), -1)
+    for fact, prompts in enumerate(by_fact):
+        members[fact, : len(prompts)] = prompts
+    return members
 
 
 def _tiles(n_resamples: int, values_each: int) -> Iterator[int]:

@@ -4,10 +4,11 @@ import numpy as np
 import xarray as xr
 
 from strata.names import CATEGORY, DEPTH, NOISE, PROMPT, SAMPLE, SITE
-from strata.stats.defined import mean_of_defined, ratio
+from strata.stats.bootstrap import widened
+from strata.stats.defined import ratio
 from strata.stats.groups import named
 from strata.stats.seeding import generator
-from strata.trace.resampling import Samples, bounds
+from strata.trace.resampling import Samples, mean_over_facts
 from strata.trace.restoration import PROBABILITY, SITES, at_sites, check_trace, included, noise_coords
 
 RUN = "run"  # the state's and the severed one, side by side
@@ -28,8 +29,9 @@ def severed_share(
 
     ROME's path-specific test (Meng et al. 2022, section 2.2): the share that is gone flowed through
     the severed parts. It is a ratio of category means, effect(severed) / effect(state), both
-    normalised by the same corrupted and clean runs; its interval is of the bootstrap of
-    `strata.trace.averages.average_by_category`, with both runs on the same prompts and noise samples.
+    normalised by the same corrupted and clean runs; its interval is of the draws of
+    `strata.trace.averages.average_by_category`, with both runs on the same prompts and noise samples
+    (percentiles, `strata.stats.bootstrap.widened`).
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def severed_share(
     -------
     Dataset
         By (category, noise): ``share``, ``share_low``, ``share_high``, ``effect_state``,
-        ``effect_severed`` (..., site, depth), no unit; ``n_prompts``, ``n_excluded``.
+        ``effect_severed`` (..., site, depth), no unit; ``n_prompts``, ``n_excluded``, ``n_facts``.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def severed_share(
     for category in categories:
         rows = np.flatnonzero(state[CATEGORY].values == category)
         part, rng = samples.rows(rows), generator(seed, category)
-        of_state, of_severed = _runs(part.restored(min_gap)[None])
+        of_state, of_severed = _runs(part.by_fact(part.restored(min_gap)))
         table = xr.Dataset(
             {
                 "effect_state": (dims, of_state[0]),
@@ -77,9 +79,13 @@ def severed_share(
             },
             coords,
         )
-        resampled = [_runs(restored) for restored in part.resampled(min_gap, n_resamples, rng)]
-        shares = [ratio(of_severed, of_state) for of_state, of_severed in resampled]
-        table = table.assign(bounds("share", table["share"], table["n_prompts"], shares, interval))
+        drawn = [_runs(restored) for restored in part.resampled(min_gap, n_resamples, rng)]
+        shares = np.concatenate([ratio(of_severed, of_state) for of_state, of_severed in drawn])
+        n_facts = np.array([len(np.unique(part.facts[kept])) for kept in keep[rows].T])
+        low, high = np.stack(
+            [widened(shares[:, level], n, interval, axis=0) for level, n in enumerate(n_facts)], axis=1
+        )
+        table = table.assign(share_low=(dims, low), share_high=(dims, high), n_facts=(NOISE, n_facts))
         stated = table["effect_state"] >= min_effect
         tables.append(table.assign({n: table[n].where(stated) for n in ("share", "share_low", "share_high")}))
     return (
@@ -99,7 +105,7 @@ def severed_share(
 def _runs(restored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean effects of the state and of the severed run [resample, noise, site, depth].
 
-    ``restored`` [resample, prompt, noise, run, site, depth].
+    ``restored`` [resample, fact, prompt of it, noise, run, site, depth].
     """
-    means = mean_of_defined(restored, 1)
+    means, *_ = mean_over_facts(restored)
     return means[:, :, 0], means[:, :, 1]

@@ -8,7 +8,7 @@ from strata.stats.defined import mean_of_defined
 from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.trace.names import SUBJECT_LENGTH, SUBJECT_POSITION, SUBJECT_START, SUBJECT_TOKEN
-from strata.trace.resampling import Samples, bounds
+from strata.trace.resampling import Samples, bounds, mean_over_facts
 from strata.trace.restoration import (
     PROBABILITY,
     at_position,
@@ -62,17 +62,18 @@ def average_subject_tokens(
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
         part, rng = samples.rows(rows), generator(seed, f"{length} tokens")
+        restored = part.restored(min_gap)
         table = xr.Dataset(
             {
-                "restoration": (dims, mean_of_defined(part.restored(min_gap), 0)),
+                "restoration": (dims, mean_of_defined(restored, 0)),
                 "n_prompts": (NOISE, keep[rows].sum(0)),
                 "n_excluded": (NOISE, (~keep[rows]).sum(0)),
             },
             coords,
         )
-        resampled = [mean_of_defined(tile, 1) for tile in part.resampled(min_gap, n_resamples, rng)]
+        drawn = [mean_over_facts(tile) for tile in part.resampled(min_gap, n_resamples, rng)]
         table = table.assign(
-            bounds("restoration", table["restoration"], table["n_prompts"], resampled, interval)
+            bounds("restoration", table["restoration"], part.by_fact(restored), drawn, interval)
         )
         curves = {name: curve.where(token < length) for name, curve in table.items() if axis in curve.dims}
         tables.append(table.assign(curves))
