@@ -12,7 +12,7 @@ HOW = Resampling(n_resamples=200, n_permutations=199, interval=0.9, seed=3)
 
 
 def make_table(depths, levels=("3x",), seed=0):
-    """A table of `transitions`: ``depths`` of each category, confounders at random."""
+    """A table of `transitions`: ``depths`` of each category, each a fact; confounders at random."""
     rng = np.random.default_rng(seed)
     rows = []
     for category, values in depths.items():
@@ -21,6 +21,7 @@ def make_table(depths, levels=("3x",), seed=0):
             confounders |= dict.fromkeys(INDICATORS, float(i % 4 == 0))
             for noise in levels:
                 row = {"prompt": f"{category}-{i}", "category": category, "noise": noise}
+                row |= {"fact": f"{category}-{i}", "place": np.inf if np.isnan(depth) else depth}
                 row |= {"transition_depth": depth, "transition_reason": ""}
                 rows.append(row | confounders)
     table = pd.DataFrame(rows)
@@ -53,6 +54,7 @@ def make_averages(depths, n_depths=6, seed=0):
         coords={
             "prompt": [f"p{i}" for i in range(len(values))],
             "prompt_category": ("prompt", category),
+            "prompt_fact": ("prompt", [f"f{i}" for i in range(len(values))]),
             "category": list(depths),
             "noise": ["0.5", "3x"],
             "site": ["subject", "final"],
@@ -87,7 +89,13 @@ def planted(seed, n=150, noise=0.3):
         - 0.5 * table["several_tokens"]
         + rng.normal(0, noise, len(table)) * (1 + (table["distance"] > 1))
     )
-    return table
+    return table.assign(place=table["transition_depth"])
+
+
+def in_pairs(table):
+    """The same with facts of two prompts each."""
+    number = table.groupby(["category", "noise"]).cumcount() // 2
+    return table.assign(fact=table["category"] + "-" + number.astype(str))
 
 
 def slow_superiority(first, second):

@@ -33,9 +33,11 @@ def test_confounders_of_prompts():
         0,
         1,
     ]
+    assert first["fact"] == "f0" and first["place"] == 2.5
     assert first["logit_clean"] == pytest.approx(np.log(3)) and first["several_tokens"] == 0
     second = one(table, prompt="p1", noise="0.5")
     assert np.isnan(second["transition_depth"]) and second["transition_reason"] == "never overtakes"
+    assert second["place"] == np.inf
     assert second[["distance", "log_target_count", "log_subject_count", "log_position"]].tolist() == [
         4,
         0,

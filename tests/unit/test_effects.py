@@ -72,7 +72,8 @@ def test_effect_sizes_of_every_pair():
         stats.ttest_ind(first, second, equal_var=False).pvalue
     )
     assert (rows["n"] == 60).all()
-    assert one(found, group="semantic to invented", statistic="Cliff's delta")["n"] == 32
+    assert one(found, group="semantic to invented", statistic="difference of means")["n"] == 32
+    assert one(found, group="semantic to invented", statistic="Cliff's delta")["n"] == 33  # one never crosses
 
 
 def test_intervals_cover_the_planted_difference_as_often_as_they_say():
@@ -95,8 +96,11 @@ def test_categories_without_prompts_have_no_effect_size():
         "repetition": np.full(3, np.nan),
     }
     found = effect_sizes(make_table(depths), HOW)
-    assert len(found) == 9 and found["value"].isna().all() and found["low"].isna().all()
-    assert set(found["n"]) == {4, 3, 1}
+    by_depth = found[found["statistic"] != "Cliff's delta"]
+    assert len(found) == 9 and by_depth["value"].isna().all() and found["low"].isna().all()
+    assert set(by_depth["n"]) == {4, 3, 1}
+    never = one(found, group="semantic to repetition", statistic="Cliff's delta")  # it comes after all
+    assert never["value"] == 1 and never["n"] == 6
     alike = effect_sizes(make_table({"semantic": np.full(3, 8.0), "copying": np.full(4, 8.0)}), HOW)
     assert one(alike, statistic="Cliff's delta")["value"] == 0
     assert np.isnan(one(alike, statistic="Hedges' g")["value"])

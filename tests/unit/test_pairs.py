@@ -29,21 +29,21 @@ def test_a_name_pairs_nothing_and_neither_do_equal_distances():
 
 
 def test_paired_difference_and_its_sign_flips():
-    near = np.array([8.0, 8.5, 7.9, 8.2, 8.0, 8.1])
-    far = near + [0.5, 0.2, 0.3, 0.1, np.nan, 0.4]
+    near = np.tile([8.0, 8.5, 7.9, 8.2, 8.0, 8.1], 4)
+    far = near + np.tile([0.5, 0.2, 0.3, 0.1, np.nan, 0.4], 4)
     table = make_table({"semantic": near})
     table = pd.concat([table, make_table({"semantic": far}).assign(prompt=lambda t: t["prompt"] + "-far")])
-    pairs = pd.DataFrame({"near": [f"semantic-{i}" for i in range(7)]})
-    pairs["far"] = pairs["near"] + "-far"  # the seventh was not traced
+    pairs = pd.DataFrame({"near": [f"semantic-{i}" for i in range(25)]})
+    pairs["far"] = pairs["near"] + "-far"  # the last was not traced
     found = matched_pairs(table, pairs, HOW)
     row = one(found, group="far less near, all", statistic="mean difference")
-    assert row["value"] == pytest.approx(0.3) and row["n"] == 5
-    assert row["p"] == pytest.approx(2 / 2**5)  # all of one sign
-    assert 0.1 < row["low"] < 0.3 < row["high"] < 0.5
+    assert row["value"] == pytest.approx(0.3) and row["n"] == 20
+    assert row["p"] == pytest.approx(2 / 200)  # all of one sign, two-sided
+    assert 0.2 < row["low"] < 0.3 < row["high"] < 0.4
     lost = one(found, group="far less near, all", statistic="without a transition")
-    assert lost[["value", "n", "unit"]].tolist() == [2, 7, "pairs"]
+    assert lost[["value", "n", "unit"]].tolist() == [5, 25, "pairs"]
     of_category = one(found, group="far less near, semantic", statistic="without a transition")
-    assert of_category[["value", "n"]].tolist() == [1, 6]
+    assert of_category[["value", "n"]].tolist() == [4, 24]
 
 
 def test_control_run_is_paired_by_prompt():

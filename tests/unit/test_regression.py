@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from oracles.transitions import ORDER, make_table, one, planted
+from oracles.transitions import ORDER, in_pairs, make_table, one, planted
 from strata.trace.confounders import CONTINUOUS, INDICATORS
 from strata.trace.regression import regression
 
@@ -34,8 +34,9 @@ def test_regression_intervals_cover_as_often_as_they_say():
     assert 0.8 < hits / trials < 0.99  # 90 %, four standard errors
 
 
-def test_regression_equals_its_formulas():
-    table = planted(3, n=60)
+@pytest.mark.parametrize("kin", [lambda table: table, in_pairs], ids=["a prompt a fact", "two a fact"])
+def test_regression_equals_its_formulas(kin):
+    table = kin(planted(3, n=60))
     found = regression(table, 0.9, ORDER)
     names = ["non_english", "plain_english", *CONTINUOUS, *INDICATORS]
     columns = [np.ones(60)]
@@ -48,11 +49,12 @@ def test_regression_equals_its_formulas():
         ("regression", table["transition_depth"].to_numpy()),
         ("regression of ranks", stats.rankdata(table["transition_depth"]) / 60),
     ):
-        inverse = np.linalg.inv(x.T @ x)
-        coefficients = inverse @ x.T @ y
-        residual = (y - x @ coefficients) / (1 - np.diag(x @ inverse @ x.T))
-        error = np.sqrt(np.diag(inverse @ (x.T * residual**2) @ x @ inverse))  # HC3
-        t = stats.t(60 - x.shape[1])
+        coefficients = np.linalg.lstsq(x, y)[0]
+        facts = table["fact"].unique()
+        kept = [(table["fact"] != fact).to_numpy() for fact in facts]
+        without = np.array([np.linalg.lstsq(x[rows], y[rows])[0] for rows in kept])
+        error = np.sqrt((len(facts) - 1) / len(facts) * ((without - coefficients) ** 2).sum(0))
+        t = stats.t(len(facts) - 1)
         for i, name in enumerate(names, start=1):
             row = one(found, test=test, group=name, statistic="coefficient")
             assert row["value"] == pytest.approx(coefficients[i])
@@ -68,9 +70,37 @@ def test_regression_equals_its_formulas():
     assert row["value"] == pytest.approx(spectrum[0] / spectrum[-1]) and row["n"] == 60
 
 
+def test_prompts_of_one_fact_do_not_narrow_intervals():
+    table = planted(3, n=90)
+    twice = pd.concat([table, table.assign(prompt=table["prompt"] + "-far")], ignore_index=True)
+    rows = [
+        one(regression(t, 0.9, ORDER), test="regression", group="non_english", statistic="coefficient")
+        for t in (table, twice)
+    ]
+    narrow, wide = (row["high"] - row["low"] for row in rows)
+    assert wide == pytest.approx(narrow, rel=0.02)
+
+
+def test_ranks_keep_prompts_that_never_cross():
+    table = planted(4, n=90)
+    never = table.index[table["category"] == "semantic"][:10]
+    table.loc[never, ["transition_depth", "place", "transition_reason"]] = [np.nan, np.inf, "never overtakes"]
+    found = regression(table, 0.9, ORDER)
+    rows = found[(found["group"] == "non_english") & (found["statistic"] == "coefficient")].set_index("test")
+    assert rows["n"].to_dict() == {
+        "regression": 80,
+        "regression, category alone": 80,
+        "regression of ranks": 90,
+    }
+
+
 def test_what_the_regression_leaves_out_is_counted():
     table = planted(1, n=90)
-    table.loc[[0, 5], ["transition_depth", "transition_reason"]] = [np.nan, "never overtakes"]
+    table.loc[[0, 5], ["transition_depth", "place", "transition_reason"]] = [
+        np.nan,
+        np.inf,
+        "never overtakes",
+    ]
     table.loc[[7], "log_target_count"] = np.nan
     table["several_tokens"] = (table.index == 40).astype(float)  # one prompt decides it
     table["log_position"] = 1.5  # does not vary

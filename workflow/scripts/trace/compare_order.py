@@ -11,10 +11,10 @@ from strata import io
 from strata.trace.confounders import transitions
 from strata.trace.curves import curve_differences
 from strata.trace.effects import category_means, effect_sizes
-from strata.trace.order import trend
+from strata.trace.order import exclusion, trend
 from strata.trace.pairs import control_run, matched_pairs, pair_prompts
 from strata.trace.regression import regression
-from strata.trace.testing import Resampling
+from strata.trace.testing import Resampling, corrected
 
 with job(snakemake):
     averages = io.open_dataset(snakemake.input.averages).load()
@@ -28,12 +28,14 @@ with job(snakemake):
         category_means(averages),
         effect_sizes(table, how, params.order),
         trend(table, how, params.order),
+        exclusion(table, how, params.order),
         matched_pairs(table, pair_prompts(prompts), how),
         control_run(table, prefixed, "after a prefix", how),
         trend(prefixed, how, params.order, "order, after a prefix"),
     ]
     # Tests that have nothing to compare have no rows.
     tests = pd.concat([test for test in tests if len(test)], ignore_index=True)
-    io.write_table(tests, snakemake.output.order)
-    io.write_table(regression(table, params.interval, params.order), snakemake.output.regression)
+    io.write_table(corrected(tests), snakemake.output.order)
+    fits = regression(table, params.interval, params.order)
+    io.write_table(corrected(fits), snakemake.output.regression)
     io.write_table(curve_differences(averages, params.order, how), snakemake.output.curves)

@@ -1,6 +1,7 @@
 """Statistics of ranks."""
 
 import warnings
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -66,6 +67,32 @@ def concordance(*groups: np.ndarray, axis: int = -1) -> np.ndarray:
         of_second = np.take(ranks, range(n, n + m), axis).sum(axis)
         ordered, pairs = ordered + of_second - m * (m + 1) / 2, pairs + n * m
     return ordered / pairs
+
+
+def concordance_bounds(groups: Sequence[np.ndarray], missing: Sequence[int]) -> tuple[float, float]:
+    """The least and the largest `concordance` if each group had some more values, which are not known.
+
+    Those of the first group may come before all and those of the last after all, or the reverse; those of a
+    group between them lie where they agree the most, or the least, with the values that are known.
+
+    Parameters
+    ----------
+    groups : arrays (unit)
+    missing : int (group)
+    """
+
+    def most(groups: Sequence[np.ndarray], missing: Sequence[int]) -> float:
+        known = np.unique(np.concatenate(groups))
+        places = np.concatenate([known[:1] - 1, (known[1:] + known[:-1]) / 2, known[-1:] + 1])
+        best = [-np.inf]
+        for k in range(1, len(groups) - 1):
+            before, after = (np.sort(np.concatenate(of)) for of in (groups[:k], groups[k + 1 :]))
+            agree = np.searchsorted(before, places) - np.searchsorted(after, places)
+            best.append(places[agree.argmax()])
+        filled = zip(groups, missing, [*best, np.inf], strict=True)
+        return float(concordance(*(np.append(group, np.full(n, place)) for group, n, place in filled)))
+
+    return 1 - most(groups[::-1], missing[::-1]), most(groups, missing)
 
 
 def separation(scores: np.ndarray, group: np.ndarray) -> np.ndarray:

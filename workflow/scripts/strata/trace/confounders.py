@@ -8,13 +8,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import CATEGORY, NOISE, PROMPT
+from strata.names import CATEGORY, FACT, NOISE, PROMPT
+from strata.trace.transition import FROM_START, NEVER
 
 TRANSITION = "transition_depth"
+PLACE = "place"
 # Tokens from subject to final token; logit of the clean probability; log10 of 1 + occurrences; log2
 # of 1 + position, since it is nearness to the first position that matters.
 CONTINUOUS = ("distance", "logit_clean", "log_target_count", "log_subject_count", "log_position")
 INDICATORS = ("several_tokens",)
+PLACES = {NEVER: np.inf, FROM_START: -np.inf}
 SURE = 1e-6  # clean probabilities are clipped to [SURE, 1 - SURE]: beyond, float32 decides their logit
 
 
@@ -33,8 +36,10 @@ def transitions(averages: xr.Dataset, prompts: pd.DataFrame, counts: pd.DataFram
     Returns
     -------
     DataFrame
-        ``prompt``, ``category``, ``noise``, ``transition_depth`` (NaN where undefined),
-        ``transition_reason``, and `CONTINUOUS` and `INDICATORS`. A subject of several tokens counts
+        ``prompt``, ``fact``, ``category``, ``noise``, ``transition_depth`` (NaN where undefined),
+        ``transition_reason``; ``place``, the same for tests by rank: infinite where the final token never
+        overtakes, minus infinite where it is ahead from the start, NaN where the prompt is excluded; and
+        `CONTINUOUS` and `INDICATORS`. A subject of several tokens counts
         as often as its last; its position is that of its first.
 
     Raises
@@ -43,7 +48,8 @@ def transitions(averages: xr.Dataset, prompts: pd.DataFrame, counts: pd.DataFram
         If a traced prompt has no row in ``prompts``.
     """
     table = averages[[TRANSITION, "transition_reason"]].to_dataframe().reset_index()
-    table = table.rename(columns={"prompt_category": CATEGORY})
+    table = table.rename(columns={"prompt_category": CATEGORY, "prompt_fact": FACT})
+    table[PLACE] = table[TRANSITION].fillna(table["transition_reason"].map(PLACES))
     missing = set(table[PROMPT]) - set(prompts["id"])
     if missing:
         raise ValueError(f"traced, but not among the prompts: {', '.join(sorted(missing))}")
@@ -58,5 +64,5 @@ def transitions(averages: xr.Dataset, prompts: pd.DataFrame, counts: pd.DataFram
         "log_position": np.log2(1 + rows["subject_start"]),
         "several_tokens": rows["subject_n_tokens"] > 1,
     }
-    columns = [PROMPT, CATEGORY, NOISE, TRANSITION, "transition_reason"]
+    columns = [PROMPT, FACT, CATEGORY, NOISE, TRANSITION, "transition_reason", PLACE]
     return table[columns].assign(**{name: np.asarray(v, float) for name, v in confounders.items()})

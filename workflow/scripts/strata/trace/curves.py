@@ -9,7 +9,7 @@ import xarray as xr
 from strata.names import CATEGORY, NOISE, PROMPT, SITE
 from strata.stats.permutation import p_value, permuted
 from strata.trace.restoration import depth_or_layer
-from strata.trace.testing import COLUMNS, Resampling, present
+from strata.trace.testing import COLUMNS, CORRECTED, Resampling, present
 
 ROUNDING = 1e-12  # of sums of restorations
 
@@ -28,16 +28,26 @@ def curve_differences(averages: xr.Dataset, order: Sequence[str], how: Resamplin
     categories = averages[CATEGORY].values.tolist()
     compared = present(order, categories)
     if len(compared) < 2:
-        return pd.DataFrame(columns=_columns(depth_or_layer(averages, "restoration_prompt")))
+        columns = _columns(depth_or_layer(averages, "restoration_prompt"))
+        return pd.DataFrame(columns=[c for c in columns if c not in CORRECTED] + CORRECTED)
     first = dict.fromkeys([*compared[:-1], *categories])
     tables = [curve_difference(averages, c, compared[-1], how) for c in first if c != compared[-1]]
-    return pd.concat(tables, ignore_index=True)
+    return _corrected(pd.concat(tables, ignore_index=True))
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """With p for all comparisons together: each p is for all depths of one already (Bonferroni)."""
+    n = table.loc[table["p"].notna(), ["noise", "group"]].drop_duplicates().shape[0]
+    table = table.assign(p_adjusted=(table["p"] * n).clip(upper=1), family="")
+    table.loc[table["p"].notna(), "family"] = f"curves, difference of means: {n} (Bonferroni)"
+    return table[[*(c for c in table if c not in CORRECTED), *CORRECTED]]
 
 
 def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampling) -> pd.DataFrame:
     """Where the restoration curves of two categories differ: mean of ``first`` less mean of ``second``.
 
-    Category labels are permuted. Every depth's difference is divided by its standard deviation over
+    A fact's curve is the mean over its prompts', and the category labels of facts are permuted. Every
+    depth's difference is divided by its standard deviation over
     the permutations; the largest over all depths and both sites is compared with the largest of each
     permutation. So the band (``low`` to ``high``) holds for all depths together, and p is corrected
     for their number (the single-step procedure of Westfall and Young 1993).
@@ -61,7 +71,11 @@ def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampl
     for level in averages[NOISE].values:
         curves = averages["restoration_prompt"].sel({NOISE: level}).transpose(PROMPT, SITE, axis)
         used = averages["included"].sel({NOISE: level}).values & np.isin(category, [first, second])
-        values, of_first = curves.values[used], category[used] == first
+        values = curves[used].groupby("prompt_fact").mean()
+        of_first = (
+            category[used][np.unique(curves["prompt_fact"].values[used], return_index=True)[1]] == first
+        )
+        values = values.transpose("prompt_fact", SITE, axis).values
         difference, half, p = _max_band(values, of_first, how, group, level)
         table = curves.isel({PROMPT: 0}, drop=True).copy(data=difference).to_dataframe("value").reset_index()
         names = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}

@@ -11,7 +11,7 @@ from scipy import stats
 from strata.names import CATEGORY, NOISE
 from strata.stats.ranks import concordance
 from strata.trace.confounders import TRANSITION
-from strata.trace.testing import Resampling, present, row, table_of, with_transition
+from strata.trace.testing import Resampling, by_fact, present, ranks_by_fact, row, table_of
 
 
 def category_means(averages: xr.Dataset) -> pd.DataFrame:
@@ -36,8 +36,9 @@ def category_means(averages: xr.Dataset) -> pd.DataFrame:
 def effect_sizes(table: pd.DataFrame, how: Resampling, order: Sequence[str] = ()) -> pd.DataFrame:
     """How far apart every two categories are: difference of means, Hedges' g, Cliff's delta.
 
-    A group ``a to b`` is positive where the transitions of ``b`` are later. p values are of Welch's
-    test (difference) and of Mann and Whitney's (delta), two-sided. One category alone has no rows.
+    A group ``a to b`` is positive where the transitions of ``b`` are later. The difference and g are of
+    transition depths, the delta of ranks, among which those that never overtake count. p values are of
+    Welch's test (difference) and of Mann and Whitney's (delta). One category alone has no rows.
 
     Parameters
     ----------
@@ -49,33 +50,43 @@ def effect_sizes(table: pd.DataFrame, how: Resampling, order: Sequence[str] = ()
     """
     categories = list(dict.fromkeys([*present(order, table[CATEGORY]), *table[CATEGORY]]))
     rows = []
-    for level, part in with_transition(table):
-        groups = {c: g.to_numpy() for c, g in part.groupby(CATEGORY)[TRANSITION]}
+    for level, part in table.groupby(NOISE, sort=False):
+        depths = by_fact(part, TRANSITION)
         for first, second in combinations(categories, 2):
-            pair = groups.get(first, np.empty(0)), groups.get(second, np.empty(0))
-            rows += _pair_rows(level, f"{first} to {second}", pair, how)
+            of_two = part[part[CATEGORY].isin([first, second])]
+            sides = (
+                [of.get(c, np.empty(0)) for c in (first, second)] for of in (depths, ranks_by_fact(of_two))
+            )
+            rows += _pair_rows(level, f"{first} to {second}", *sides, how)
     return table_of(rows)
 
 
-def _pair_rows(level: str, group: str, pair: tuple[np.ndarray, np.ndarray], how: Resampling) -> list[dict]:
+def _pair_rows(
+    level: str, group: str, depths: list[np.ndarray], ranks: list[np.ndarray], how: Resampling
+) -> list[dict]:
     measured = {
-        "difference of means": (mean_difference, "depth"),
-        "Hedges' g": (hedges_g, "standard deviations"),
-        "Cliff's delta": (cliffs_delta, "difference of probabilities"),
+        "difference of means": (mean_difference, _welch_p, depths, "depth"),
+        "Hedges' g": (hedges_g, None, depths, "standard deviations"),
+        "Cliff's delta": (cliffs_delta, _mann_whitney_p, ranks, "difference of probabilities"),
     }
-    n = sum(map(len, pair))
-    enough = min(map(len, pair)) >= 2
-    p = {}
-    if enough:
-        p["Cliff's delta"] = stats.mannwhitneyu(*pair).pvalue
-        if max(map(np.ptp, pair)) > 0:
-            p["difference of means"] = stats.ttest_ind(*pair, equal_var=False).pvalue
     rows = []
-    for name, (statistic, unit) in measured.items():
+    for name, (statistic, test, pair, unit) in measured.items():
+        enough = min(map(len, pair)) >= 2
         value = statistic(*pair) if enough else np.nan
+        p = test(*pair) if enough and test else np.nan
         low, high = how.ends(statistic, pair, "pair", level, group, name)
-        rows.append(row("pair", level, group, name, value, low, high, p.get(name, np.nan), n, unit))
+        rows.append(row("pair", level, group, name, value, low, high, p, sum(map(len, pair)), unit))
     return rows
+
+
+def _welch_p(first: np.ndarray, second: np.ndarray) -> float:
+    if max(np.ptp(first), np.ptp(second)) == 0:
+        return np.nan
+    return stats.ttest_ind(first, second, equal_var=False).pvalue
+
+
+def _mann_whitney_p(first: np.ndarray, second: np.ndarray) -> float:
+    return stats.mannwhitneyu(first, second).pvalue
 
 
 def mean_difference(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -96,5 +107,5 @@ def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarra
 
 
 def cliffs_delta(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    """P(second > first) - P(second < first), over all pairs of prompts (Cliff 1993)."""
+    """P(second > first) - P(second < first), over all pairs (Cliff 1993)."""
     return 2 * concordance(first, second, axis=axis) - 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from strata.names import CATEGORY, NOISE, PROMPT
+from strata.names import CATEGORY, FACT, NOISE, PROMPT
 from strata.stats.permutation import sign_flip_p
 from strata.trace.confounders import TRANSITION
 from strata.trace.testing import BATCH, Resampling, row, table_of, with_transition
@@ -51,7 +51,9 @@ def control_run(table: pd.DataFrame, control: pd.DataFrame, name: str, how: Resa
     """Paired difference of transition depth between a control run and the plain one, by prompt.
 
     With something before every prompt, so that no subject stands near the first position, noise
-    cannot disturb the attention sink there. p and counts are those of `matched_pairs`.
+    cannot disturb the attention sink there. p and counts are those of `matched_pairs`, with the mean over
+    the prompts of a fact as one pair. Prompts after which the model guesses another token there have no
+    transition in the control (`strata.trace.restoration.still_guessed`).
 
     Parameters
     ----------
@@ -66,7 +68,9 @@ def control_run(table: pd.DataFrame, control: pd.DataFrame, name: str, how: Resa
         after = control[control[NOISE] == level].set_index(PROMPT)[TRANSITION]
         after = after.reindex(part[PROMPT]).to_numpy()
         before, of = part[TRANSITION].to_numpy(), part[CATEGORY].to_numpy()
-        rows += _paired_rows("control", level, f"{name} less plain", before, after, of, how)
+        rows += _paired_rows(
+            "control", level, f"{name} less plain", before, after, of, how, part[FACT].to_numpy()
+        )
     return table_of(rows)
 
 
@@ -78,20 +82,22 @@ def _paired_rows(
     after: np.ndarray,
     categories: np.ndarray,
     how: Resampling,
+    facts: np.ndarray | None = None,
 ) -> list[dict]:
-    """Differences ``after - before`` [pair], of all pairs and of each category's."""
+    """Differences ``after - before`` [pair], of all pairs and of each category's; of a fact their mean."""
     rows = []
     # A pair of which no prompt was traced has no category.
     for category in ["all", *dict.fromkeys(c for c in categories if isinstance(c, str))]:
         chosen = np.full(len(before), True) if category == "all" else categories == category
-        difference = (after - before)[chosen]
-        defined = difference[~np.isnan(difference)]
+        difference = pd.Series((after - before)[chosen])
+        of_pairs = difference if facts is None else difference.groupby(facts[chosen], sort=False).mean()
+        defined = of_pairs.dropna().to_numpy()
         group = f"{compared}, {category}"
         rng = how.generator(test, level, group, "signs")
         p = sign_flip_p(defined, how.n_permutations, rng, BATCH)
         low, high = how.ends(np.mean, [defined], test, level, group)
         mean = defined.mean() if len(defined) else np.nan
-        n_lost, n = len(difference) - len(defined), len(difference)
+        n_lost, n = difference.isna().sum(), len(difference)
         rows.append(row(test, level, group, "mean difference", mean, low, high, p, len(defined), "depth"))
         rows.append(row(test, level, group, "without a transition", n_lost, n=n, unit="pairs"))
     return rows

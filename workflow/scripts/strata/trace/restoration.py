@@ -107,6 +107,17 @@ def normalise(trace: xr.Dataset, min_gap: float, measure: str = PROBABILITY) -> 
         return lift / corrupted_gap(trace, measure).where(included(trace, min_gap, measure))
 
 
+def still_guessed(trace: xr.Dataset) -> xr.Dataset:
+    """A trace of states without the values of prompts whose clean run guesses another token than the target.
+
+    After a prefix, say: what is restored there is not the answer any more. ``still_guessed`` (prompt)
+    says which have kept theirs.
+    """
+    kept = (trace["logit_difference_clean"] > 0).rename("still_guessed")
+    values = {name: trace[name].where(kept) for name in (PROBABILITY, "p_corrupted", "p_clean")}
+    return trace.assign(values).assign_coords(still_guessed=kept)
+
+
 def traced_everywhere(trace: xr.Dataset) -> xr.Dataset:
     """The noise levels of a trace at which no token from the subject's first to the last is left out."""
     position = xr.DataArray(range(trace.sizes[POSITION]), dims=POSITION)

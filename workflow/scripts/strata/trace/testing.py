@@ -1,12 +1,14 @@
 """Tables of tests on transition depths, and how the tests draw.
 
-A prompt is the unit: its transition depth is a number, estimated from all its noise samples, and
-intervals come from drawing prompts again. A prompt without a transition has no number: it is counted
-by the reason why, and takes no part. Noise levels are tested one by one. All p values are for one
-test, not corrected for the number of tests.
+A fact is the unit: what its prompts have in common would otherwise count as often as it is asked. Its value
+is the mean over its prompts, of transition depths, or of their ranks among all that are compared. By rank a
+final token that never overtakes comes after every depth, and one that is ahead from the start before all;
+means leave both out, and say how many they are. Noise levels are tested one by one, and p values are
+two-sided.
 
 Results are tidy tables of `COLUMNS`: ``test``, ``noise``, ``group``, ``statistic``, ``value`` with its
-interval ``low``, ``high``, ``p``, ``n`` (what was counted: prompts or pairs), ``unit``.
+interval ``low``, ``high``, ``p``, ``p_adjusted`` for all tests of its ``family``, ``n`` (what was counted:
+facts, prompts or pairs), ``unit``.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,19 +16,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
-from strata.names import NOISE
+from strata.names import CATEGORY, FACT, NOISE
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.seeding import generator
-from strata.trace.confounders import TRANSITION
+from strata.stats.thresholds import LEAST_UNITS
+from strata.trace.confounders import PLACE, TRANSITION
 
 COLUMNS = ["test", "noise", "group", "statistic", "value", "low", "high", "p", "n", "unit"]
+CORRECTED = [*COLUMNS[:8], "p_adjusted", "family", *COLUMNS[8:]]
+FEW = 20  # tests of a family; of so many Holm's correction asks little
 BATCH = 500  # resamples or permutations at once
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How often prompts are drawn again and labels permuted, the intervals' coverage, and the seed.
+    """How often facts are drawn again and labels permuted, the intervals' coverage, and the seed.
 
     Every test draws from its own stream, which depends on the seed and the test's names: a test more, or
     a noise level more, changes no other.
@@ -42,8 +48,8 @@ class Resampling:
         return generator(self.seed, *names)
 
     def ends(self, statistic: Callable, groups: Sequence[np.ndarray], *names: str) -> np.ndarray:
-        """The interval's ends of a statistic of independent groups; NaN where one has fewer than two."""
-        if min(map(len, groups)) < 2:
+        """The interval's ends of a statistic of independent groups; NaN where one has few units."""
+        if min(map(len, groups)) < LEAST_UNITS:
             return np.full(2, np.nan)
         bootstrap = Bootstrap(self.n_resamples, self.interval, self.seed, BATCH)
         return bootstrap.of(*names, "interval").ends(statistic, *groups)
@@ -62,6 +68,18 @@ def with_transition(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Every noise level with the rows that have a transition."""
     for level, part in table.groupby(NOISE, sort=False):
         yield level, part[part[TRANSITION].notna()]
+
+
+def by_fact(part: pd.DataFrame, column: str) -> dict[str, np.ndarray]:
+    """Values of each category's facts, (fact): means of ``column`` over the prompts that have one."""
+    known = part[part[column].notna()]
+    means = known.groupby([CATEGORY, FACT], sort=False)[column].mean()
+    return {category: each.to_numpy() for category, each in means.groupby(CATEGORY, sort=False)}
+
+
+def ranks_by_fact(part: pd.DataFrame) -> dict[str, np.ndarray]:
+    """`by_fact` of the prompts' ranks by `PLACE` among all in ``part``."""
+    return by_fact(part.assign(rank=part[PLACE].rank()), "rank")
 
 
 def row(
@@ -84,3 +102,19 @@ def row(
 def table_of(rows: Sequence[Mapping]) -> pd.DataFrame:
     """Rows, perhaps none, as a table of `COLUMNS`."""
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with `CORRECTED` columns: p for all tests of one statistic in one kind of test together.
+
+    Holm's correction where they are `FEW`, which bounds the chance of a single wrong finding; else
+    Benjamini's and Hochberg's, which bounds the share of wrong ones among the findings.
+    """
+    table = table.assign(p_adjusted=np.nan, family="")
+    tested = table[table["p"].notna()]
+    for (test, statistic), part in tested.groupby(["test", "statistic"], sort=False):
+        few = len(part) <= FEW
+        p = multipletests(part["p"], method="holm" if few else "fdr_bh")[1]
+        name = f"{test}, {statistic}: {len(part)} ({'Holm' if few else 'Benjamini-Hochberg'})"
+        table.loc[part.index, "p_adjusted"], table.loc[part.index, "family"] = p, name
+    return table[[*(c for c in table if c not in CORRECTED), *CORRECTED]]
