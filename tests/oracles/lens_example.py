@@ -72,6 +72,7 @@ def make_lens(
             "target_id": ("token", target),
             "target_str": ("token", np.where(target < 0, "", VOCABULARY[target])),
             "category": ("token", np.full(n_tokens, category, dtype=object)),
+            "fact": ("token", np.full(n_tokens, prompt, dtype=object)),
         },
         attrs={"decoder": decoder, "norm": "whole"},
     )

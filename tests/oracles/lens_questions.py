@@ -144,6 +144,7 @@ def make_text(prompt, category, ids, target=-1, n_layers=4, **fields):
             "token_str": ("token", np.array([SPELLING.get(i, f"t{i}") for i in ids], dtype=object)),
             "target_id": ("token", targets),
             "category": ("token", np.full(n, category, dtype=object)),
+            "fact": ("token", np.full(n, prompt, dtype=object)),
         },
         attrs={"decoder": "logit", "norm": "whole"},
     )

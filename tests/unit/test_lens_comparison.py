@@ -80,6 +80,7 @@ def planted(values, prompts, categories=None):
             "prompt": ("token", prompts),
             "position": ("token", np.arange(n)),
             "category": ("token", categories or ["c"] * n),
+            "fact": ("token", prompts),
         },
         attrs={"decoder": "logit", "norm": "whole"},
     )

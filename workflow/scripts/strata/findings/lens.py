@@ -16,7 +16,7 @@ LOGIT = "logit"
 
 
 def kl_by_depth(lens: xr.Dataset) -> pd.DataFrame:
-    """Mean KL(final ‖ depth) of each prompt, nat: rows (category, prompt), a column each whole depth."""
+    """Mean KL(final ‖ depth) of each prompt, nat: rows (category, fact, prompt), columns whole depths."""
     return prompt_means(kl_to_final(_whole(lens[["kl_final"]])))
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import xarray as xr
 
 from strata.lens.names import DECODER
-from strata.names import CATEGORY, DEPTH, LAYER, POSITION, PROMPT, TARGET_ID, TOKEN_ID, TOKEN_STR
+from strata.names import CATEGORY, DEPTH, FACT, LAYER, POSITION, PROMPT, TARGET_ID, TOKEN_ID, TOKEN_STR
 from strata.stats.groups import named
 
 Lenses = Mapping[str, xr.Dataset]
@@ -19,7 +19,7 @@ COPYING, REPETITION = "copying", "repetition"
 def tokens_of(lenses: Lenses) -> pd.DataFrame:
     """The tokens' coordinates, the same for all decoders; a row each, numbered from 0."""
     first = next(iter(lenses.values()))
-    names = (PROMPT, POSITION, CATEGORY, TOKEN_ID, TOKEN_STR, TARGET_ID)
+    names = (PROMPT, POSITION, CATEGORY, FACT, TOKEN_ID, TOKEN_STR, TARGET_ID)
     return pd.DataFrame({name: first[name].values for name in names})
 
 

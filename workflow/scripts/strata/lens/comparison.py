@@ -2,7 +2,8 @@
 
 Belrose et al. 2023 ("Eliciting latent predictions from transformers with the tuned lens") compare
 decoders in this way. Tokens of one prompt are not independent, so a prompt is the unit: its value is
-the mean over its tokens, averages are over prompts, and intervals come from resampling prompts.
+the mean over its tokens, averages are over prompts, and intervals come from drawing again what prompts ask,
+their facts.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import ALL, CATEGORY, DEPTH, POSITION, PROMPT, TOKEN, K
+from strata.names import ALL, CATEGORY, DEPTH, FACT, POSITION, PROMPT, TOKEN, K
 from strata.stats.draws import check_resampling, interval_of_mean
 from strata.stats.seeding import generator
 
@@ -40,13 +41,13 @@ METRICS: dict[str, Callable[[xr.Dataset], xr.DataArray]] = {
 
 
 def prompt_means(values: xr.DataArray) -> pd.DataFrame:
-    """Mean over the tokens of each prompt, NaN left out: rows (category, prompt), a column each depth.
+    """Mean over a prompt's tokens, NaN left out: rows (category, fact, prompt), a column each depth.
 
     Rows are in order of appearance; NaN where none of a prompt's tokens has a value.
 
     Parameters
     ----------
-    values : (depth, token), with coordinates ``prompt`` and ``category`` (token)
+    values : (depth, token), with coordinates ``prompt``, ``fact`` and ``category`` (token)
     """
     return _by_prompt(values).mean()
 
@@ -54,7 +55,7 @@ def prompt_means(values: xr.DataArray) -> pd.DataFrame:
 def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, seed: int) -> pd.DataFrame:
     """Average every metric of every decoder by depth, in each category and in all prompts together.
 
-    Intervals are percentiles of a bootstrap over prompts. A category's draws depend on ``seed`` and its
+    Intervals are of `strata.stats.draws.interval_of_mean`. A category's draws depend on ``seed`` and its
     name alone: decoders are compared on the same draws, and other categories' prompts change nothing.
 
     Parameters
@@ -73,7 +74,7 @@ def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, s
     DataFrame
         ``decoder``, ``category`` ("all" or a category's name), ``depth`` (blocks applied; halves are
         after attention, before the MLP), ``metric``, ``mean`` over prompts of means over tokens,
-        ``low`` and ``high`` (NaN for fewer than two prompts), ``n_prompts``, ``n_tokens``. Metrics:
+        ``low`` and ``high`` (NaN where prompts ask too few facts), ``n_prompts``, ``n_tokens``. Metrics:
         ``bits_of_target`` (bits; only tokens that have a true next token count), ``kl_final`` (nat),
         ``agreement`` (share of tokens whose top guess is the last depth's). ``norm``: the lenses' own.
 
@@ -96,7 +97,8 @@ def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, s
             groups = {ALL: means} | dict(iter(means.groupby(CATEGORY, sort=False)))
             for category, group in groups.items():
                 rng = generator(seed, category)
-                low, high = interval_of_mean(group.to_numpy().T, resamples, interval, rng)
+                facts = group.index.get_level_values(FACT)
+                low, high = interval_of_mean(group.to_numpy().T, resamples, interval, rng, facts)
                 tables.append(
                     pd.DataFrame(
                         {
@@ -118,7 +120,7 @@ def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, s
 
 def _by_prompt(values: xr.DataArray):
     table = pd.DataFrame(values.transpose(TOKEN, DEPTH).values, columns=values[DEPTH].values)
-    keys = [pd.Series(values[name].values, name=name) for name in (CATEGORY, PROMPT)]
+    keys = [pd.Series(values[name].values, name=name) for name in (CATEGORY, FACT, PROMPT)]
     return table.groupby(keys, sort=False)
 
 

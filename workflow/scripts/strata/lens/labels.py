@@ -11,6 +11,7 @@ from strata.names import (
     BEGINNING,
     CATEGORY,
     DEPTH,
+    FACT,
     LAYER,
     POSITION,
     PROMPT,
@@ -65,12 +66,12 @@ def as_dataset(
     guess through depths, and there it is the model's own.
     """
     n_layers = len(fields["entropy"]) // 2
-    category = prompts.set_index("id")["category"]
+    rows = prompts.set_index("id").loc[activations[PROMPT].values]
     of_tokens = {
         **{name: activations[name].variable for name in OF_TOKENS if name in activations},
         TARGET_ID: (TOKEN, target_ids),
         "target_str": (TOKEN, np.where(target_ids < 0, "", vocabulary[target_ids])),
-        CATEGORY: (TOKEN, category.loc[activations[PROMPT].values].to_numpy(dtype=object)),
+        **{name: (TOKEN, rows[name].to_numpy(dtype=object)) for name in (CATEGORY, FACT)},
     }
     arrays = {name: values.cpu().numpy() for name, values in fields.items()}
     arrays["top_id"] = arrays["top_id"].astype(np.int32)

@@ -54,7 +54,7 @@ def input_kept(lenses: Lenses, counts: pd.Series, bootstrap: Bootstrap) -> xr.Da
         ]
         return xr.merge(
             [
-                bootstrap.by_depth("frequency_rho", spearman, by_type, frequency),
+                bootstrap.by_depth("frequency_rho", spearman, by_type, frequency, bounded=True),
                 xr.concat(medians, dim=named(BAND, bands), join="exact"),
             ]
         )

@@ -7,7 +7,7 @@ import xarray as xr
 from strata.lens.by_decoder import COPYING, REPETITION, Lenses, by_decoder, tokens_of
 from strata.lens.comparison import agreement, prompt_means
 from strata.lens.names import REPEAT
-from strata.names import CATEGORY, DEPTH, LAYER, PROMPT, TARGET_ID, TOKEN, TOKEN_ID
+from strata.names import CATEGORY, DEPTH, FACT, LAYER, PROMPT, TARGET_ID, TOKEN, TOKEN_ID
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import masks_by_category, named
 from strata.text.prompts import PASSAGES
@@ -35,8 +35,8 @@ def first_block(lenses: Lenses, bootstrap: Bootstrap) -> xr.Dataset:
         for name in ("kl_final", "kl_input"):
             means = prompt_means(lens[name].astype(float))
             groups = masks_by_category(means.index.get_level_values(CATEGORY))
-            values = means.to_numpy().T
-            parts.append(bootstrap.by_category(f"{name}_share", shares, values, groups, dims=(LAYER,)))
+            values, facts = means.to_numpy().T, means.index.get_level_values(FACT)
+            parts.append(bootstrap.by_category(f"{name}_share", shares, values, groups, (LAYER,), facts))
         return xr.merge(parts, join="exact")
 
     return by_decoder(lenses, ask_one)
@@ -55,7 +55,7 @@ def target_depth(lenses: Lenses, prompts: pd.DataFrame, bootstrap: Bootstrap) ->
     accepted = prompts.loc[prompts["accepted"].astype(bool), "id"]
     last = ~tokens[PROMPT].duplicated(keep="last")
     ends = np.flatnonzero(last & (tokens[TARGET_ID] >= 0) & tokens[PROMPT].isin(accepted))
-    category = tokens[CATEGORY].to_numpy()[ends]
+    category, facts = tokens[CATEGORY].to_numpy()[ends], tokens[FACT].to_numpy()[ends]
     groups = masks_by_category(category, tokens[CATEGORY].unique())
 
     def difference(values: np.ndarray, others: np.ndarray, axis: int) -> np.ndarray:
@@ -75,8 +75,8 @@ def target_depth(lenses: Lenses, prompts: pd.DataFrame, bootstrap: Bootstrap) ->
         }
         return xr.merge(
             [
-                bootstrap.by_category("target_depth", np.mean, settled, groups),
-                bootstrap.by_category("target_first_depth", np.mean, first, groups),
+                bootstrap.by_category("target_depth", np.mean, settled, groups, clusters=facts),
+                bootstrap.by_category("target_first_depth", np.mean, first, groups, clusters=facts),
                 xr.concat(changes, dim=named(CATEGORY, groups), join="exact"),
                 xr.Dataset({name: (CATEGORY, values) for name, values in undefined.items()}),
             ]
@@ -136,11 +136,12 @@ def prediction_depth(lenses: Lenses, bootstrap: Bootstrap) -> xr.Dataset:
 
     def ask_one(lens: xr.Dataset) -> xr.Dataset:
         settled = pd.Series(settled_depth(agreement(lens) == 1).values)
-        each = settled.groupby([tokens[CATEGORY], tokens[PROMPT]], sort=False)
+        each = settled.groupby([tokens[CATEGORY], tokens[FACT], tokens[PROMPT]], sort=False)
         parts = []
         for name, values in (("prediction_depth", each.mean()), ("prediction_depth_last", each.last())):
-            groups = masks_by_category(values.index.get_level_values(CATEGORY))
-            parts.append(bootstrap.by_category(name, np.mean, values.to_numpy(), groups))
+            category, facts = (values.index.get_level_values(level) for level in (CATEGORY, FACT))
+            groups = masks_by_category(category)
+            parts.append(bootstrap.by_category(name, np.mean, values.to_numpy(), groups, clusters=facts))
         return xr.merge(parts, join="exact")
 
     return by_decoder(lenses, ask_one)

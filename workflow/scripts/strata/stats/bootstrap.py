@@ -51,6 +51,7 @@ class Bootstrap:
         paired: bool = False,
         lost: float = 0,
         clusters: np.ndarray | None = None,
+        bounded: bool = False,
     ) -> np.ndarray:
         """The interval's ends (low and high, ...) of a statistic.
 
@@ -67,6 +68,8 @@ class Bootstrap:
             there is no interval (NaN).
         clusters : array (unit), optional
             Of one sample, or of paired ones: units of one cluster are drawn together.
+        bounded : bool
+            Whether the statistic is a correlation, whose percentiles need no widening.
         """
         rng = generator(self.seed, *self.names)
         if statistic is np.mean:
@@ -78,7 +81,7 @@ class Bootstrap:
             drawn = self._of_clusters(statistic, samples, clusters, rng)
         else:
             drawn = self._of_units(statistic, samples, paired, rng)
-        ends = widened(drawn, n, self.interval)
+        ends = percentiles(drawn, self.interval) if bounded else widened(drawn, n, self.interval)
         enough = np.isnan(drawn).mean(-1) <= lost
         return np.where(enough, ends, np.nan)
 
@@ -125,6 +128,7 @@ class Bootstrap:
         dims: tuple[str, ...] = (),
         lost: float = 0,
         clusters: np.ndarray | None = None,
+        bounded: bool = False,
     ) -> xr.Dataset:
         """A statistic with its interval: ``name``, ``name_low``, ``name_high`` (dims) and ``name_n``.
 
@@ -135,21 +139,25 @@ class Bootstrap:
             A unit with a NaN is left out. Several samples are drawn independently; ``name_n`` is the
             smallest one's.
         dims : of what the statistic returns
-        lost, clusters : see `ends`
+        lost, clusters, bounded : see `ends`
         """
         there = [~np.isnan(s).any(axis=tuple(range(s.ndim - 1))) for s in samples]
         samples = [s[..., some] for s, some in zip(samples, there, strict=True)]
         clusters = None if clusters is None else np.asarray(clusters)[there[0]]
-        return self._estimate(name, statistic, samples, dims, paired=False, lost=lost, clusters=clusters)
+        more = {"lost": lost, "clusters": clusters, "bounded": bounded}
+        return self._estimate(name, statistic, samples, dims, paired=False, **more)
 
-    def by_depth(self, name: str, statistic: Callable, values: np.ndarray, *others: np.ndarray) -> xr.Dataset:
+    def by_depth(
+        self, name: str, statistic: Callable, values: np.ndarray, *others: np.ndarray, bounded: bool = False
+    ) -> xr.Dataset:
         """`estimate` of ``values`` (depth 0 to L, unit) at each depth and of their mean over 1 to L.
 
         ``others`` (unit) belong to the same units and are drawn with them.
         """
-        by_depth = self._estimate(name, statistic, [values, *others], (DEPTH,), paired=True)
+        how = {"paired": True, "bounded": bounded}
+        by_depth = self._estimate(name, statistic, [values, *others], (DEPTH,), **how)
         mean = values[1:].mean(0)
-        return by_depth.merge(self._estimate(f"{name}_overall", statistic, [mean, *others], (), paired=True))
+        return by_depth.merge(self._estimate(f"{name}_overall", statistic, [mean, *others], (), **how))
 
     def by_category(
         self,
@@ -175,15 +183,13 @@ class Bootstrap:
         statistic: Callable,
         samples: list[np.ndarray],
         dims: tuple[str, ...],
-        paired: bool,
-        lost: float = 0,
-        clusters: np.ndarray | None = None,
+        **how: object,
     ) -> xr.Dataset:
         n = min(sample.shape[-1] for sample in samples)
         value = statistic(*samples, axis=-1) if n else np.full(samples[0].shape[:-1], np.nan)
         low = high = np.full_like(value, np.nan)
         if n >= LEAST_UNITS:
-            low, high = self.ends(statistic, *samples, paired=paired, lost=lost, clusters=clusters)
+            low, high = self.ends(statistic, *samples, **how)
         ends = {name: value, f"{name}_low": low, f"{name}_high": high}
         return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": n})
 

@@ -36,7 +36,9 @@ def rank_correlation(
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         p = stats.spearmanrho(*pairs, axis=-1).pvalue
     lost = 1 - bootstrap.interval
-    found = bootstrap.estimate(name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, lost=lost)
+    found = bootstrap.estimate(
+        name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, lost=lost, bounded=True
+    )
     return found.assign({f"{name}_p": (dims, p)})
 
 

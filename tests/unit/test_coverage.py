@@ -1,0 +1,29 @@
+"""A short form of benchmarks/bench_coverage.py: four standard errors of few trials below 93 %."""
+
+import numpy as np
+import pytest
+
+from oracles.coverage import INTERVALS, coverage, size_of_order_test
+from oracles.transitions import ORDER
+from strata.stats.thresholds import LEAST_UNITS
+
+TRIALS = 100
+SLACK = 4 * np.sqrt(0.95 * 0.05 / TRIALS)
+
+
+@pytest.mark.parametrize("kind", INTERVALS)
+def test_intervals_cover_what_they_say(kind):
+    assert coverage(INTERVALS[kind], LEAST_UNITS, TRIALS) > 0.93 - SLACK
+
+
+def test_fewer_units_have_no_interval():
+    for kind, covers in INTERVALS.items():
+        if kind != "regression coefficient":
+            assert coverage(covers, LEAST_UNITS - 1, 3) == 0, kind
+
+
+def test_the_test_of_order_is_wrong_as_often_as_it_says():
+    pairs = np.repeat(np.arange(25), 2).astype(str)
+    facts = {ORDER[0]: np.arange(40).astype(str), ORDER[1]: np.arange(35).astype(str), ORDER[2]: pairs}
+    facts = {category: np.char.add(category, names) for category, names in facts.items()}
+    assert size_of_order_test(facts, 200) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
