@@ -2,8 +2,9 @@ import numpy as np
 import xarray as xr
 
 from oracles import restoration as oracle
-from oracles.random_traces import add_measures, make_trace, step_trace
+from oracles.random_traces import OPTIONS, add_measures, make_trace, step_trace
 from strata.trace import restoration
+from strata.trace.averages import average_by_category
 
 
 def test_normalise_equals_the_loop():
@@ -48,3 +49,14 @@ def test_measures_of_the_clean_and_the_corrupted_run_are_one_and_zero():
             # A clean logit difference may be taken away altogether, but not by every draw here.
             np.testing.assert_allclose(found.values[~np.isnan(found.values)], expected, atol=1e-6)
             assert np.isfinite(found).any()
+
+
+def test_prompts_completed_otherwise_take_no_part():
+    trace = add_measures(step_trace([3] * 16))
+    trace["logit_difference_clean"] = ("prompt", np.where(np.arange(16) < 2, -1.0, 1.0))
+    kept = restoration.still_guessed(trace)
+    assert kept.still_guessed.values.tolist() == [False] * 2 + [True] * 14
+    table = average_by_category(kept, **OPTIONS).squeeze()
+    assert table.n_prompts == 14 and table.n_excluded == 0 and not table.included[:2].any()
+    rest = average_by_category(trace.isel(prompt=slice(2, None)), **OPTIONS).squeeze()
+    np.testing.assert_allclose(table.restoration, rest.restoration)

@@ -149,8 +149,8 @@ def draw_curve_difference(curves: pd.DataFrame, noise: str) -> Figure:
             curve = (line[name] for name in (axis, "value", "low", "high"))
             draw_band(axes, *curve, SITE_COLOURS[site], SITE_LABELS[site])
         axes.axhline(0, color=GREY, lw=1, ls="--")
-        p = at["p"].min()
-        told = f"smallest p {p:.2g}" if np.isfinite(p) else "too few prompts"
+        p = at["p_adjusted"].min()
+        told = f"smallest p {p:.2g}" if np.isfinite(p) else "too few facts"
         axes.set_title(f"{category_name(group)}\nn = {at['n'].max()}, {told}")
         axes.tick_params(labelbottom=True)
         label_axis(axes, at[axis].unique(), axis)
