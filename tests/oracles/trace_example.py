@@ -33,6 +33,7 @@ def make_trace(n_prompts=12, n_depths=6, n_positions=6, axis="depth", levels=LEV
             "noise_sd": ("noise", [np.nan if level == "replaced" else 0.3 for level in levels]),
             axis: np.arange(n_depths),
             "category": ("prompt", [CATEGORIES[i % 3] for i in range(n_prompts)]),
+            "fact": ("prompt", [f"fact {i}" for i in range(n_prompts)]),
             "subject_start": ("prompt", np.ones(n_prompts, int)),
             "subject_position": ("prompt", last),
             "n_tokens": ("prompt", np.full(n_prompts, n_positions)),

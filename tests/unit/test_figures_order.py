@@ -40,6 +40,7 @@ def test_coefficients_in_their_intervals():
     table["several_tokens"] = (np.arange(60) % 5 == 0).astype(float)
     table["category"] = np.resize(["non_english", "plain_english", "semantic"], 60)
     table = table.assign(noise="3x", transition_depth=rng.normal(8, 1, 60), transition_reason="")
+    table = table.assign(place=table["transition_depth"], fact=np.arange(60).astype(str))
     found = regression(table, 0.95, ["non_english", "plain_english", "semantic"])
     figure = figures.draw_regression(found)
     render(figure)

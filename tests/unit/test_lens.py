@@ -212,7 +212,7 @@ def test_blocks_that_add_nothing_decode_alike_at_every_depth():
 
 
 PROMPTS = pd.DataFrame(
-    {"id": ["b", "a"], "category": ["passages", "semantic"], "target_id": [-1, 2]},
+    {"id": ["b", "a"], "category": ["passages", "semantic"], "fact": ["b", "one"], "target_id": [-1, 2]},
 )
 ACTIVATIONS = xr.Dataset(
     coords={
@@ -329,6 +329,7 @@ def test_labels():
     for dataset in (stream, updates):
         assert dataset["target_str"].values.tolist() == ["b", "Ċ", "a", "Ġd", ""]
         assert dataset["category"].values.tolist() == ["semantic"] * 2 + ["passages"] * 3
+        assert dataset["fact"].values.tolist() == ["one"] * 2 + ["b"] * 3
         at = dataset["top_id"].values
         assert (dataset["top_str"].values == vocabulary[at]).all()
         for name in ("entropy", "kl_final", "kl_input", "logprob_target", "top_logprob"):

@@ -96,12 +96,16 @@ def test_a_prompt_counts_once_however_long_it_is():
     assert (rows(compare({"logit": lens}, **OPTIONS), metric="agreement")["mean"] == 1).all()
 
 
-@pytest.mark.parametrize("interval,expected", [(0.9, (0, 4)), (0.4, (2, 2))])
-def test_the_interval_of_two_prompts_is_known(interval, expected):
-    # Drawn anew, the mean of 0 and 4 is 0, 2 or 4 with chances 1/4, 1/2, 1/4.
-    lens = planted([0.0, 4.0], ["a", "b"])
-    found = rows(compare({"logit": lens}, 2000, interval, 0), metric="kl_final", category="c", depth=0.0)
-    assert (found["low"].item(), found["high"].item()) == expected
+def test_prompts_of_one_fact_are_drawn_together():
+    values = np.random.default_rng(1).normal(5, 2, 40)
+    names = [f"p{i}" for i in range(80)]
+    lens = planted(np.repeat(values, 2), names)
+    widths = []
+    for facts in (names, np.repeat(np.arange(40).astype(str), 2)):
+        table = compare({"logit": lens.assign_coords(fact=("token", facts))}, 2000, 0.9, 0)
+        found = rows(table, metric="kl_final", category="c", depth=0.0)
+        widths.append(found["high"].item() - found["low"].item())
+    assert widths[1] / widths[0] == pytest.approx(2**0.5, rel=0.1)
 
 
 def test_the_interval_of_many_prompts_is_the_normal_one():
@@ -114,7 +118,7 @@ def test_the_interval_of_many_prompts_is_the_normal_one():
     )
 
 
-def test_one_prompt_has_no_interval():
+def test_few_prompts_have_no_interval():
     found = rows(compare({"logit": make_prompts()}, **OPTIONS), category="alone")
     assert len(found) and found[["low", "high"]].isna().all(axis=None)
     assert found["mean"].notna().all()
@@ -145,7 +149,8 @@ def test_a_tie_is_no_agreement():
 
 
 def test_intervals_hang_on_the_seed_and_the_category_alone():
-    lens = make_prompts()
+    parts = [make_lens(2, 3, f"p{i}", ["rote", "fact"][i % 2], seed=i) for i in range(40)]
+    lens = xr.concat([*parts, make_lens(2, 3, "p40", "alone", seed=40)], "token")
     table = compare({"logit": lens}, **OPTIONS)
     pd.testing.assert_frame_equal(table, compare({"logit": lens}, **OPTIONS))
     without = lens.isel(token=(lens["category"] != "rote").values)
@@ -193,5 +198,5 @@ def test_what_cannot_be_compared_is_refused():
 def test_prompt_means_keep_the_order_of_appearance():
     lens = planted([1.0, 3.0, 5.0], ["z", "z", "a"], ["late", "late", "early"])
     means = prompt_means(lens["kl_final"])
-    assert means.index.tolist() == [("late", "z"), ("early", "a")]
+    assert means.index.tolist() == [("late", "z", "z"), ("early", "a", "a")]
     assert means[0.0].tolist() == [2.0, 5.0] and means.columns.tolist() == [0.0, 1.0]

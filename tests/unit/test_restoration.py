@@ -52,7 +52,7 @@ def test_measures_of_the_clean_and_the_corrupted_run_are_one_and_zero():
 
 
 def test_prompts_completed_otherwise_take_no_part():
-    trace = add_measures(step_trace([3] * 16))
+    trace = add_measures(step_trace([3] * 16)).reset_coords("p_clean")
     trace["logit_difference_clean"] = ("prompt", np.where(np.arange(16) < 2, -1.0, 1.0))
     kept = restoration.still_guessed(trace)
     assert kept.still_guessed.values.tolist() == [False] * 2 + [True] * 14

@@ -27,12 +27,12 @@ def curve_differences(averages: xr.Dataset, order: Sequence[str], how: Resamplin
     """
     categories = averages[CATEGORY].values.tolist()
     compared = present(order, categories)
+    columns = _columns(depth_or_layer(averages, "restoration_prompt"), CORRECTED)
     if len(compared) < 2:
-        columns = _columns(depth_or_layer(averages, "restoration_prompt"))
-        return pd.DataFrame(columns=[c for c in columns if c not in CORRECTED] + CORRECTED)
+        return pd.DataFrame(columns=columns)
     first = dict.fromkeys([*compared[:-1], *categories])
     tables = [curve_difference(averages, c, compared[-1], how) for c in first if c != compared[-1]]
-    return _corrected(pd.concat(tables, ignore_index=True))
+    return _corrected(pd.concat(tables, ignore_index=True))[columns]
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
     n = table.loc[table["p"].notna(), ["noise", "group"]].drop_duplicates().shape[0]
     table = table.assign(p_adjusted=(table["p"] * n).clip(upper=1), family="")
     table.loc[table["p"].notna(), "family"] = f"curves, difference of means: {n} (Bonferroni)"
-    return table[[*(c for c in table if c not in CORRECTED), *CORRECTED]]
+    return table
 
 
 def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampling) -> pd.DataFrame:
@@ -85,8 +85,8 @@ def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampl
     return pd.concat(tables, ignore_index=True)
 
 
-def _columns(axis: str) -> list[str]:
-    return [*COLUMNS[:4], SITE, axis, *COLUMNS[4:]]
+def _columns(axis: str, columns: Sequence[str] = COLUMNS) -> list[str]:
+    return [*columns[:4], SITE, axis, *columns[4:]]
 
 
 def _max_band(

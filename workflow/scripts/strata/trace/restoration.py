@@ -113,7 +113,7 @@ def still_guessed(trace: xr.Dataset) -> xr.Dataset:
     After a prefix, say: what is restored there is not the answer any more. ``still_guessed`` (prompt)
     says which have kept theirs.
     """
-    kept = (trace["logit_difference_clean"] > 0).rename("still_guessed")
+    kept = (trace["logit_difference_clean"] > 0).reset_coords(drop=True)
     values = {name: trace[name].where(kept) for name in (PROBABILITY, "p_corrupted", "p_clean")}
     return trace.assign(values).assign_coords(still_guessed=kept)
 

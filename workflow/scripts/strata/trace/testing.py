@@ -117,4 +117,4 @@ def corrected(table: pd.DataFrame) -> pd.DataFrame:
         p = multipletests(part["p"], method="holm" if few else "fdr_bh")[1]
         name = f"{test}, {statistic}: {len(part)} ({'Holm' if few else 'Benjamini-Hochberg'})"
         table.loc[part.index, "p_adjusted"], table.loc[part.index, "family"] = p, name
-    return table[[*(c for c in table if c not in CORRECTED), *CORRECTED]]
+    return table[CORRECTED]
