@@ -20,7 +20,8 @@ from strata.model.capture import capture_documents
 from strata.model.continuations import continuations
 from strata.probes.linear import Moments, fit_better
 from strata.trace.corruption import noise_levels
-from strata.trace.sweep import WHATS, restoration, trace_prompts
+from strata.trace.sites import WHATS, restoration
+from strata.trace.sweep import trace_prompts
 
 FAMILIES = ["gpt2", "llama", "gemma3", "opt-350m", "gpt-neox", "bloom"]
 DOCUMENTS = [[5, 17, 3, 60, 2, 44, 9, 1], [7, 7, 2, 90, 33, 12], [4, 50, 6, 8, 1, 1, 2, 9]]

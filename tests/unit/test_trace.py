@@ -9,7 +9,8 @@ from oracles.noised import IDS, TARGET, noised
 from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED
 from strata.trace.measures import MEASURES
-from strata.trace.sweep import WHATS, batches, restoration, trace_prompts, window
+from strata.trace.sites import WHATS, of_heads, restoration, window
+from strata.trace.sweep import batches, trace_prompts
 
 SAME = {"atol": 5e-5, "rtol": 1e-5}
 
@@ -44,6 +45,27 @@ def test_sweep_agrees_with_one_forward_per_site(name, what):
     prompt = noised(IDS[:6], subject=(2,), samples=1, others=[(40,)], completions=completions, width=width)
     [trace] = traced(parts, [prompt], what, 3)
     agree(trace, prompt, parts, what, 3)
+
+
+def heads_agree(parts, prompts, **options):
+    traces = trace_prompts(parts, prompts, of_heads(parts.n_layers, parts.n_heads), **options)
+    assert len(traces) == tiny_models.HEADS
+    for head, of_head in enumerate(traces.values()):
+        for prompt, trace in zip(prompts, of_head, strict=True):
+            agree(trace, prompt, parts, head)
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_a_single_head_agrees_with_one_forward_per_site(name):
+    parts = find_parts(tiny_models.build(name))
+    width = parts.token_embedding.embedding_dim
+    heads_agree(parts, [noised(IDS[:4], subject=(1,), samples=1, width=width)])
+
+
+def test_single_heads_of_prompts_traced_together_and_in_small_pieces():
+    parts = find_parts(tiny_models.build("qwen2"))
+    prompts = [noised(IDS[:5], subject=(2,), others=[(40,)]), noised(IDS[4::-1], subject=(2, 3), seed=1)]
+    heads_agree(parts, prompts, max_rows=9)
 
 
 @pytest.mark.parametrize("what", WHATS)

@@ -10,7 +10,8 @@ from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, corrupt, noise_levels, replacements, seeded_noise
 from strata.trace.dataset import as_dataset, traceable
 from strata.trace.restoration import traced_everywhere
-from strata.trace.sweep import restoration, trace_prompts
+from strata.trace.sites import restoration
+from strata.trace.sweep import trace_prompts
 
 
 def test_noise_depends_on_prompt_level_sample_and_seed_alone():

@@ -38,7 +38,8 @@ from strata.model.loading import load_model
 from strata.model.readout import decoder_from
 from strata.model.source import ModelUnavailable
 from strata.model.weights import norm_parameters, weights
-from strata.trace.sweep import WHATS, restoration, trace_prompts
+from strata.trace.sites import WHATS, restoration
+from strata.trace.sweep import trace_prompts
 
 IDS = torch.tensor([[5, 17, 3, 60, 2, 44]])
 SCALED = {"embedding_multiplier": 3.0, "residual_multiplier": 0.3, "logits_scaling": 4.0}

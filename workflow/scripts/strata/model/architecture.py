@@ -194,6 +194,16 @@ def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[N
 
 
 @contextmanager
+def given(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While open, the hidden states that a module is called with are changed by a function of them."""
+    handle = module.register_forward_pre_hook(lambda module, args: (change(args[0]), *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
 def reading(module: nn.Module, states: Tensor) -> Iterator[None]:
     """While open, a module reads the same hidden states (channel) at every position, whatever comes."""
 

@@ -136,6 +136,36 @@ def replacements(
     return [chosen(row) for row in range(len(subjects))]
 
 
+def corrupt_as(
+    made: Mapping, parts: Parts, prompts: pd.DataFrame, ids: Sequence[Sequence[int]]
+) -> tuple[list[Prompt], dict[str, float]]:
+    """Corrupted versions of every prompt, as the section ``trace`` of config.yaml says.
+
+    Parameters
+    ----------
+    made : ``noise``, ``samples``, ``replacements``, ``shared``, ``seed`` of that section
+    prompts, ids
+        See `corrupt`.
+
+    Returns
+    -------
+    The prompts, and the standard deviation of the noise by level.
+    """
+    subject_ids = [token for subject in subject_tokens(prompts, ids) for token in subject]
+    levels = noise_levels(parts, subject_ids, **made["noise"])
+    corrupted = corrupt(
+        prompts,
+        ids,
+        levels=levels,
+        n_samples=made["samples"],
+        n_channels=parts.token_embedding.embedding_dim,
+        seed=made["seed"],
+        others=replacements(prompts, ids, made["replacements"], made["seed"]),
+        shared=made["shared"],
+    )
+    return corrupted, levels
+
+
 def corrupt(
     prompts: pd.DataFrame,
     ids: Sequence[Sequence[int]],

@@ -6,7 +6,19 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import CATEGORY, NOISE, POSITION, PROMPT, SAMPLE, TARGET, TARGET_ID, TOKEN_STR
+from strata.names import (
+    CATEGORY,
+    HEAD,
+    LAYER,
+    NOISE,
+    POSITION,
+    PROMPT,
+    SAMPLE,
+    TARGET,
+    TARGET_ID,
+    TOKEN_STR,
+)
+from strata.stats.groups import named
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
@@ -110,6 +122,23 @@ def as_dataset(
             **{name: (PROMPT, prompts[name].to_numpy(dtype=object)) for name in texts},
         },
     )
+
+
+def heads_as_dataset(
+    traces: Sequence[Sequence[Trace]],
+    prompts: pd.DataFrame,
+    token_strings: Sequence[Sequence[str]],
+    levels: Mapping[str, float],
+) -> xr.Dataset:
+    """The traces of single heads, those of all prompts for each head, along ``head``.
+
+    As `as_dataset`, by layer, without the measures over many tokens.
+    """
+    kept = [name for measure in (LOGP_TARGET, LOGIT_DIFFERENCE) for name in VARIABLES[measure]]
+    heads = [as_dataset(of_head, prompts, token_strings, levels, LAYER)[kept] for of_head in traces]
+    restored = ["p_target", "logit_difference"]
+    dim = named(HEAD, range(len(heads)))
+    return xr.concat(heads, dim, data_vars=restored, coords="minimal", compat="equals", join="exact")
 
 
 def after_prefix(

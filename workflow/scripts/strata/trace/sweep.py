@@ -23,79 +23,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from strata.model.architecture import Parts, Past, changed, leaving
+from strata.model.architecture import Parts, Past, changed, given, leaving
 from strata.model.capture import watching
-from strata.names import DEPTH, LAYER
+from strata.names import HEAD
 from strata.progress import Progress, silent
 from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout
-
-WHATS = ("state", "mlp", "attn", "state_severed_mlp", "state_severed_attn")
-CONVENTIONS = ("code", "paper")
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """What is done to a corrupted run at one position, for every index along ``dim``.
-
-    ``restores_state``: the state entering the first of the site's layers is the clean one. ``part``:
-    "mlp", "attn" or None, the sub-block whose output is held at that position in all of the site's
-    ``layers``: at its clean value, or, where the state is restored, at its corrupted one (severed).
-    """
-
-    restores_state: bool
-    part: str | None
-    layers: tuple[range, ...]
-
-    @property
-    def dim(self) -> str:
-        return DEPTH if self.restores_state else LAYER
-
-
-def restoration(what: str, n_layers: int, width: int = 1, convention: str = "code") -> Restoration:
-    """A restoration by name.
-
-    ``state``: the state entering each layer. ``mlp``, ``attn``: the output of the MLP or of attention
-    over a window of layers around each layer. ``state_severed_mlp``, ``state_severed_attn``: the state
-    entering each layer, while the MLP's (attention's) outputs at the same position are held at their
-    corrupted values from that layer on: ROME's path-specific test.
-
-    Parameters
-    ----------
-    width, convention
-        Of the windows; see `window`.
-
-    Raises
-    ------
-    ValueError
-        If the name is not known.
-    """
-    if what not in WHATS:
-        raise ValueError(f"what is restored must be one of {', '.join(WHATS)}, not {what!r}")
-    if what in ("mlp", "attn"):
-        windows = (window(layer, width, n_layers, convention) for layer in range(n_layers))
-        return Restoration(False, what, tuple(windows))
-    severed = what.removeprefix("state").removeprefix("_severed_") or None
-    return Restoration(True, severed, tuple(range(depth, n_layers) for depth in range(n_layers)))
-
-
-def window(layer: int, width: int, n_layers: int, convention: str = "code") -> range:
-    """The layers of a window around ``layer``, cut off at the model's ends.
-
-    An even window cannot be symmetric. ROME's ``code`` takes one more layer below: l-5 ... l+4 of
-    ten; its ``paper`` says one more above: l-4 ... l+5. An odd window is symmetric under both.
-
-    Raises
-    ------
-    ValueError
-        If the width is below 1 or the convention is not known.
-    """
-    if width < 1:
-        raise ValueError(f"a window is at least 1 layer wide, not {width}")
-    if convention not in CONVENTIONS:
-        raise ValueError(f"a window's convention is one of {', '.join(CONVENTIONS)}, not {convention!r}")
-    below = width // 2 if convention == "code" else (width - 1) // 2
-    return range(max(0, layer - below), min(n_layers, layer - below + width))
+from strata.trace.sites import Restoration
 
 
 @dataclass(frozen=True)
@@ -326,12 +260,18 @@ class _Place:
             value = self.corrupted.outputs[chosen.part][layer][:, self.position]
         else:
             value = self.clean.outputs[chosen.part][layer][self.owner, self.position]
+        if chosen.part == HEAD:
+            size = value.shape[-1] // self.parts.n_heads
+            own = slice(chosen.head * size, (chosen.head + 1) * size)
+            editing, module = given, self.parts.attention_values[layer]
+        else:
+            own, editing, module = slice(None), changed, self.parts.sub_blocks(chosen.part)[layer]
 
-        def put(added: Tensor) -> Tensor:
-            added.view(shape)[sites, :, 0] = value.to(added)
-            return added
+        def put(passing: Tensor) -> Tensor:
+            passing.view(*shape[:3], -1)[sites, :, 0, own] = value[:, own].to(passing)
+            return passing
 
-        with changed(self.parts.sub_blocks(chosen.part)[layer], put):
+        with editing(module, put):
             yield
 
     @contextmanager
@@ -377,18 +317,21 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
         return keep
 
     handles = []
-    for part in outputs:
+    for part in outputs.keys() - {HEAD}:
         handles += [module.register_forward_hook(keeper(part)) for module in parts.sub_blocks(part)]
     # On the token's embedding itself, before positions or any scaling.
     handles.append(
         parts.token_embedding.register_forward_hook(lambda module, args, output: output + noise.to(output))
     )
+    seen = {"resid": lambda depth, state: states.append(state.clone())}
+    if HEAD in outputs:
+        seen["heads"] = lambda layer, entering: outputs[HEAD].append(entering.clone())
     cache = DynamicCache()
     try:
         # The base model: logits of all positions are not wanted.
         ids = torch.cat([clean_ids, corrupted_ids]).to(device)
         # Clones: blocks may reuse their input.
-        with watching(parts, resid=lambda depth, state: states.append(state.clone())):
+        with watching(parts, **seen):
             parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
     finally:
         for handle in handles:
