@@ -15,7 +15,7 @@ from strata.model.architecture import find_parts
 from strata.model.attribution import attribute
 from strata.model.batching import check_lengths
 from strata.trace.corruption import corrupt_as, level_names
-from strata.trace.dataset import after_prefix, as_dataset, heads_as_dataset, traceable
+from strata.trace.dataset import after_prefix, restored_dataset, traceable
 from strata.trace.sites import WHATS, of_heads, restoration
 from strata.trace.sweep import trace_prompts
 
@@ -37,14 +37,12 @@ with job(snakemake) as progress:
     paths = {Path(path).stem: path for path in snakemake.output}
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}
-    heads = of_heads(parts.n_layers, parts.n_heads) if "heads" in paths else {}
+    if "heads" in paths:
+        restorations["heads"] = of_heads(parts.n_layers, parts.n_heads)
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
-    sites = restorations | heads
-    traces = trace_prompts(parts, prompts, sites, snakemake.params.max_rows, progress, everywhere)
+    traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress, everywhere)
     labels = table, [tokenizer.strings(prompt) for prompt in ids], levels
-    found = {what: as_dataset(traces[what], *labels, how.dim) for what, how in restorations.items()}
-    if heads:
-        found["heads"] = heads_as_dataset([traces[head] for head in heads], *labels)
+    found = {what: restored_dataset(traces[what], *labels, how) for what, how in restorations.items()}
     if "attribution" in paths:
         found["attribution"] = attribute(parts, ids, table)
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}

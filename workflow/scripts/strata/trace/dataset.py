@@ -1,6 +1,7 @@
 """Traces of many prompts as one labelled dataset, as averages and figures read it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ import xarray as xr
 from strata.names import (
     CATEGORY,
     HEAD,
-    LAYER,
     NOISE,
     POSITION,
     PROMPT,
@@ -22,6 +22,7 @@ from strata.stats.groups import named
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
+from strata.trace.sites import Restoration
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}
@@ -66,7 +67,7 @@ def as_dataset(
     levels : mapping
         Name of a noise level to its standard deviation.
     dim : str
-        ``depth`` or ``layer``: `strata.trace.sweep.Restoration.dim`.
+        ``depth`` or ``layer``: `strata.trace.sites.Restoration.dim`.
 
     Returns
     -------
@@ -124,20 +125,26 @@ def as_dataset(
     )
 
 
-def heads_as_dataset(
-    traces: Sequence[Sequence[Trace]],
+def restored_dataset(
+    traces: Sequence[Trace],
     prompts: pd.DataFrame,
     token_strings: Sequence[Sequence[str]],
     levels: Mapping[str, float],
+    chosen: Restoration,
 ) -> xr.Dataset:
-    """The traces of single heads, those of all prompts for each head, along ``head``.
+    """`as_dataset` of a restoration: that of single heads by layer and along ``head``.
 
-    As `as_dataset`, by layer, without the measures over many tokens.
+    It has no measures over many tokens.
     """
+    if not chosen.heads:
+        return as_dataset(traces, prompts, token_strings, levels, chosen.dim)
+    n_heads = 1 + max(chosen.heads)
     kept = [name for measure in (LOGP_TARGET, LOGIT_DIFFERENCE) for name in VARIABLES[measure]]
-    heads = [as_dataset(of_head, prompts, token_strings, levels, LAYER)[kept] for of_head in traces]
-    restored = ["p_target", "logit_difference"]
-    dim = named(HEAD, range(len(heads)))
+    heads = []
+    for head in range(n_heads):
+        own = [replace(trace, restored=trace.restored[:, :, head::n_heads]) for trace in traces]
+        heads.append(as_dataset(own, prompts, token_strings, levels, chosen.dim)[kept])
+    dim, restored = named(HEAD, range(n_heads)), ["p_target", "logit_difference"]
     return xr.concat(heads, dim, data_vars=restored, coords="minimal", compat="equals", join="exact")
 
 

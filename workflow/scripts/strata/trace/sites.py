@@ -15,13 +15,14 @@ class Restoration:
     ``restores_state``: the state entering the first of the site's layers is the clean one. ``part``:
     "mlp", "attn" or None, the sub-block whose output is held at that position in all of the site's
     ``layers``: at its clean value, or, where the state is restored, at its corrupted one (severed). Or
-    "head": held is what the one of attention's heads numbered ``head`` makes, before the last linear map.
+    "head": held is what one of attention's heads makes, before the last linear map; ``heads`` has the number
+    of each site's. Sites are in the order of the layers in which they begin.
     """
 
     restores_state: bool
     part: str | None
     layers: tuple[range, ...]
-    head: int | None = None
+    heads: tuple[int, ...] = ()
 
     @property
     def dim(self) -> str:
@@ -55,10 +56,10 @@ def restoration(what: str, n_layers: int, width: int = 1, convention: str = "cod
     return Restoration(True, severed, tuple(range(depth, n_layers) for depth in range(n_layers)))
 
 
-def of_heads(n_layers: int, n_heads: int) -> dict[str, Restoration]:
-    """What each head makes in one layer at a time, by any name: one restoration for each head."""
-    layers = tuple(range(layer, layer + 1) for layer in range(n_layers))
-    return {f"head_{head}": Restoration(False, HEAD, layers, head) for head in range(n_heads)}
+def of_heads(n_layers: int, n_heads: int) -> Restoration:
+    """What one head makes in one layer: a site for each head, layer after layer."""
+    layers = tuple(range(layer, layer + 1) for layer in range(n_layers) for _ in range(n_heads))
+    return Restoration(False, HEAD, layers, tuple(range(n_heads)) * n_layers)
 
 
 def window(layer: int, width: int, n_layers: int, convention: str = "code") -> range:
