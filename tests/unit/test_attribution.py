@@ -10,6 +10,8 @@ from oracles import attribution as oracle
 from oracles import tiny_models
 from strata.model.architecture import find_parts
 from strata.model.attribution import DIMS, attribute
+from strata.stats.bootstrap import Bootstrap
+from strata.trace.attribution import average_attribution
 
 PROMPTS = [[5, 17, 3, 60, 2, 44], [9, 9, 41, 0, 96, 3, 8, 12], [71, 4]]
 TARGETS = [31, 8, 60]
@@ -120,3 +122,21 @@ def test_prompts_in_one_batch_are_as_each_alone():
     together, alone = attributed(model), attributed(model, max_tokens=1)
     for name in together.data_vars:
         np.testing.assert_allclose(together[name], alone[name], **ACROSS)
+
+
+def test_averages_are_means_over_the_prompts_of_a_category():
+    found = attributed(tiny_models.build("gpt2"))
+    averages = average_attribution(found, Bootstrap(200, 0.9, 0))
+    assert averages["category"].values.tolist() == ["all", "x", "y"]
+    y = averages.sel(category="y")
+    for name in found.data_vars:
+        mean = (found[name][1].values + found[name][2].values) / 2
+        np.testing.assert_allclose(y[name], mean)
+        # Of two prompts drawn twice one in four draws is the one alone: the ends of a 90 % interval.
+        ends = np.sort(found[name][1:].values, axis=0)
+        np.testing.assert_allclose(y[f"{name}_low"], ends[0])
+        np.testing.assert_allclose(y[f"{name}_high"], ends[1])
+    totals = y["attention_total"].sum() + y["mlp_total"].sum()
+    rest = y["token_embedding"] + y["position_embedding"] + y["constant"]
+    np.testing.assert_allclose(totals + rest, y["logit_difference"], rtol=1e-5)
+    assert averages["mlp_n"].values.tolist() == [3, 1, 2] and averages.attrs["interval"] == 0.9
