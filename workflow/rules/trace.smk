@@ -3,7 +3,7 @@
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
 PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn", "heads", "attribution"]
-MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set"]
+MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set", "_p_whole"]
 NOWHERE = {"absolute": [], "relative": []}
 AVERAGING = {"min_gap": AVERAGE["min_gap"], "n_resamples": AVERAGE["resamples"]}
 AVERAGING |= {key: AVERAGE[key] for key in ("interval", "seed")}
@@ -17,7 +17,7 @@ rule trace_prompts:
         "results/{model}/trace/state.nc",
     priority: 50
     params:
-        **tracing(everywhere=TRACE["everywhere"]),
+        **tracing(everywhere=TRACE["everywhere"], whole=True),
         model=model_settings,
     script:
         "../scripts/trace/trace_prompts.py"

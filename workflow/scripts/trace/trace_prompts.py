@@ -18,6 +18,7 @@ from strata.trace.corruption import corrupt_as, level_names
 from strata.trace.dataset import after_prefix, restored_dataset, traceable
 from strata.trace.sites import WHATS, of_heads, restoration
 from strata.trace.sweep import trace_prompts
+from strata.trace.whole_target import follow_targets
 
 with job(snakemake) as progress:
     settings, made = snakemake.params.model, snakemake.params.corruption
@@ -40,9 +41,12 @@ with job(snakemake) as progress:
     if "heads" in paths:
         restorations["heads"] = of_heads(parts.n_layers, parts.n_heads)
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
-    traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress, everywhere)
+    how = {"max_rows": snakemake.params.max_rows, "progress": progress, "everywhere": everywhere}
+    traces = trace_prompts(parts, prompts, restorations, **how)
+    if snakemake.params.whole:
+        traces = follow_targets(parts, prompts, restorations, traces, **how)
     labels = table, [tokenizer.strings(prompt) for prompt in ids], levels
-    found = {what: restored_dataset(traces[what], *labels, how) for what, how in restorations.items()}
+    found = {what: restored_dataset(traces[what], *labels, sites) for what, sites in restorations.items()}
     if "attribution" in paths:
         found["attribution"] = attribute(parts, ids, table)
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}

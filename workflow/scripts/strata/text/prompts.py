@@ -25,7 +25,8 @@ class Curated:
 
     The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
-    ``target_id`` is the target's first token behind the text, of ``target_n_tokens``; ``completes`` says
+    ``target_id`` is the target's first token behind the text, of ``target_n_tokens``; ``target_ids`` are all,
+    with spaces between; ``completes`` says
     whether the model's greedy continuation is the whole target; ``p_target`` and ``p_whole_target`` are the
     clean probabilities of the first token and of all of them. ``pair`` is the id of the prompt that this
     one differs from in filler alone; empty where it names none. ``fact`` is what the prompt asks, the same
@@ -48,6 +49,7 @@ class Curated:
     subject_kind: str
     subject_id: int
     target_id: int
+    target_ids: str
     target_n_tokens: int
     completes: bool | None
     completion_ids: str
@@ -165,6 +167,7 @@ def curate(
         "fact": prompt.get("fact", prompt["id"]),
         "n_tokens": len(ids),
         "target_id": target_ids[0] if target_ids else -1,
+        "target_ids": " ".join(map(str, target_ids)),
         "target_n_tokens": len(target_ids),
         "completes": completes,
         "completion_ids": " ".join(map(str, sorted(set(completion_ids)))),

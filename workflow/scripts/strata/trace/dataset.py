@@ -20,7 +20,7 @@ from strata.names import (
 )
 from strata.stats.groups import named
 from strata.text.prompts import accepted
-from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
+from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, LOGP_WHOLE, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
 from strata.trace.sites import Restoration
 from strata.trace.sweep import Trace
@@ -44,6 +44,7 @@ VARIABLES = {
     LOGIT_DIFFERENCE: ("logit_difference", "logit_difference_corrupted", "logit_difference_clean"),
     KL_CLEAN: ("kl_clean", "kl_clean_corrupted", None),
     LOGP_SET: ("p_set", "p_set_corrupted", "p_set_clean"),
+    LOGP_WHOLE: ("p_whole", "p_whole_corrupted", "p_whole_clean"),
 }
 """Variables of each measure: of restored, corrupted and clean runs. The clean run's KL is 0."""
 
@@ -77,7 +78,8 @@ def as_dataset(
         ``logit_difference``, ``logit_difference_corrupted``, ``logit_difference_clean``: its logit less
         that of the clean run's best other token (coordinate ``alternative_id``); ``kl_clean``,
         ``kl_clean_corrupted``: KL(clean ‖ run), nats; ``p_set``, ``p_set_corrupted``, ``p_set_clean``:
-        summed probability of a prompt's named set of completions, NaN where it names none. Coordinate
+        summed probability of a prompt's named set of completions, NaN where it names none; ``p_whole``,
+        ``p_whole_corrupted``, ``p_whole_clean``: that of the whole target, if it was followed. Coordinate
         ``noise_sd`` (noise): standard deviation of the noise, NaN where subjects are replaced.
     """
     found = {noise for trace in traces for noise, _ in trace.labels}
@@ -88,8 +90,9 @@ def as_dataset(
     by_sample = (len(traces), len(noises), n_samples)
 
     variables = {}
-    for measure, (restored, corrupted, clean) in VARIABLES.items():
-        index = MEASURES.index(measure)
+    measured = [*MEASURES, LOGP_WHOLE][: len(traces[0].clean)]
+    for index, measure in enumerate(measured):
+        restored, corrupted, clean = VARIABLES[measure]
         sites = np.full((*by_sample, n_sites, width), np.nan, np.float32)
         runs = np.full(by_sample, np.nan, np.float32)
         for prompt, trace in enumerate(traces):
@@ -99,7 +102,7 @@ def as_dataset(
             sites[prompt, noise, sample, :, : trace.restored.shape[-1]] = trace.restored[index]
             runs[prompt, noise, sample] = trace.corrupted[index]
         ends = np.array([trace.clean[index] for trace in traces])
-        in_unit = np.exp if measure in (LOGP_TARGET, LOGP_SET) else np.asarray
+        in_unit = np.exp if measure in (LOGP_TARGET, LOGP_SET, LOGP_WHOLE) else np.asarray
         variables[restored] = ((PROMPT, NOISE, SAMPLE, dim, POSITION), in_unit(sites), {}, COMPRESSED)
         variables[corrupted] = ((PROMPT, NOISE, SAMPLE), in_unit(runs))
         if clean:
