@@ -14,7 +14,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from oracles.trace import trace_batched
 from strata.model.architecture import find_parts
 from strata.trace.corruption import Prompt
-from strata.trace.sweep import WHATS, restoration, trace_prompts
+from strata.trace.sites import WHATS, restoration
+from strata.trace.sweep import trace_prompts
 
 SHAPES = {
     "organism": {"n_layer": 12, "n_embd": 128, "n_head": 4, "vocab_size": 4096},

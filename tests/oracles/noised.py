@@ -30,4 +30,4 @@ def noised(ids=IDS, subject=(1,), samples=2, others=(), completions=(), seed=0, 
 def table(rows, **columns):
     """Prompts (id, category, subject_start, subject_position, target_id)."""
     names = ["id", "category", "subject_start", "subject_position", "target_id"]
-    return pd.DataFrame(rows, columns=names).assign(**{"completion_ids": ""} | columns)
+    return pd.DataFrame(rows, columns=names).assign(**{"completion_ids": "", "target_ids": ""} | columns)

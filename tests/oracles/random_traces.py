@@ -60,6 +60,7 @@ def add_measures(trace, seed=5):
         ("logit_difference", rng.uniform(2, 6, trace.sizes["prompt"]), -3, 5),
         ("kl_clean", None, 0.1, 4),
         ("p_set", rng.uniform(0.6, 1, trace.sizes["prompt"]), 0, 0.9),
+        ("p_whole", rng.uniform(0.3, 0.9, trace.sizes["prompt"]), 0, 0.6),
     ):
         values = rng.uniform(least, most, trace.p_target.shape)
         trace[name] = trace.p_target.copy(data=values).where(there)

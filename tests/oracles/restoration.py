@@ -39,6 +39,7 @@ VARIABLES = {  # clean, corrupted
     "logit_difference": ("logit_difference_clean", "logit_difference_corrupted"),
     "kl_clean": (None, "kl_clean_corrupted"),
     "p_set": ("p_set_clean", "p_set_corrupted"),
+    "p_whole": ("p_whole_clean", "p_whole_corrupted"),
 }
 
 

@@ -46,6 +46,19 @@ def trace(parts, prompt, what, width=1, convention="code"):
 def edits(parts, what, site, position, clean, corrupted, width, convention):
     """What is put back at a site, and what is held there."""
     n_layers = len(parts.blocks)
+    if isinstance(what, int):  # the number of a head
+        size = clean["head", site].shape[-1] // parts.n_heads
+        mixed = corrupted["head", site].clone()
+        mixed[0, position, what * size : (what + 1) * size] = clean["head", site][
+            0, position, what * size : (what + 1) * size
+        ]
+        return [
+            (
+                parts.attention_values[site],
+                "input",
+                lambda hidden: put_at(hidden, position, mixed[0, position]),
+            )
+        ]
 
     def put(values):
         return lambda hidden: put_at(hidden, position, values[0, position])
@@ -89,6 +102,7 @@ def run(parts, ids, edited):
         keeping.append((block, "input", keep(("state", layer))))
         keeping.append((parts.mlp_outs[layer], "output", keep(("mlp", layer))))
         keeping.append((parts.attention_outs[layer], "output", keep(("attn", layer))))
+        keeping.append((parts.attention_values[layer], "input", keep(("head", layer))))
     with ExitStack() as stack, torch.inference_mode():
         for edit in [*edited, *keeping]:
             stack.enter_context(hooked(*edit))

@@ -20,7 +20,9 @@ from strata.inputs import read_yaml
 from strata.lens.answers import answers
 from strata.lens.comparison import compare
 from strata.lens.questions import ask
-from strata.trace.averages import average_by_category, average_by_gap, left_out
+from strata.stats.bootstrap import Bootstrap
+from strata.trace.attribution import average_attribution
+from strata.trace.averages import average_by_category, average_by_gap, average_heads, left_out
 from strata.trace.confounders import CONTINUOUS, INDICATORS, transitions
 from strata.trace.curves import curve_difference, curve_differences
 from strata.trace.effects import category_means, effect_sizes
@@ -48,6 +50,22 @@ def test_names_of_other_regressors_are_no_categories():
 def traced(names: list[str], **options) -> xr.Dataset:
     trace = make_trace(levels=LEVELS[len(names)], **options)
     return trace.assign_coords(category=("prompt", np.resize(names, trace.sizes["prompt"])))
+
+
+def attributed(heads: xr.Dataset) -> xr.Dataset:
+    """What each part adds to the logits of the same prompts, of any size."""
+    by_head = heads["p_target"].isel(noise=0, sample=0, position=-1, drop=True).assign_coords(head=[0, 1])
+    by_layer = by_head.isel(head=0, drop=True)
+    by_prompt = by_layer.isel(layer=0, drop=True)
+    return xr.Dataset(
+        {
+            "attention": by_head,
+            "mlp": -by_layer,
+            "token_embedding": by_prompt,
+            "constant": -by_prompt,
+            "logit_difference": 2 * by_prompt,
+        }
+    )
 
 
 def compared(names: list[str], order) -> dict[str, pd.DataFrame]:
@@ -113,9 +131,13 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     options = {name: value for name, value in AVERAGE.items() if name != "min_gap"}
     found = {"by_category.nc": average_by_category(trace, **AVERAGE)}
     found |= {
-        f"by_category_{m}.nc": found["by_category.nc"] for m in ("logit_difference", "kl_clean", "p_set")
+        f"by_category_{measure}.nc": found["by_category.nc"]
+        for measure in ("logit_difference", "kl_clean", "p_set", "p_whole")
     }
     found |= {f"by_category_{part}.nc": average_by_category(window, **AVERAGE) for part in ("mlp", "attn")}
+    heads = window.assign(p_target=xr.concat([window["p_target"], 0.5 * window["p_target"]], "head"))
+    found["by_category_heads.nc"] = average_heads(heads, **AVERAGE)
+    found["by_category_attribution.nc"] = average_attribution(attributed(heads), Bootstrap(**SAMPLED))
     found |= {f"severed_{part}.nc": severed_share(trace, trace, **AVERAGE) for part in ("mlp", "attn")}
     found["by_gap.nc"] = average_by_gap(trace, [0.25, 0.5, 0.99], **options)
     found["subject_tokens.nc"] = average_subject_tokens(trace, **AVERAGE)

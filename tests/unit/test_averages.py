@@ -7,7 +7,7 @@ from oracles import restoration as oracle
 from oracles.random_traces import OPTIONS, add_measures, make_trace, record_draws, step_trace
 from strata.stats.thresholds import LEAST_UNITS
 from strata.trace import resampling, restoration
-from strata.trace.averages import average_by_category, average_by_gap, left_out
+from strata.trace.averages import average_by_category, average_by_gap, average_heads, left_out
 from strata.trace.resampling import Samples
 from strata.trace.transition import EXCLUDED, MARGIN
 
@@ -244,3 +244,19 @@ def test_unknown_measure_is_named():
         average_by_category(make_trace(), **OPTIONS, measure="p_traget")
     with pytest.raises(ValueError, match="p_set"):
         average_by_category(make_trace(), **OPTIONS, measure="p_set")
+
+
+def test_heads_have_the_averages_of_their_own_traces():
+    """Head 0 restores nothing, head 1 everything at the final token of layer 2."""
+    trace = step_trace([0, 0, 0]).rename(depth="layer")
+    nothing = trace.assign(p_target=trace["p_corrupted"] + 0 * trace["p_target"])
+    at_end = (trace["position"] == trace["n_tokens"] - 1) & (trace["layer"] == 2)
+    heads = nothing["p_target"].where(~at_end, trace["p_clean"])
+    heads = xr.concat([nothing["p_target"], heads], "head")
+    averages = average_heads(trace.assign(p_target=heads), **OPTIONS)
+    assert averages["restoration"].dims == ("head", "category", "noise", "site", "layer")
+    assert averages["n_prompts"].item() == 3 and averages.attrs["min_gap"] == OPTIONS["min_gap"]
+    expected = np.zeros((2, 2, 8))
+    expected[1, 1, 2] = 1
+    for name in ("restoration", "restoration_low", "restoration_high"):
+        np.testing.assert_allclose(averages[name].isel(category=0, noise=0), expected, atol=1e-6)

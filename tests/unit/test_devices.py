@@ -1,6 +1,7 @@
 """A model on a GPU, and one spread over several devices, says what it says whole on the CPU."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -16,11 +17,13 @@ from strata.lens.readout import carry_by, read_activations
 from strata.lens.stream import stream_depths
 from strata.model import loading
 from strata.model.architecture import find_parts
+from strata.model.attribution import attribute
 from strata.model.capture import capture_documents
 from strata.model.continuations import continuations
 from strata.probes.linear import Moments, fit_better
 from strata.trace.corruption import noise_levels
-from strata.trace.sweep import WHATS, restoration, trace_prompts
+from strata.trace.sites import WHATS, of_heads, restoration
+from strata.trace.sweep import trace_prompts
 
 FAMILIES = ["gpt2", "llama", "gemma3", "opt-350m", "gpt-neox", "bloom"]
 DOCUMENTS = [[5, 17, 3, 60, 2, 44, 9, 1], [7, 7, 2, 90, 33, 12], [4, 50, 6, 8, 1, 1, 2, 9]]
@@ -126,6 +129,17 @@ def test_activations_and_continuations(name, moved):
     expected, found = (continuations(parts, DOCUMENTS, [[3], [4, 5], [6]]) for parts in (here, there))
     for one, other in zip(found, expected, strict=True):
         assert one.p_target == pytest.approx(other.p_target, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_heads_and_attribution(name, moved):
+    here, there = find_parts(tiny_models.build(name)), find_parts(moved(name))
+    prompt = noised(IDS[:6], subject=(2,), width=here.token_embedding.embedding_dim)
+    chosen = {"heads": of_heads(here.n_layers, here.n_heads)}
+    expected, found = (trace_prompts(parts, [prompt], chosen)["heads"][0] for parts in (here, there))
+    close(found.restored, expected.restored)
+    prompts = pd.DataFrame({"id": list("abc"), "category": "x", "target_id": [3, 4, 6]})
+    same(*(attribute(parts, DOCUMENTS, prompts) for parts in (there, here)))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gemma3", "opt-350m"])

@@ -153,10 +153,10 @@ def test_states_and_windows_are_columns(averages):
 
 
 def test_measures_are_columns(averages):
-    others = [average_by_category(make_trace(seed=seed), **AVERAGE) for seed in (2, 3, 4)]
+    others = [average_by_category(make_trace(seed=seed), **AVERAGE) for seed in (2, 3, 4, 5)]
     figure = figures.draw_measures(averages, *others, "3x")
     render(figure)
-    names = ("probability", "logit difference", "KL from clean", "named set")
+    names = ("probability", "whole target", "logit difference", "KL from clean", "named set")
     check_columns(figure, dict(zip(names, (averages, *others), strict=True)))
 
 
@@ -216,6 +216,6 @@ def test_words_do_not_overlap(trace, averages):
         figures.draw_lines(averages, by_gap, "3x"),
         figures.draw_lines_all(averages, by_gap),
         figures.draw_windows(averages, window, window, "3x"),
-        figures.draw_measures(averages, averages, averages, averages, "3x"),
+        figures.draw_measures(*[averages] * 5, "3x"),
     ):
         assert not overlaps(figure)

@@ -51,6 +51,7 @@ def linear_parts():
         mlps=blocks,
         attention_outs=[block.attention for block in blocks],
         mlp_outs=blocks,
+        attention_values=blocks,
         mlp_values=blocks,
         final_norm=nn.Identity(),
         unembedding=nn.Linear(c, 20),

@@ -120,21 +120,24 @@ def test_activations_that_do_not_fit_the_file_are_refused():
 @pytest.mark.parametrize("name", ["gpt2", "gemma2", "opt-350m"])
 def test_a_continuation_is_what_generating_token_by_token_gives(name):
     model = tiny_models.build(name).eval()
-    prompts, targets, clean = [[5, 3, 8], [7], [2, 9, 9, 1, 4]], [], []
+    prompts, targets, clean, whole = [[5, 3, 8], [7], [2, 9, 9, 1, 4]], [], [], []
     for ids in prompts:
-        generated = list(ids)
+        generated, p_whole = list(ids), 1.0
         for _ in range(4):
             with torch.inference_mode():
                 logits = model(torch.tensor([generated])).logits[0, -1]
             if generated == ids:
                 clean.append(logits.softmax(-1))
             generated.append(int(logits.argmax()))
+            p_whole *= logits.softmax(-1).max().item()
         targets.append(generated[len(ids) :])
+        whole.append(p_whole)
     parts = find_parts(model)
     found = continuations(parts, prompts, targets, max_tokens=16)
-    for one, target, p in zip(found, targets, clean, strict=True):
+    for one, target, p, p_whole in zip(found, targets, clean, whole, strict=True):
         assert one.top_id == target[0] and one.completes
         assert one.p_target == pytest.approx(p[target[0]].item(), rel=1e-4)
+        assert one.p_whole_target == pytest.approx(p_whole, rel=1e-3) and p_whole < one.p_target
     wrong = [[*target[:2], (target[2] + 1) % 20, target[3]] for target in targets]
     assert not any(one.completes for one in continuations(parts, prompts, wrong))
     assert [one.completes for one in continuations(parts, prompts, [[]] * 3)] == [None] * 3

@@ -8,7 +8,8 @@ import xarray as xr
 from oracles import planted
 from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, Prompt
-from strata.trace.sweep import restoration, trace_prompts
+from strata.trace.sites import restoration
+from strata.trace.sweep import trace_prompts
 from strata.trace.transition import transition_depth
 
 IDS, SUBJECT = [3, 7, 11, 2, 5], 1

@@ -74,6 +74,7 @@ def curated(tokenizer, top=None, completes=True, whole=True, top_str="x", **chan
         encoded.offsets,
         target_ids,
         0.5,
+        0.25,
         completes,
         top_id,
         top_str,
@@ -87,7 +88,7 @@ def test_a_good_prompt_is_accepted_and_says_where_its_subject_is(tokenizer):
     assert row["accepted"] and row["reason"] == ""
     assert row["subject_position"] == row["subject_start"] == 3 and row["subject_kind"] == "one token"
     assert row["subject_id"] == encoded.ids[3] and row["n_tokens"] == 5
-    assert row["p_target"] == 0.5 and row["target_id"] == row["top_id"]
+    assert row["p_target"] == 0.5 and row["p_whole_target"] == 0.25 and row["target_id"] == row["top_id"]
 
 
 def test_of_a_longer_subject_the_last_token_is_noised_and_the_row_says_so(tokenizer):
@@ -153,7 +154,9 @@ def test_occurrences_do_not_overlap():
 def test_named_completions_are_the_first_tokens_of_each_once(tokenizer):
     encoded = tokenizer.encode(FRANCE["text"])
     prompt = FRANCE | {"completions": "capitals"}
-    row = curate(prompt, "semantic", encoded.ids, encoded.offsets, [7], 0.5, True, 7, "x", [9, 7, 9]).as_row()
+    row = curate(
+        prompt, "semantic", encoded.ids, encoded.offsets, [7], 0.5, 0.5, True, 7, "x", [9, 7, 9]
+    ).as_row()
     assert row["completions"] == "capitals" and row["completion_ids"] == "7 9"
     plain, _ = curated(tokenizer)
     assert plain["completions"] == plain["completion_ids"] == ""
@@ -171,7 +174,7 @@ def test_a_fact_is_named_or_the_prompts_own(tokenizer):
 
 def test_a_passage_is_kept_as_it_is():
     row = curate(
-        {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], [], None, None, 9, "x"
+        {"id": "p", "text": "one two"}, "passages", [4, 5], [(0, 3), (3, 7)], [], None, None, None, 9, "x"
     ).as_row()
     assert row["accepted"] and row["reason"] == "" and row["subject"] == row["target"] == ""
     assert row["subject_position"] == row["target_id"] == -1 and row["p_target"] is None

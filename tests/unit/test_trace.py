@@ -9,7 +9,9 @@ from oracles.noised import IDS, TARGET, noised
 from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED
 from strata.trace.measures import MEASURES
-from strata.trace.sweep import WHATS, batches, restoration, trace_prompts, window
+from strata.trace.sites import WHATS, of_heads, restoration, window
+from strata.trace.sweep import batches, trace_prompts
+from strata.trace.whole_target import follow_targets
 
 SAME = {"atol": 5e-5, "rtol": 1e-5}
 
@@ -44,6 +46,65 @@ def test_sweep_agrees_with_one_forward_per_site(name, what):
     prompt = noised(IDS[:6], subject=(2,), samples=1, others=[(40,)], completions=completions, width=width)
     [trace] = traced(parts, [prompt], what, 3)
     agree(trace, prompt, parts, what, 3)
+
+
+def heads_agree(parts, prompts, **options):
+    chosen = {"heads": of_heads(parts.n_layers, parts.n_heads)}
+    traces = trace_prompts(parts, prompts, chosen, **options)["heads"]
+    for head in range(tiny_models.HEADS):
+        for prompt, trace in zip(prompts, traces, strict=True):
+            restored = trace.restored[:, :, head :: tiny_models.HEADS]
+            agree(replace(trace, restored=restored), prompt, parts, head)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "mistral", "gpt-neox", "bloom", "gemma3"])
+def test_a_whole_target_is_followed_token_by_token(name):
+    """Each token by whole forward passes, the state put back at the same place before those written."""
+    parts = find_parts(tiny_models.build(name))
+    target = [TARGET, 12, 77]
+    prompts = [
+        replace(noised(IDS[:5], subject=(1, 2), samples=1, others=[(40, 7)]), rest=target[1:]),
+        noised(IDS[:6], subject=(2,), samples=1),
+    ]
+    chosen = {"state": restoration("state", parts.n_layers)}
+    first = trace_prompts(parts, prompts, chosen)
+    long, short = follow_targets(parts, prompts, chosen, first)["state"]
+    expected = [torch.zeros(()) for _ in range(3)]
+    for n, token in enumerate(target):
+        written = replace(prompts[0], input_ids=[*IDS[:5], *target[:n]], target_id=token)
+        each = oracle.trace(parts, written, "state")
+        expected = [
+            total + one[0] for total, one in zip(expected, [each[0][..., :5], *each[1:]], strict=True)
+        ]
+    restored, corrupted, clean = expected
+    torch.testing.assert_close(long.restored[-1, ..., 1:], restored[..., 1:], **SAME)
+    torch.testing.assert_close(long.corrupted[-1], corrupted, **SAME)
+    torch.testing.assert_close(long.clean[-1], clean, **SAME)
+    assert (long.clean[-1] - long.clean[0]).abs() > 0.1
+    for name in ("restored", "corrupted", "clean"):
+        own, before = getattr(short, name), getattr(first["state"][1], name)
+        torch.testing.assert_close(own, torch.cat([before, before[:1]]), equal_nan=True)
+
+
+def test_everywhere_ends_at_the_final_token_and_not_behind_it():
+    prompt = replace(noised(IDS[:4], subject=(1,), samples=1), rest=(8,))
+    written = replace(prompt, input_ids=[*IDS[:4], TARGET], written=1)
+    for everywhere, expected in ((None, [1, 2, 3]), ((), [1, 3])):
+        assert written.traced_at(everywhere)[0].nonzero().flatten().tolist() == expected
+        assert prompt.traced_at(everywhere)[0].nonzero().flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_a_single_head_agrees_with_one_forward_per_site(name):
+    parts = find_parts(tiny_models.build(name))
+    width = parts.token_embedding.embedding_dim
+    heads_agree(parts, [noised(IDS[:4], subject=(1,), samples=1, width=width)])
+
+
+def test_single_heads_of_prompts_traced_together_and_in_small_pieces():
+    parts = find_parts(tiny_models.build("qwen2"))
+    prompts = [noised(IDS[:5], subject=(2,), others=[(40,)]), noised(IDS[4::-1], subject=(2, 3), seed=1)]
+    heads_agree(parts, prompts, max_rows=9)
 
 
 @pytest.mark.parametrize("what", WHATS)

@@ -1,5 +1,7 @@
 """How prompts are corrupted, and the labels of their traces."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +10,10 @@ from oracles import tiny_models
 from oracles.noised import IDS, TARGET, noised, table
 from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, corrupt, noise_levels, replacements, seeded_noise
-from strata.trace.dataset import as_dataset, traceable
+from strata.trace.dataset import as_dataset, restored_dataset, traceable
 from strata.trace.restoration import traced_everywhere
-from strata.trace.sweep import restoration, trace_prompts
+from strata.trace.sites import of_heads, restoration
+from strata.trace.sweep import trace_prompts
 
 
 def test_noise_depends_on_prompt_level_sample_and_seed_alone():
@@ -162,6 +165,20 @@ def test_dataset_has_the_traces_under_their_labels(what, dim):
     np.testing.assert_allclose(two["logit_difference"][:, :5], traces[1].restored[1, 1], rtol=1e-6)
     np.testing.assert_allclose(two["kl_clean_corrupted"], traces[1].corrupted[2, 1], rtol=1e-6)
     assert data["alternative_id"].values.tolist() == [trace.alternative_id for trace in traces]
+
+
+def test_heads_are_labelled_by_number_and_layer():
+    parts = find_parts(tiny_models.build("gpt2"))
+    chosen = of_heads(parts.n_layers, parts.n_heads)
+    traces = trace_prompts(parts, [noised()], {"heads": chosen})["heads"]
+    kept = table([("p", "x", 1, 1, TARGET)], n_tokens=[7], target=" t", top_str="u")
+    data = restored_dataset(traces, kept, [[f"s{i}" for i in IDS]], {"1": 1.0}, chosen)
+    assert data["p_target"].dims == ("head", "prompt", "noise", "sample", "layer", "position")
+    for site, (layer, head) in enumerate(product(range(4), range(4))):
+        assert chosen.layers[site] == range(layer, layer + 1) and chosen.heads[site] == head
+        one = data.sel(layer=layer, head=head).isel(prompt=0, noise=0, sample=1)
+        np.testing.assert_allclose(one["p_target"], traces[0].restored[0, 1, site].exp(), rtol=1e-6)
+    assert data["p_clean"].dims == ("prompt",) and "kl_clean" not in data
 
 
 def test_dataset_is_nan_where_nothing_was_traced():

@@ -1,5 +1,6 @@
 """Models that the table does not know: read by their module tree and right, or refused in one line."""
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -31,6 +32,7 @@ from oracles.noised import noised
 from oracles.tiny_models import GATED, GROUPED, LAYERS, OLD
 from strata.model import families
 from strata.model.architecture import find_parts
+from strata.model.attribution import DIMS, attribute
 from strata.model.capture import capture
 from strata.model.equalities import check
 from strata.model.families import FAMILIES, UnknownArchitecture
@@ -38,7 +40,8 @@ from strata.model.loading import load_model
 from strata.model.readout import decoder_from
 from strata.model.source import ModelUnavailable
 from strata.model.weights import norm_parameters, weights
-from strata.trace.sweep import WHATS, restoration, trace_prompts
+from strata.trace.sites import WHATS, restoration
+from strata.trace.sweep import trace_prompts
 
 IDS = torch.tensor([[5, 17, 3, 60, 2, 44]])
 SCALED = {"embedding_multiplier": 3.0, "residual_multiplier": 0.3, "logits_scaling": 4.0}
@@ -86,6 +89,17 @@ def test_a_foreign_family_is_traced(name, what):
     restored, corrupted, clean = oracle.trace(parts, prompt, what)
     torch.testing.assert_close(trace.restored[:3, ..., 2:], restored[:3, ..., 2:], atol=5e-5, rtol=1e-5)
     torch.testing.assert_close(trace.corrupted[:3], corrupted[:3], atol=5e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_foreign_familys_parts_sum_to_its_logit_difference(name):
+    model = foreign(name)
+    prompts = pd.DataFrame({"id": ["a"], "category": "x", "target_id": [31]})
+    found = attribute(find_parts(model), IDS.tolist(), prompts)
+    logits = model(input_ids=IDS).logits[0, -1]
+    difference = float(logits[31] - logits[int(found["alternative_id"][0])])
+    total = sum(found[part].sum() for part in DIMS if part in found)
+    assert float(total) == pytest.approx(difference, abs=1e-4)
 
 
 WITHOUT = [n for n in tiny_models.NAMES if n not in {"opt", "opt-350m", "bloom"}]

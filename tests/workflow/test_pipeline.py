@@ -75,6 +75,10 @@ DIMS = {
         }
         for part in ("mlp", "attn")
     },
+    "trace/heads.nc": {"p_target": ("head", "prompt", "noise", "sample", "layer", "position")},
+    "trace/by_category_heads.nc": {"restoration": ("head", "category", "noise", "site", "layer")},
+    "trace/attribution.nc": {"attention": ("prompt", "layer", "head"), "mlp": ("prompt", "layer")},
+    "trace/by_category_attribution.nc": {"attention": ("category", "layer", "head")},
     "trace/by_gap.nc": {"restoration": ("min_gap", "category", "noise", "site", "depth")},
     "trace/severed_mlp.nc": {"share": ("category", "noise", "site", "depth")},
     "attention_text.nc": {"first_by_position": ("layer", "head", "position")},

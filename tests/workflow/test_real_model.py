@@ -17,7 +17,8 @@ from oracles.noised import noised
 from pipeline.open_model import open_model
 from strata.lens.readout import carry_by, read_activations
 from strata.model.architecture import find_parts
-from strata.trace.sweep import restoration, trace_prompts
+from strata.trace.sites import restoration
+from strata.trace.sweep import trace_prompts
 
 MODEL = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
 TEXT = Path("data/texts/news.txt")

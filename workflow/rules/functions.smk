@@ -68,7 +68,7 @@ def depth_maps(wildcards):
 
 
 # traces
-def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, **changes):
+def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=False, **changes):
     """How prompts are traced: corrupted as the section says in all but what is named."""
     keys = ("noise", "samples", "replacements", "shared", "seed")
     return {
@@ -77,6 +77,7 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, **changes
         "everywhere": everywhere,
         "prefix": prefix,
         "only": only,
+        "whole": whole,
         "max_rows": TRACE["max_rows"],
     }
 

@@ -2,8 +2,8 @@
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
-PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn"]
-MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set"]
+PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn", "heads", "attribution"]
+MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set", "_p_whole"]
 NOWHERE = {"absolute": [], "relative": []}
 AVERAGING = {"min_gap": AVERAGE["min_gap"], "n_resamples": AVERAGE["resamples"]}
 AVERAGING |= {key: AVERAGE[key] for key in ("interval", "seed")}
@@ -17,7 +17,7 @@ rule trace_prompts:
         "results/{model}/trace/state.nc",
     priority: 50
     params:
-        **tracing(everywhere=TRACE["everywhere"]),
+        **tracing(everywhere=TRACE["everywhere"], whole=True),
         model=model_settings,
     script:
         "../scripts/trace/trace_prompts.py"
@@ -69,9 +69,13 @@ rule average_parts:
         state="results/{model}/trace/state.nc",
         windows=[f"results/{{model}}/trace/{part}.nc" for part in ("mlp", "attn")],
         severed=[f"results/{{model}}/trace/state_severed_{part}.nc" for part in ("mlp", "attn")],
+        heads="results/{model}/trace/heads.nc",
+        attribution="results/{model}/trace/attribution.nc",
     output:
         averages=[f"results/{{model}}/trace/by_category_{part}.nc" for part in ("mlp", "attn")],
         shares=[f"results/{{model}}/trace/severed_{part}.nc" for part in ("mlp", "attn")],
+        heads="results/{model}/trace/by_category_heads.nc",
+        attribution="results/{model}/trace/by_category_attribution.nc",
     params:
         averaging=AVERAGING,
     script:

@@ -33,6 +33,7 @@ with job(snakemake) as progress:
             *text,
             target_ids,
             made.p_target,
+            made.p_whole_target,
             made.completes,
             made.top_id,
             tokenizer.strings([made.top_id])[0],

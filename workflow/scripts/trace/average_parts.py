@@ -1,14 +1,16 @@
 """Average traces of windows of MLPs and attention, and what remains of a state's effect with either severed.
 
-Severed means held at its corrupted values.
+Severed means held at its corrupted values. Single heads too, and what every part adds to the answer's logit.
 
-Input: trace/{state,mlp,attn,state_severed_mlp,state_severed_attn}.nc.
-Output: trace/by_category_{mlp,attn}.nc, trace/severed_{mlp,attn}.nc.
+Input: trace/{state,mlp,attn,state_severed_mlp,state_severed_attn,heads,attribution}.nc.
+Output: trace/by_category_{mlp,attn,heads,attribution}.nc, trace/severed_{mlp,attn}.nc.
 """
 
 from pipeline.job import job
 from strata import io
-from strata.trace.averages import average_by_category
+from strata.stats.bootstrap import Bootstrap
+from strata.trace.attribution import average_attribution
+from strata.trace.averages import average_by_category, average_heads
 from strata.trace.severed import severed_share
 
 with job(snakemake):
@@ -23,3 +25,8 @@ with job(snakemake):
         # The state's trace has more levels and samples.
         alike = state.sel(noise=severed["noise"].values).isel(sample=slice(severed.sizes["sample"]))
         io.write_dataset(severed_share(alike, severed, **config), out, **made_by)
+    heads = average_heads(io.open_dataset(given.heads), **config)
+    io.write_dataset(heads, snakemake.output.heads, **made_by)
+    bootstrap = Bootstrap(config["n_resamples"], config["interval"], config["seed"])
+    attribution = average_attribution(io.open_dataset(given.attribution).load(), bootstrap)
+    io.write_dataset(attribution, snakemake.output.attribution, **made_by)

@@ -14,7 +14,7 @@ with job(snakemake):
     model, params, out = io.made_by(trace)["model"], snakemake.params, snakemake.output
     averages = [
         average_by_category(trace, measure=measure, **params.averaging)
-        for measure in ("p_target", "logit_difference", "kl_clean", "p_set")
+        for measure in ("p_target", "logit_difference", "kl_clean", "p_set", "p_whole")
     ]
     but_the_gap = {key: value for key, value in params.averaging.items() if key != "min_gap"}
     by_gap = average_by_gap(trace, params.other_gaps, **but_the_gap)

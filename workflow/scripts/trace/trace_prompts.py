@@ -1,6 +1,8 @@
-"""Corrupt the subject, restore one thing at a time: a state, the outputs of MLPs or of attention.
+"""Corrupt the subject, restore one thing at a time: a state, the outputs of MLPs, attention or single heads.
 
-Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored.
+Beside the traces of parts, what each part adds to the answer's logit in the clean run.
+
+Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; trace/attribution.nc.
 """
 
 from itertools import compress
@@ -10,10 +12,13 @@ from pipeline.job import job
 from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
+from strata.model.attribution import attribute
 from strata.model.batching import check_lengths
-from strata.trace.corruption import corrupt, level_names, noise_levels, replacements, subject_tokens
-from strata.trace.dataset import after_prefix, as_dataset, traceable
-from strata.trace.sweep import restoration, trace_prompts
+from strata.trace.corruption import corrupt_as, level_names
+from strata.trace.dataset import after_prefix, restored_dataset, traceable
+from strata.trace.sites import WHATS, of_heads, restoration
+from strata.trace.sweep import trace_prompts
+from strata.trace.whole_target import follow_targets
 
 with job(snakemake) as progress:
     settings, made = snakemake.params.model, snakemake.params.corruption
@@ -24,30 +29,26 @@ with job(snakemake) as progress:
     [prefix] = tokenizer.encode_alone([snakemake.params.prefix])
     table, ids = after_prefix(table, ids, prefix, len(tokenizer.beginning))
     check_lengths(model, [*map(len, ids)], [f"prompt {name!r}, after the prefix," for name in table["id"]])
-    subject_ids = [token for subject in subject_tokens(table, ids) for token in subject]
-    levels = noise_levels(parts, subject_ids, **made["noise"])
-    prompts = corrupt(
-        table,
-        ids,
-        levels=levels,
-        n_samples=made["samples"],
-        n_channels=parts.token_embedding.embedding_dim,
-        seed=made["seed"],
-        others=replacements(table, ids, made["replacements"], made["seed"]),
-        shared=made["shared"],
-    )
+    prompts, levels = corrupt_as(made, parts, table, ids)
     if snakemake.params.only is not None:
         # Corrupted as among all prompts: the same as in the whole trace.
         kept = table["id"].isin(snakemake.params.only)
         prompts, ids = list(compress(prompts, kept)), list(compress(ids, kept))
         table = table[kept].reset_index(drop=True)
-    whats = [Path(path).stem for path in snakemake.output]
+    paths = {Path(path).stem: path for path in snakemake.output}
     window = snakemake.params.window
-    restorations = {what: restoration(what, parts.n_layers, *window) for what in whats}
+    restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}
+    if "heads" in paths:
+        restorations["heads"] = of_heads(parts.n_layers, parts.n_heads)
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
-    traces = trace_prompts(parts, prompts, restorations, snakemake.params.max_rows, progress, everywhere)
-    strings = [tokenizer.strings(prompt) for prompt in ids]
+    how = {"max_rows": snakemake.params.max_rows, "progress": progress, "everywhere": everywhere}
+    traces = trace_prompts(parts, prompts, restorations, **how)
+    if snakemake.params.whole:
+        traces = follow_targets(parts, prompts, restorations, traces, **how)
+    labels = table, [tokenizer.strings(prompt) for prompt in ids], levels
+    found = {what: restored_dataset(traces[what], *labels, sites) for what, sites in restorations.items()}
+    if "attribution" in paths:
+        found["attribution"] = attribute(parts, ids, table)
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
-    for what, path in zip(whats, snakemake.output, strict=True):
-        dataset = as_dataset(traces[what], table, strings, levels, restorations[what].dim)
-        io.write_dataset(dataset, path, model=settings, config=config)
+    for what, dataset in found.items():
+        io.write_dataset(dataset, paths[what], model=settings, config=config)

@@ -30,16 +30,16 @@ def new_maps(data: xr.Dataset, n: int, height_of_first: float | None = None) -> 
     return figure, panels
 
 
-def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize) -> AxesImage:
+def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize, colours: str = SEQUENTIAL) -> AxesImage:
     """A map of layer by head, with numbers in the cells where there is room."""
     cells = values.transpose(HEAD, LAYER).values
-    cmap = matplotlib.colormaps[SEQUENTIAL].with_extremes(bad=NO_VALUE_COLOUR)
+    cmap = matplotlib.colormaps[colours].with_extremes(bad=NO_VALUE_COLOUR)
     image = axes.imshow(cells, aspect="auto", origin="lower", cmap=cmap, norm=norm, interpolation="nearest")
     if cells.size <= MAX_NUMBERED:
-        colours = image.to_rgba(np.ma.masked_invalid(cells))
+        shades = image.to_rgba(np.ma.masked_invalid(cells))
         for head, layer in np.ndindex(cells.shape):
-            told = f"{cells[head, layer]:.2f}".removeprefix("0") if np.isfinite(cells[head, layer]) else ""
-            look = {"ha": "center", "va": "center", "fontsize": 8, "color": ink_on(colours[head, layer])}
+            told = f"{cells[head, layer]:z.2f}".replace("0.", ".") if np.isfinite(cells[head, layer]) else ""
+            look = {"ha": "center", "va": "center", "fontsize": 8, "color": ink_on(shades[head, layer])}
             axes.text(layer, head, told, **look, in_layout=False)
     axes.set_yticks(thinned(values[HEAD].values))
     axes.set_ylabel("head")

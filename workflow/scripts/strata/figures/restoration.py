@@ -197,6 +197,7 @@ def draw_windows(state: xr.Dataset, mlp: xr.Dataset, attn: xr.Dataset, noise: st
 
 def draw_measures(
     probability: xr.Dataset,
+    p_whole: xr.Dataset,
     logit_difference: xr.Dataset,
     kl_clean: xr.Dataset,
     p_set: xr.Dataset,
@@ -206,13 +207,14 @@ def draw_measures(
 
     Parameters
     ----------
-    probability, logit_difference, kl_clean, p_set : Dataset
+    probability, p_whole, logit_difference, kl_clean, p_set : Dataset
         Averages of the same categories by depth, each of one measure.
     noise : str
         The noise level drawn.
     """
     runs = {
         "probability": probability,
+        "whole target": p_whole,
         "logit difference": logit_difference,
         "KL from clean": kl_clean,
         "named set": p_set,

@@ -96,11 +96,18 @@ def bands_told(data: xr.Dataset) -> str:
 
 
 def draw_band(
-    axes: Axes, x: xr.DataArray, mean: xr.DataArray, low: xr.DataArray, high: xr.DataArray, colour, name
+    axes: Axes,
+    x: xr.DataArray,
+    mean: xr.DataArray,
+    low: xr.DataArray,
+    high: xr.DataArray,
+    colour,
+    name,
+    dashes: str = "-",
 ) -> None:
     """A line in its interval."""
     marker = {"marker": "o", "ms": 3} if np.isfinite(mean).sum() == 1 else {}  # a line of one point
-    axes.plot(x, mean, color=colour, label=name, **marker)
+    axes.plot(x, mean, color=colour, label=name, linestyle=dashes, **marker)
     axes.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
 
 

@@ -22,7 +22,8 @@ class Parts:
     ``position_embedding`` is None where positions are rotary, a bias, or a fixed function. ``attentions``
     return their patterns; ``attention_outs``, ``mlp_outs``: the modules whose output is added to the
     residual stream, times ``residual_scale``. ``mlps``: the modules that what an MLP reads enters;
-    ``mlp_values``: their last linear maps; ``activations``: the pointwise functions inside.
+    ``activations``: the pointwise functions inside. ``attention_values``, ``mlp_values``: the last linear
+    maps; what heads make of what they attend to enters the former side by side.
     ``project_in``, ``project_out``: between the embeddings' channels and the stream's. Logits are multiplied
     by ``logit_scale``, and held within ± ``logit_cap`` by a tanh. ``post_norm``: see
     `strata.model.families.Family`.
@@ -35,6 +36,7 @@ class Parts:
     mlps: Sequence[nn.Module]
     attention_outs: Sequence[nn.Module]
     mlp_outs: Sequence[nn.Module]
+    attention_values: Sequence[nn.Module]
     mlp_values: Sequence[nn.Module]
     final_norm: nn.Module
     unembedding: nn.Linear
@@ -192,6 +194,16 @@ def changed(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[N
 
 
 @contextmanager
+def given(module: nn.Module, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While open, the hidden states that a module is called with are changed by a function of them."""
+    handle = module.register_forward_pre_hook(lambda module, args: (change(args[0]), *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
 def reading(module: nn.Module, states: Tensor) -> Iterator[None]:
     """While open, a module reads the same hidden states (channel) at every position, whatever comes."""
 
@@ -270,6 +282,7 @@ def _parts(model: PreTrainedModel, family: Family) -> Parts:
         mlps=in_each(family.mlp),
         attention_outs=in_each(family.attention_out or family.attention),
         mlp_outs=in_each(family.mlp_out or family.mlp),
+        attention_values=in_each(family.attention_values),
         mlp_values=in_each(family.mlp_values),
         final_norm=one(family.final_norm) or nn.Identity(),
         unembedding=model.get_output_embeddings(),

@@ -36,6 +36,7 @@ def watching(
     mlp_out: See | None = None,
     attention_in: See | None = None,
     attention: See | None = None,
+    heads: See | None = None,
     answers: See | None = None,
 ) -> Iterator[None]:
     """While open, runs of the model are shown to whoever is given.
@@ -50,15 +51,16 @@ def watching(
     attention_in : what attention of each layer reads (row, position, channel)
     attention : the pattern of each layer (row, head, query, key); there is one under eager attention only,
         which is what `strata.model.loading` loads
-    answers : what enters the last linear map of each layer's MLP (row, position, hidden channel)
+    heads, answers : what enters the last linear map of each layer's attention (row, position, head × channel
+        of a head), and of its MLP (row, position, hidden channel)
     """
 
     def at_home(see: See | None) -> See | None:
         """The same, given what a block makes on whatever device where states are kept."""
         return see and (lambda layer, made: see(layer, made.to(parts.device)))
 
-    resid, attn_out, mlp_out, attention_in, attention, answers = map(
-        at_home, (resid, attn_out, mlp_out, attention_in, attention, answers)
+    resid, attn_out, mlp_out, attention_in, attention, heads, answers = map(
+        at_home, (resid, attn_out, mlp_out, attention_in, attention, heads, answers)
     )
     entered: dict[int, Tensor] = {}
 
@@ -77,9 +79,9 @@ def watching(
     def before_attention(layer: int) -> Callable:
         return lambda module, args, kwargs: attention_in(layer, entering(args, kwargs))
 
-    def before_values(layer: int) -> Callable:
+    def before_values(see: See, layer: int) -> Callable:
         def hook(module, args, kwargs) -> None:
-            answers(layer, args[0].view(*entered[layer].shape[:2], -1))
+            see(layer, args[0].view(*entered[layer].shape[:2], -1))
 
         return hook
 
@@ -114,8 +116,9 @@ def watching(
         leave(parts.blocks[-1:], lambda _: after_last_block)
         if attention_in:
             enter(parts.attentions, before_attention)
-        if answers:
-            enter(parts.mlp_values, before_values)
+        for see, modules in ((heads, parts.attention_values), (answers, parts.mlp_values)):
+            if see:
+                enter(modules, lambda layer, see=see: before_values(see, layer))
         if attention:
             leave(parts.attentions, lambda layer: lambda module, args, output: attention(layer, output[1]))
         if parts.post_norm:

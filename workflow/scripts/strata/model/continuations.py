@@ -16,12 +16,13 @@ class Continuation:
     """What a model makes of a prompt.
 
     ``top_id``: its top guess for the next token. ``p_target``: the probability there of the target's
-    first token. ``completes``: whether its greedy continuation begins with the whole target. None where
-    there is no target.
+    first token; ``p_whole_target``: of all its tokens, each given those before it. ``completes``: whether
+    its greedy continuation begins with the whole target. None where there is no target.
     """
 
     top_id: int
     p_target: float | None = None
+    p_whole_target: float | None = None
     completes: bool | None = None
 
 
@@ -71,8 +72,8 @@ def _continuation(logits: torch.Tensor, target: Sequence[int]) -> Continuation:
     guesses = logits.argmax(-1).tolist()
     if not target:
         return Continuation(guesses[0])
-    p_target = logits[0].softmax(-1)[target[0]].item()
-    return Continuation(guesses[0], p_target, guesses == list(target))
+    logp = logits.log_softmax(-1)[range(len(target)), list(target)]
+    return Continuation(guesses[0], logp[0].exp().item(), logp.sum().exp().item(), guesses == list(target))
 
 
 def _last_states(parts: Parts, ids: torch.Tensor) -> torch.Tensor:

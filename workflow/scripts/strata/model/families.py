@@ -23,9 +23,10 @@ class Family:
     """Attribute paths of a family's parts; the first group from the model, the second from a block.
 
     ``mlp``: the module that what an MLP reads enters. ``attention_out``, ``mlp_out``: the module whose output
-    is added to the residual stream, where that is not the sub-block's own output. ``mlp_values``: the
-    MLP's last linear map; ``activation``: its pointwise function. ``norm1``, ``norm2``: the norm before
-    attention and before the MLP. What a family lacks is None.
+    is added to the residual stream, where that is not the sub-block's own output. ``attention_values``,
+    ``mlp_values``: the last linear map of each; heads enter theirs side by side. ``activation``: the MLP's
+    pointwise function. ``norm1``, ``norm2``: the norm before attention and before the MLP. What a family
+    lacks is None.
 
     ``position_offset``: row of the position embedding that the first position takes. ``project_in``,
     ``project_out``: linear maps between the embeddings' channels and the residual stream's.
@@ -38,6 +39,7 @@ class Family:
     final_norm: str | None
 
     attention: str
+    attention_values: str
     mlp: str
     mlp_values: str
     activation: str | None = None
@@ -58,6 +60,7 @@ GPT2 = Family(
     "transformer.h",
     "transformer.ln_f",
     attention="attn",
+    attention_values="attn.c_proj",
     mlp="mlp",
     mlp_values="mlp.c_proj",
     activation="mlp.act",
@@ -65,12 +68,20 @@ GPT2 = Family(
     norm2="ln_2",
     position_embedding="transformer.wpe",
 )
-GPTJ = replace(GPT2, mlp_values="mlp.fc_out", norm2=None, position_embedding=None)
+GPT_NEO = replace(GPT2, attention_values="attn.attention.out_proj")
+GPTJ = replace(
+    GPT2,
+    attention_values="attn.out_proj",
+    mlp_values="mlp.fc_out",
+    norm2=None,
+    position_embedding=None,
+)
 CTRL = Family(
     "transformer.w",
     "transformer.h",
     "transformer.layernorm",
     attention="multi_head_attention",
+    attention_values="multi_head_attention.dense",
     mlp="ffn",
     mlp_values="ffn.2",
     activation="ffn.1",
@@ -82,6 +93,7 @@ NEOX = Family(
     "gpt_neox.layers",
     "gpt_neox.final_layer_norm",
     attention="attention",
+    attention_values="attention.dense",
     mlp="mlp",
     mlp_values="mlp.dense_4h_to_h",
     activation="mlp.act",
@@ -93,6 +105,7 @@ LLAMA = Family(
     "model.layers",
     "model.norm",
     attention="self_attn",
+    attention_values="self_attn.o_proj",
     mlp="mlp",
     mlp_values="mlp.down_proj",
     activation="mlp.act_fn",
@@ -109,6 +122,7 @@ OLMO2 = replace(GEMMA, norm1=None, norm2=None)
 PHI = replace(
     LLAMA,
     final_norm="model.final_layernorm",
+    attention_values="self_attn.dense",
     mlp_values="mlp.fc2",
     activation="mlp.activation_fn",
     norm2=None,
@@ -124,6 +138,7 @@ def _bloom(config: PreTrainedConfig) -> Family | None:
         "transformer.h",
         "transformer.ln_f",
         attention="self_attention",
+        attention_values="self_attention.dense",
         mlp="mlp",
         mlp_values="mlp.dense_4h_to_h",
         activation="mlp.gelu_impl",
@@ -144,6 +159,7 @@ def _falcon(config: PreTrainedConfig) -> Family:
         "transformer.h",
         "transformer.ln_f",
         attention="self_attention",
+        attention_values="self_attention.dense",
         mlp="mlp",
         mlp_values="mlp.dense_4h_to_h",
         activation="mlp.act",
@@ -161,6 +177,7 @@ def _opt(config: PreTrainedConfig) -> Family:
         "model.decoder.layers",
         "model.decoder.final_layer_norm" if before and not config._remove_final_layer_norm else None,
         attention="self_attn",
+        attention_values="self_attn.out_proj",
         mlp="fc1",
         mlp_values="fc2",
         activation="activation_fn",
@@ -177,7 +194,7 @@ def _opt(config: PreTrainedConfig) -> Family:
 
 FAMILIES: dict[str, Family | Callable[[PreTrainedConfig], Family | None]] = {
     "GPT2LMHeadModel": GPT2,
-    "GPTNeoForCausalLM": GPT2,
+    "GPTNeoForCausalLM": GPT_NEO,
     "GPTJForCausalLM": GPTJ,
     "CTRLLMHeadModel": CTRL,
     "GPTNeoXForCausalLM": NEOX,

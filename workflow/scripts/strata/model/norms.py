@@ -28,6 +28,20 @@ class Norm:
         scale = torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + self.eps)
         return self.gain.float() * (hidden * scale)
 
+    def pulled_back(self, direction: Tensor, state: Tensor) -> Tensor:
+        """What a direction behind the norm (..., channel) is before it, with the divisor that a state has.
+
+        So that direction · (norm(state) − bias) = pulled_back(direction, state) · state, and a sum of parts
+        that makes up the state is one of parts of the norm's output.
+        """
+        if self.kind == "none":
+            return direction
+        direction = direction * self.gain.to(direction)
+        if self.kind == "layer":
+            direction = direction - direction.mean(-1, keepdim=True)
+            state = state - state.mean(-1, keepdim=True)
+        return direction * torch.rsqrt(state.pow(2).mean(-1, keepdim=True) + self.eps)
+
     def plain(self) -> "Norm":
         """The same without what was learned: gain 1 and no bias."""
         return replace(self, gain=torch.ones_like(self.gain), bias=None)

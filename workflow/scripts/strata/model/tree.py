@@ -105,17 +105,21 @@ def _parts_of_block(name: str, prefix: str, calls: list[_Call]) -> dict[str, str
     def norm_after(call: _Call) -> _Call | None:
         return next((norm for norm in norms if norm.given is call.returned), None)
 
-    inside = [c for c in calls if c.path.startswith(mlp.path + ".") and hasattr(c.module, "weight")]
-    ends = [call for call in inside if call.returned is mlp.returned]
-    if not ends:
-        raise UnknownArchitecture(
-            f"{name} is no known architecture, and its MLPs do not end in one linear map"
-        )
+    def last_map(whole: _Call, whats: str) -> _Call:
+        inside = [c for c in calls if c.path.startswith(whole.path + ".") and hasattr(c.module, "weight")]
+        ends = [call for call in inside if call.returned is whole.returned]
+        if not ends:
+            raise UnknownArchitecture(
+                f"{name} is no known architecture, and its {whats} do not end in one linear map"
+            )
+        return ends[-1]
+
     norm1, norm2 = norm_before(attention), norm_before(mlp)
     return {
         "attention": relative(attention),
+        "attention_values": relative(last_map(attention, "attentions")),
         "mlp": relative(mlp),
-        "mlp_values": relative(ends[-1]),
+        "mlp_values": relative(last_map(mlp, "MLPs")),
         "norm1": relative(norm1),
         "norm2": relative(norm2) if norm2 is not norm1 else None,
         "attention_out": relative(norm_after(attention)),

@@ -94,7 +94,8 @@ def norm_parameters(module: nn.Module, n_channels: int | None = None) -> Norm:
         return Norm("none", one, None, 0.0)
     bias = None if bias is None else bias.detach()
     eps = getattr(module, "variance_epsilon", getattr(module, "eps", 1e-5))
-    gains = [one] if weight is None else [weight.detach(), 1 + weight.detach().float()]
+    least = torch.promote_types(one.dtype, torch.float32)
+    gains = [one] if weight is None else [weight.detach(), 1 + weight.detach().to(least)]
     # States small enough for eps to matter, and off centre.
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(4, len(one), generator=generator) + 0.5

@@ -25,8 +25,10 @@ class Curated:
 
     The subject's tokens are ``subject_start`` to ``subject_position``, all of them noised in a trace;
     ``subject_kind`` says whether there is one or are several. -1 and empty where there is none.
-    ``target_id`` is the target's first token behind the text, of ``target_n_tokens``; ``completes`` says
-    whether the model's greedy continuation is the whole target. ``pair`` is the id of the prompt that this
+    ``target_id`` is the target's first token behind the text, of ``target_n_tokens``; ``target_ids`` are all,
+    with spaces between; ``completes`` says
+    whether the model's greedy continuation is the whole target; ``p_target`` and ``p_whole_target`` are the
+    clean probabilities of the first token and of all of them. ``pair`` is the id of the prompt that this
     one differs from in filler alone; empty where it names none. ``fact`` is what the prompt asks, the same
     for every wording of it; the prompt's own id where it names none. ``completions`` names a set of
     completions, ``completion_ids`` are the first tokens of these, ascending, with spaces between.
@@ -47,10 +49,12 @@ class Curated:
     subject_kind: str
     subject_id: int
     target_id: int
+    target_ids: str
     target_n_tokens: int
     completes: bool | None
     completion_ids: str
     p_target: float | None
+    p_whole_target: float | None
     top_id: int
     top_str: str
     accepted: bool
@@ -122,6 +126,7 @@ def curate(
     offsets: Sequence[tuple[int, int]],
     target_ids: Sequence[int],
     p_target: float | None,
+    p_whole_target: float | None,
     completes: bool | None,
     top_id: int,
     top_str: str,
@@ -140,9 +145,10 @@ def curate(
         ``completions``, ``pair`` and ``fact``.
     ids, offsets
         The text's tokens.
-    target_ids, p_target, completes
-        Tokens of the target behind the text, the clean probability of the first, whether the model's greedy
-        continuation is all of them. No tokens: text and target have others together than the text alone.
+    target_ids, p_target, p_whole_target, completes
+        Tokens of the target behind the text, the clean probability of the first and of all, whether the
+        model's greedy continuation is all of them. No tokens: text and target have others together than the
+        text alone.
     top_id, top_str
         The model's top guess.
     completion_ids
@@ -161,10 +167,12 @@ def curate(
         "fact": prompt.get("fact", prompt["id"]),
         "n_tokens": len(ids),
         "target_id": target_ids[0] if target_ids else -1,
+        "target_ids": " ".join(map(str, target_ids)),
         "target_n_tokens": len(target_ids),
         "completes": completes,
         "completion_ids": " ".join(map(str, sorted(set(completion_ids)))),
         "p_target": p_target,
+        "p_whole_target": p_whole_target,
         "top_id": top_id,
         "top_str": top_str,
     }

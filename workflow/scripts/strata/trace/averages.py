@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import CATEGORY, DEPTH, FACT, NOISE, PROMPT, SAMPLE, SITE
+from strata.names import CATEGORY, DEPTH, FACT, HEAD, NOISE, PROMPT, SAMPLE, SITE
 from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.trace.names import MIN_GAP
@@ -123,6 +123,19 @@ def average_by_category(
     return result.assign_attrs(
         measure=measure, min_gap=min_gap, n_resamples=n_resamples, interval=interval, bootstrap_seed=seed
     )
+
+
+def average_heads(trace: xr.Dataset, **options) -> xr.Dataset:
+    """`average_by_category` of single heads, along ``head``, all on the same resamples.
+
+    ``options`` are those of `average_by_category`; without what belongs to one prompt.
+    """
+    heads = [trace.isel({HEAD: head}, drop=True).load() for head in range(trace.sizes[HEAD])]
+    tables = [average_by_category(head, **options).drop_dims(PROMPT) for head in heads]
+    names = [name for name in tables[0].data_vars if SITE in tables[0][name].dims]
+    return xr.concat(
+        tables, named(HEAD, range(len(tables))), data_vars=names, join="exact", compat="equals"
+    ).assign_attrs(tables[0].attrs)
 
 
 def average_by_gap(trace: xr.Dataset, min_gaps: Sequence[float], **options) -> xr.Dataset:

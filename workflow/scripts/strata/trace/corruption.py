@@ -29,8 +29,9 @@ class Prompt:
     ``input_ids`` (position). ``subject``: the positions of the subject's tokens. ``labels`` (row):
     noise level and sample of each corrupted version; ``corrupted_ids`` (row, subject token): its
     tokens; ``noise`` (row, subject token, channel): what is added to their embeddings.
-    ``target_id``: the answer's first token. ``completions``: token ids of a named set of
-    completions, perhaps empty.
+    ``target_id``: the answer's first token; ``rest``: its others. ``completions``: token ids of a named set
+    of completions, perhaps empty. ``written``: how many tokens at the end of ``input_ids`` are the answer's
+    own, written behind the prompt's final one (`strata.trace.whole_target`).
     """
 
     input_ids: Sequence[int]
@@ -40,6 +41,8 @@ class Prompt:
     noise: np.ndarray
     target_id: int
     completions: Sequence[int] = ()
+    rest: Sequence[int] = ()
+    written: int = 0
 
     def traced_at(self, everywhere: Collection[str] | None) -> torch.Tensor:
         """Where something is restored in each corrupted version, (row, position).
@@ -48,8 +51,9 @@ class Prompt:
         them) at the tokens between them too. Before the subject, restoring changes nothing.
         """
         position = torch.arange(len(self.input_ids))
-        begun, subject_over = position >= self.subject[0], position > self.subject[-1]
-        ends = begun & (~subject_over | (position == position[-1]))
+        final = len(self.input_ids) - 1 - self.written
+        begun = (position >= self.subject[0]) & (position <= final)
+        ends = begun & ((position <= self.subject[-1]) | (position == final))
         whole = torch.tensor([everywhere is None or level in everywhere for level, _ in self.labels])
         return torch.where(whole[:, None], begun, ends)
 
@@ -136,6 +140,36 @@ def replacements(
     return [chosen(row) for row in range(len(subjects))]
 
 
+def corrupt_as(
+    made: Mapping, parts: Parts, prompts: pd.DataFrame, ids: Sequence[Sequence[int]]
+) -> tuple[list[Prompt], dict[str, float]]:
+    """Corrupted versions of every prompt, as the section ``trace`` of config.yaml says.
+
+    Parameters
+    ----------
+    made : ``noise``, ``samples``, ``replacements``, ``shared``, ``seed`` of that section
+    prompts, ids
+        See `corrupt`.
+
+    Returns
+    -------
+    The prompts, and the standard deviation of the noise by level.
+    """
+    subject_ids = [token for subject in subject_tokens(prompts, ids) for token in subject]
+    levels = noise_levels(parts, subject_ids, **made["noise"])
+    corrupted = corrupt(
+        prompts,
+        ids,
+        levels=levels,
+        n_samples=made["samples"],
+        n_channels=parts.token_embedding.embedding_dim,
+        seed=made["seed"],
+        others=replacements(prompts, ids, made["replacements"], made["seed"]),
+        shared=made["shared"],
+    )
+    return corrupted, levels
+
+
 def corrupt(
     prompts: pd.DataFrame,
     ids: Sequence[Sequence[int]],
@@ -180,6 +214,7 @@ def corrupt(
             noise=np.array(draws + [np.zeros(shape, np.float32)] * len(replacing)),
             target_id=row.target_id,
             completions=[int(token) for token in row.completion_ids.split()],
+            rest=[int(token) for token in row.target_ids.split()[1:]],
         )
 
     others = others if others is not None else [()] * len(ids)

@@ -1,15 +1,29 @@
 """Traces of many prompts as one labelled dataset, as averages and figures read it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.names import CATEGORY, FACT, NOISE, POSITION, PROMPT, SAMPLE, TARGET, TARGET_ID, TOKEN_STR
+from strata.names import (
+    CATEGORY,
+    FACT,
+    HEAD,
+    NOISE,
+    POSITION,
+    PROMPT,
+    SAMPLE,
+    TARGET,
+    TARGET_ID,
+    TOKEN_STR,
+)
+from strata.stats.groups import named
 from strata.text.prompts import accepted
-from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, MEASURES
+from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, LOGP_WHOLE, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
+from strata.trace.sites import Restoration
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}
@@ -31,6 +45,7 @@ VARIABLES = {
     LOGIT_DIFFERENCE: ("logit_difference", "logit_difference_corrupted", "logit_difference_clean"),
     KL_CLEAN: ("kl_clean", "kl_clean_corrupted", None),
     LOGP_SET: ("p_set", "p_set_corrupted", "p_set_clean"),
+    LOGP_WHOLE: ("p_whole", "p_whole_corrupted", "p_whole_clean"),
 }
 """Variables of each measure: of restored, corrupted and clean runs. The clean run's KL is 0."""
 
@@ -54,7 +69,7 @@ def as_dataset(
     levels : mapping
         Name of a noise level to its standard deviation.
     dim : str
-        ``depth`` or ``layer``: `strata.trace.sweep.Restoration.dim`.
+        ``depth`` or ``layer``: `strata.trace.sites.Restoration.dim`.
 
     Returns
     -------
@@ -64,7 +79,8 @@ def as_dataset(
         ``logit_difference``, ``logit_difference_corrupted``, ``logit_difference_clean``: its logit less
         that of the clean run's best other token (coordinate ``alternative_id``); ``kl_clean``,
         ``kl_clean_corrupted``: KL(clean ‖ run), nats; ``p_set``, ``p_set_corrupted``, ``p_set_clean``:
-        summed probability of a prompt's named set of completions, NaN where it names none. Coordinate
+        summed probability of a prompt's named set of completions, NaN where it names none; ``p_whole``,
+        ``p_whole_corrupted``, ``p_whole_clean``: that of the whole target, if it was followed. Coordinate
         ``noise_sd`` (noise): standard deviation of the noise, NaN where subjects are replaced.
     """
     found = {noise for trace in traces for noise, _ in trace.labels}
@@ -75,8 +91,9 @@ def as_dataset(
     by_sample = (len(traces), len(noises), n_samples)
 
     variables = {}
-    for measure, (restored, corrupted, clean) in VARIABLES.items():
-        index = MEASURES.index(measure)
+    measured = [*MEASURES, LOGP_WHOLE][: len(traces[0].clean)]
+    for index, measure in enumerate(measured):
+        restored, corrupted, clean = VARIABLES[measure]
         sites = np.full((*by_sample, n_sites, width), np.nan, np.float32)
         runs = np.full(by_sample, np.nan, np.float32)
         for prompt, trace in enumerate(traces):
@@ -86,7 +103,7 @@ def as_dataset(
             sites[prompt, noise, sample, :, : trace.restored.shape[-1]] = trace.restored[index]
             runs[prompt, noise, sample] = trace.corrupted[index]
         ends = np.array([trace.clean[index] for trace in traces])
-        in_unit = np.exp if measure in (LOGP_TARGET, LOGP_SET) else np.asarray
+        in_unit = np.exp if measure in (LOGP_TARGET, LOGP_SET, LOGP_WHOLE) else np.asarray
         variables[restored] = ((PROMPT, NOISE, SAMPLE, dim, POSITION), in_unit(sites), {}, COMPRESSED)
         variables[corrupted] = ((PROMPT, NOISE, SAMPLE), in_unit(runs))
         if clean:
@@ -110,6 +127,29 @@ def as_dataset(
             **{name: (PROMPT, prompts[name].to_numpy(dtype=object)) for name in texts},
         },
     )
+
+
+def restored_dataset(
+    traces: Sequence[Trace],
+    prompts: pd.DataFrame,
+    token_strings: Sequence[Sequence[str]],
+    levels: Mapping[str, float],
+    chosen: Restoration,
+) -> xr.Dataset:
+    """`as_dataset` of a restoration: that of single heads by layer and along ``head``.
+
+    It has no measures over many tokens.
+    """
+    if not chosen.heads:
+        return as_dataset(traces, prompts, token_strings, levels, chosen.dim)
+    n_heads = 1 + max(chosen.heads)
+    kept = [name for measure in (LOGP_TARGET, LOGIT_DIFFERENCE) for name in VARIABLES[measure]]
+    heads = []
+    for head in range(n_heads):
+        own = [replace(trace, restored=trace.restored[:, :, head::n_heads]) for trace in traces]
+        heads.append(as_dataset(own, prompts, token_strings, levels, chosen.dim)[kept])
+    dim, restored = named(HEAD, range(n_heads)), ["p_target", "logit_difference"]
+    return xr.concat(heads, dim, data_vars=restored, coords="minimal", compat="equals", join="exact")
 
 
 def after_prefix(

@@ -21,6 +21,10 @@ the whole vocabulary. ``logp_set``: log of the summed probability of a named set
 where there is none.
 """
 
+LOGP_WHOLE = "logp_whole"
+"""A further measure, last where it is there: log-probability (nats) of all tokens of the target, each given
+those before it. See `strata.trace.whole_target`."""
+
 TILE = 2**19
 """Logits held at once, but for a large vocabulary: those of at least `MIN_RUNS` runs."""
 

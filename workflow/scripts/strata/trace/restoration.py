@@ -48,6 +48,7 @@ MEASURES = {
     ),
     "kl_clean": Measure("KL from the clean distribution", None, "kl_clean_corrupted"),
     "p_set": Measure("probability of the named completions", "p_set_clean", "p_set_corrupted"),
+    "p_whole": Measure("probability of the whole target", "p_whole_clean", "p_whole_corrupted"),
 }
 SUBJECT, FINAL = SITES = ("subject", "final")
 

@@ -23,79 +23,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import DynamicCache
 
-from strata.model.architecture import Parts, Past, changed, leaving
+from strata.model.architecture import Parts, Past, changed, given, leaving
 from strata.model.capture import watching
-from strata.names import DEPTH, LAYER
+from strata.names import HEAD
 from strata.progress import Progress, silent
 from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout
-
-WHATS = ("state", "mlp", "attn", "state_severed_mlp", "state_severed_attn")
-CONVENTIONS = ("code", "paper")
-
-
-@dataclass(frozen=True)
-class Restoration:
-    """What is done to a corrupted run at one position, for every index along ``dim``.
-
-    ``restores_state``: the state entering the first of the site's layers is the clean one. ``part``:
-    "mlp", "attn" or None, the sub-block whose output is held at that position in all of the site's
-    ``layers``: at its clean value, or, where the state is restored, at its corrupted one (severed).
-    """
-
-    restores_state: bool
-    part: str | None
-    layers: tuple[range, ...]
-
-    @property
-    def dim(self) -> str:
-        return DEPTH if self.restores_state else LAYER
-
-
-def restoration(what: str, n_layers: int, width: int = 1, convention: str = "code") -> Restoration:
-    """A restoration by name.
-
-    ``state``: the state entering each layer. ``mlp``, ``attn``: the output of the MLP or of attention
-    over a window of layers around each layer. ``state_severed_mlp``, ``state_severed_attn``: the state
-    entering each layer, while the MLP's (attention's) outputs at the same position are held at their
-    corrupted values from that layer on: ROME's path-specific test.
-
-    Parameters
-    ----------
-    width, convention
-        Of the windows; see `window`.
-
-    Raises
-    ------
-    ValueError
-        If the name is not known.
-    """
-    if what not in WHATS:
-        raise ValueError(f"what is restored must be one of {', '.join(WHATS)}, not {what!r}")
-    if what in ("mlp", "attn"):
-        windows = (window(layer, width, n_layers, convention) for layer in range(n_layers))
-        return Restoration(False, what, tuple(windows))
-    severed = what.removeprefix("state").removeprefix("_severed_") or None
-    return Restoration(True, severed, tuple(range(depth, n_layers) for depth in range(n_layers)))
-
-
-def window(layer: int, width: int, n_layers: int, convention: str = "code") -> range:
-    """The layers of a window around ``layer``, cut off at the model's ends.
-
-    An even window cannot be symmetric. ROME's ``code`` takes one more layer below: l-5 ... l+4 of
-    ten; its ``paper`` says one more above: l-4 ... l+5. An odd window is symmetric under both.
-
-    Raises
-    ------
-    ValueError
-        If the width is below 1 or the convention is not known.
-    """
-    if width < 1:
-        raise ValueError(f"a window is at least 1 layer wide, not {width}")
-    if convention not in CONVENTIONS:
-        raise ValueError(f"a window's convention is one of {', '.join(CONVENTIONS)}, not {convention!r}")
-    below = width // 2 if convention == "code" else (width - 1) // 2
-    return range(max(0, layer - below), min(n_layers, layer - below + width))
+from strata.trace.sites import Restoration
 
 
 @dataclass(frozen=True)
@@ -194,11 +128,11 @@ def _trace_together(
         for position in traced_at.any(0).nonzero().flatten().tolist():
             rows = traced_at[:, position].nonzero().flatten()
             place = _Place(parts, clean, corrupted[rows], owner[rows], position, max_rows)
-            states = place.last_states(chosen)
-            for prompt in owner[rows].unique().tolist():
-                own = owner[rows] == prompt
-                measured = readouts[prompt](states[:, own].flatten(0, 1)).unflatten(1, (n_sites, -1))
-                restored[..., position][:, rows[own]] = measured.transpose(1, 2)
+            for sites, states in place.last_states(chosen):
+                for prompt in owner[rows].unique().tolist():
+                    own = owner[rows] == prompt
+                    measured = readouts[prompt](states[:, own].flatten(0, 1)).unflatten(1, (len(states), -1))
+                    restored[..., position][:, rows[own], sites] = measured.transpose(1, 2)
         return [
             Trace(
                 restored=own.cpu(),
@@ -251,11 +185,16 @@ class _Place:
     position: int
     max_rows: int
 
-    def last_states(self, chosen: Restoration) -> Tensor:
-        """The last position's final state with every site restored: (site, row, channel)."""
-        if not chosen.restores_state:
-            return self._sweep(chosen)
-        return torch.cat([self._embedding_restored(chosen), self._sweep(chosen, 1)])
+    def last_states(self, chosen: Restoration) -> Iterator[tuple[slice, Tensor]]:
+        """The last position's final state with every site restored: (site, row, channel), some at a time."""
+        n_sites, (n_rows, length, _) = len(chosen.layers), self.corrupted.states[0].shape
+        if chosen.restores_state:
+            yield slice(1), self._embedding_restored(chosen)
+        # As many as there are layers are swept at once, or more where that still fits into one piece.
+        step = self.parts.n_layers * max(1, self.max_rows // (n_rows * (length - self.position)))
+        for start in range(int(chosen.restores_state), n_sites, step):
+            sites = range(start, min(start + step, n_sites))
+            yield slice(sites.start, sites.stop), self._sweep(chosen, sites)
 
     def _embedding_restored(self, chosen: Restoration) -> Tensor:
         """The same for depth 0 alone, (1, row, channel)."""
@@ -269,28 +208,29 @@ class _Place:
         if here.any():
             place = replace(self, corrupted=self.corrupted[here], owner=self.owner[here])
             first = replace(chosen, layers=chosen.layers[:1])
-            final[here] = place._sweep(first)[0]
+            final[here] = place._sweep(first, range(1))[0]
         return final[None]
 
-    def _sweep(self, chosen: Restoration, start: int = 0) -> Tensor:
-        """The same for the sites from ``start`` on."""
-        sites = chosen.layers[start:]
+    def _sweep(self, chosen: Restoration, sites: range) -> Tensor:
+        """The same for some of the sites, by number."""
         states = self.corrupted.states
         n_rows, length, n_channels = states[0].shape
         carried = states[0].new_empty(len(sites), n_rows, length - self.position, n_channels)
         done = 0
         for layer in range(self.parts.n_layers):
-            entered = [site for site in sites if site.start == layer]
+            entered = [site for site in sites if chosen.layers[site].start == layer]
             new = carried[done : done + len(entered)]
             if chosen.restores_state:
                 self._enter(new, layer, self.clean.states[layer][self.owner, self.position])
                 done += len(new)
             self._advance(carried[:done], layer, chosen, sites)
             if entered and not chosen.restores_state:
-                # What is put back here can reach other positions from the next layer on.
-                alone = states[layer][None, :, self.position : self.position + 1].clone()
-                self._advance(alone, layer, chosen, entered)
-                self._enter(new, layer + 1, alone[0, :, 0])
+                # What is put back here can reach other positions from the next layer on. Windows that begin
+                # in one layer are alike in it.
+                apart = entered if chosen.heads else entered[:1]
+                alone = states[layer][:, self.position : self.position + 1].repeat(len(apart), 1, 1, 1)
+                self._advance(alone, layer, chosen, apart)
+                self._enter(new, layer + 1, alone[:, :, 0])
                 done += len(new)
         return carried[:, :, -1]
 
@@ -299,7 +239,7 @@ class _Place:
         sites[:] = self.corrupted.states[depth][:, self.position :]
         sites[:, :, 0] = value
 
-    def _advance(self, carried: Tensor, layer: int, chosen: Restoration, sites: Sequence[range]) -> None:
+    def _advance(self, carried: Tensor, layer: int, chosen: Restoration, sites: Sequence[int]) -> None:
         """Carry sites (site, row, position, channel) through a block, in place."""
         n_sites, n_rows, length, _ = carried.shape
         before = slice(0, self.position)
@@ -307,11 +247,15 @@ class _Place:
         step = max(1, self.max_rows // (n_rows * length))
         for start in range(0, n_sites, step):
             piece = carried[start : start + step]
-            held = [layer in site for site in sites[start : start + len(piece)]]
+            held = {
+                place: site
+                for place, site in enumerate(sites[start : start + len(piece)])
+                if layer in chosen.layers[site]
+            }
             if layer == self.parts.n_layers - 1 and length > 1:
                 # Nothing held here in the last layer can reach the last position.
                 edited = self._last_position_only(layer, length)
-            elif chosen.part and any(held):
+            elif chosen.part and held:
                 edited = self._held(chosen, layer, held, piece.shape)
             else:
                 edited = nullcontext()
@@ -320,18 +264,35 @@ class _Place:
             piece[:] = out.view_as(piece)
 
     @contextmanager
-    def _held(self, chosen: Restoration, layer: int, sites: list[bool], shape: torch.Size) -> Iterator[None]:
-        """While open, a sub-block's output at this position, the first carried, is put at some sites."""
+    def _held(
+        self, chosen: Restoration, layer: int, sites: Mapping[int, int], shape: torch.Size
+    ) -> Iterator[None]:
+        """While open, what a sub-block, or a head, makes at this position, the first carried, is put there.
+
+        ``sites``: numbers of sites by their place among those carried.
+        """
         if chosen.restores_state:
             value = self.corrupted.outputs[chosen.part][layer][:, self.position]
         else:
             value = self.clean.outputs[chosen.part][layer][self.owner, self.position]
 
+        places, n_heads = list(sites), self.parts.n_heads
+
         def put(added: Tensor) -> Tensor:
-            added.view(shape)[sites, :, 0] = value.to(added)
+            added.view(shape)[places, :, 0] = value.to(added)
             return added
 
-        with changed(self.parts.sub_blocks(chosen.part)[layer], put):
+        def put_heads(entering: Tensor) -> Tensor:
+            heads = [chosen.heads[site] for site in sites.values()]
+            own = value.to(entering).unflatten(-1, (n_heads, -1))[:, heads].transpose(0, 1)
+            entering.view(*shape[:3], n_heads, -1)[places, :, 0, heads] = own
+            return entering
+
+        if chosen.heads:
+            held = given(self.parts.attention_values[layer], put_heads)
+        else:
+            held = changed(self.parts.sub_blocks(chosen.part)[layer], put)
+        with held:
             yield
 
     @contextmanager
@@ -377,18 +338,21 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
         return keep
 
     handles = []
-    for part in outputs:
+    for part in outputs.keys() - {HEAD}:
         handles += [module.register_forward_hook(keeper(part)) for module in parts.sub_blocks(part)]
     # On the token's embedding itself, before positions or any scaling.
     handles.append(
         parts.token_embedding.register_forward_hook(lambda module, args, output: output + noise.to(output))
     )
+    seen = {"resid": lambda depth, state: states.append(state.clone())}
+    if HEAD in outputs:
+        seen["heads"] = lambda layer, entering: outputs[HEAD].append(entering.clone())
     cache = DynamicCache()
     try:
         # The base model: logits of all positions are not wanted.
         ids = torch.cat([clean_ids, corrupted_ids]).to(device)
         # Clones: blocks may reuse their input.
-        with watching(parts, resid=lambda depth, state: states.append(state.clone())):
+        with watching(parts, **seen):
             parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
     finally:
         for handle in handles:
