@@ -150,6 +150,11 @@ CONFIG_CASES = {
         "organism",
         ["config.yaml", "models.llama.text: the organism's corpus is for a model that was trained on it"],
     ),
+    "no long text": (
+        "models.organism.long_text",
+        "nowhere.txt",
+        ["config.yaml", "models.organism.long_text: no file 'nowhere.txt'", "blank lines"],
+    ),
     "tags of another model's training": (
         "models.llama.tagged_text",
         "organism",

@@ -139,13 +139,18 @@ TABLE = {
     "attention.documents": (20, OVER_TEXT),
     "attention.skip": (3, OVER_TEXT),
     "attention.first": (3, OVER_TEXT),
+    "attention.long.tokens": (50, OVER_TEXT),
+    "attention.long.samples": (3, OVER_TEXT),
     "attention.outsized.among_channels": (3, OVER_TEXT),
     "attention.outsized.among_positions": (3, OVER_TEXT),
     "attention.outsized.share": (0.2, OVER_TEXT),
     "hidden.cropped": (1, MOTION),
     "hidden.n_offsets": (2, MOTION),
     "hidden.shuffles": (21, MOTION),
-    **{f"attention.statistics.{key}": (value, FINAL) for key, value in OTHER_STATISTICS.items()},
+    **{
+        f"attention.statistics.{key}": (value, [*FINAL, *OVER_TEXT])
+        for key, value in OTHER_STATISTICS.items()
+    },
     **{f"hidden.statistics.{key}": (value, MOTION) for key, value in OTHER_STATISTICS.items()},
     "syntax.documents": (61, SYNTAX),
     "syntax.max_tokens": (50, SYNTAX),

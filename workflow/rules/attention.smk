@@ -1,5 +1,5 @@
 # activations.h5, prompts.tsv, trace/by_category.nc -> results/{model}/attention.nc, hidden.nc
-# text/text.nc, weights.h5, model -> results/{model}/attention_text.nc
+# text/text.nc, the text that it was drawn from, weights.h5, model -> results/{model}/attention_text.nc
 
 
 rule read_attention:
@@ -18,6 +18,7 @@ rule read_attention:
 rule attend_over_text:
     input:
         text="results/{model}/text/text.nc",
+        long=lambda wildcards: source_files(wildcards, "long_text"),
         weights="results/{model}/weights.h5",
         model=model_files,
     output:
@@ -25,6 +26,8 @@ rule attend_over_text:
     params:
         model=model_settings,
         attention={key: config["attention"][key] for key in ("documents", "skip", "first", "outsized")},
+        long=long_text_made,
+        statistics=config["attention"]["statistics"],
     script:
         "../scripts/attention/attend_over_text.py"
 

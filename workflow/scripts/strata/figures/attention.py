@@ -101,7 +101,7 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
     Parameters
     ----------
     in_text : Dataset, optional
-        As `strata.attention.over_text.over_text` returns it: long texts, drawn with the prompts.
+        As `strata.attention.over_text.over_text` returns it: text, drawn with the prompts.
     """
     at = attention.sel({CATEGORY: ALL})
     layers = attention[LAYER].values
@@ -115,11 +115,10 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
             for axes in panels[:2]:
                 axes.axvline(value, color=HEAD_COLOURS[choice], ls="--", lw=1.4, path_effects=CASING)
     if in_text is not None:
-        shares = {"mean": in_text["first_in_text"].mean(HEAD), "best": in_text["first_in_text"].max(HEAD)}
-        for choice, share in shares.items():
-            look = {"color": HEAD_COLOURS[choice], "marker": "s", "mfc": "white", "ms": 3.5, "lw": 1.2}
-            label = f"long texts, {HEAD_CHOICES[choice]}"
-            panels[0].plot(layers, share, **look, ls=":", label=label)
+        for choice, told in HEAD_CHOICES.items():
+            look = {"color": HEAD_COLOURS[choice], "marker": "s", "mfc": "white", "lw": 1.2, "ls": ":"}
+            at_choice = in_text.sel({HEADS: choice})
+            _draw_band(panels[0], at_choice, "first_of_heads_in_text", LAYER, **look, label=f"text, {told}")
             for end in ("onset_in_text", "release_in_text"):
                 value = float(in_text[end].sel({HEADS: choice}))
                 panels[2].axvline(value, color=HEAD_COLOURS[choice], ls=":", lw=1.8, path_effects=CASING)
@@ -131,7 +130,7 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
     if in_text is not None:
         draw_map(panels[2], in_text["entropy_in_text"], Normalize(0, 1))
         n, skip = int(in_text["n_tokens_in_text"]), int(in_text.attrs["skip"])
-        panels[2].set_title(f"entropy of attention in long texts, {n:,} tokens from position {skip} on")
+        panels[2].set_title(f"entropy of attention in text, {n:,} tokens from position {skip} on")
     panels[-1].set_xlabel("layer")
     figure.colorbar(image, ax=panels[1:], label="entropy (1: spread evenly)", pad=0.01, aspect=30)
     return figure
