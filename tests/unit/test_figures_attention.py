@@ -7,7 +7,8 @@ from oracles import attention as slow
 from oracles.rendering import render
 from strata.attention.final_token import analyse
 from strata.attention.outsized import outsized_channels
-from strata.figures.attention import draw_final_token, draw_heads, draw_sink, draw_subject_peak
+from strata.figures.attention import draw_final_token, draw_sink, draw_subject_peak
+from strata.figures.attention_heads import draw_heads
 from strata.figures.attention_text import (
     draw_first_by_position,
     draw_first_by_position_heads,
@@ -65,10 +66,6 @@ def shown_map(axes):
     return axes.images[0].get_array()
 
 
-def numbers(axes):
-    return {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
-
-
 def vertical_lines(axes):
     return [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
 
@@ -104,28 +101,6 @@ def test_every_site_is_drawn_linear_and_on_a_log_scale():
         [found.min(), found.max()], [at["attention_low"], at["attention_high"]], rtol=1e-6
     )
     assert "90%" in figure.get_supxlabel()
-
-
-def test_heads_are_maps_with_numbers():
-    attention = make_attention()
-    figure = draw_heads(attention, "semantic")
-    render(figure)
-    for axes, site in zip(figure.axes, ("first", "subject", "final"), strict=False):
-        values = (
-            attention["attention_by_head"]
-            .sel(category="semantic", site=site)
-            .transpose("head", "layer")
-            .values
-        )
-        np.testing.assert_allclose(shown_map(axes), values)
-        found = numbers(axes)
-        for head, layer in np.ndindex(values.shape):
-            assert float(found[layer, head]) == pytest.approx(values[head, layer], abs=0.005)
-        assert axes.images[0].get_clim() == (0, 1)
-        low, high = axes.transData.transform([(0, 0), (0, 1)])[:, 1]
-        assert low < high  # head 0 is at the bottom
-    assert "6 semantic prompts" in figure.get_suptitle()
-    assert "12 prompts of all categories" in draw_heads(attention).get_suptitle()
 
 
 def test_a_large_model_is_one_sheet_without_numbers():

@@ -150,6 +150,11 @@ CONFIG_CASES = {
         "organism",
         ["config.yaml", "models.llama.text: the organism's corpus is for a model that was trained on it"],
     ),
+    "facts that are rote": (
+        "attention.contrast.facts",
+        ["semantic", "non_english"],
+        ["config.yaml", "attention.contrast: 'non_english' is both", "facts or rote"],
+    ),
     "no long text": (
         "models.organism.long_text",
         "nowhere.txt",

@@ -1,4 +1,4 @@
-# activations.h5, prompts.tsv, trace/by_category.nc -> results/{model}/attention.nc, hidden.nc
+# activations.h5, prompts.tsv, trace/by_category.nc -> results/{model}/attention.nc, attention_heads.tsv, hidden.nc
 # text/text.nc, the text that it was drawn from, weights.h5, model -> results/{model}/attention_text.nc
 
 
@@ -8,8 +8,10 @@ rule read_attention:
         prompts="results/{model}/prompts.tsv",
         averages="results/{model}/trace/by_category.nc",
     output:
-        "results/{model}/attention.nc",
+        attention="results/{model}/attention.nc",
+        heads="results/{model}/attention_heads.tsv",
     params:
+        contrast=config["attention"]["contrast"],
         statistics=config["attention"]["statistics"],
     script:
         "../scripts/attention/read_attention.py"

@@ -148,6 +148,10 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             f"{file}: figures.noise: {config['figures']['noise']!r} is not one of trace.parts.noise "
             f"(expected: {', '.join(map(repr, levels))})"
         )
+    contrast = config["attention"]["contrast"]
+    for category in contrast["facts"]:
+        if category in contrast["rote"]:
+            raise BadInput(f"{file}: attention.contrast: {category!r} is both (expected: facts or rote)")
     recipe = config["organism"]["recipe"]
     if recipe["n_channels"] % recipe["n_heads"]:
         raise BadInput(

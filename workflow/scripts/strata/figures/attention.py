@@ -7,14 +7,14 @@ layers of four heads get their numbers in the cells, and 48 layers of 25 heads a
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from strata.attention.names import HEADS
 from strata.figures.curves import draw_curve, marks, set_log_scale
-from strata.figures.head_maps import HEAT_TICKS, draw_map, new_maps, set_layers
+from strata.figures.head_maps import draw_map, new_maps, set_layers
 from strata.figures.style import (
     ASIDE_COLOUR,
     LINE_COLOURS,
@@ -45,7 +45,7 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
     Parameters
     ----------
     attention : Dataset
-        As `strata.attention.final_token.analyse` returns it; so for `draw_heads`, `draw_sink`,
+        As `strata.attention.final_token.analyse` returns it; so for `draw_sink` and
         `draw_subject_peak`.
     """
     attention = attention.load()
@@ -73,25 +73,6 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
     )
     told = f"means over heads and prompts; bands: {attention.attrs['interval']:.0%} bootstrap intervals"
     figure.supxlabel(told, fontsize="small")
-    return figure
-
-
-def draw_heads(attention: xr.Dataset, category: str = ALL) -> Figure:
-    """The same for every head: a map of layer by head for each site, means over a category's prompts."""
-    at = attention.sel({CATEGORY: category})
-    figure, panels = new_maps(at, len(SITES))
-    norm = PowerNorm(0.5, 0, 1)
-    for axes, (site, label) in zip(panels, SITES.items(), strict=True):
-        image = draw_map(axes, at["attention_by_head"].sel({SITE: site}), norm)
-        axes.set_title(f"attention on the {label}")
-    panels[-1].set_xlabel("layer")
-    bar = figure.colorbar(
-        image, ax=panels, label="share of attention, square-root scale", pad=0.01, aspect=30
-    )
-    bar.set_ticks(HEAT_TICKS)
-    n = int(at["attention_by_head_n"])
-    told = "prompts of all categories" if category == ALL else f"{category.replace('_', ' ')} prompts"
-    figure.suptitle(f"where the final token attends, by head: means over {n} {told}", fontsize="medium")
     return figure
 
 
