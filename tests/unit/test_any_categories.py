@@ -134,7 +134,7 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     heads = contrast_heads(found["attention.nc"], fact_of, **CONTRAST, bootstrap=Bootstrap(**SAMPLED))
     token = {"depth": range(6), "prompt": ("token", prompts["id"].to_numpy(object))}
     resid = xr.DataArray(rng.normal(size=(6, 7, 8)), token, ("depth", "token", "channel"))
-    moved = {"cropped": 1, "n_offsets": 1, "shuffles": 20} | SAMPLED
+    moved = {"cropped": 1, "n_offsets": 1, "shuffles": 20, "pooled": {"both": NAMES["two"]}} | SAMPLED
     found["hidden.nc"] = hidden.analyse(resid, prompts, transition, **moved)
 
     lens = join(*(make_lens(3, 5, f"p{i}", c, seed=i, target=1) for i, c in enumerate(categories)))

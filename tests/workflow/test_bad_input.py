@@ -155,6 +155,11 @@ CONFIG_CASES = {
         ["semantic", "non_english"],
         ["config.yaml", "attention.contrast: 'non_english' is both", "facts or rote"],
     ),
+    "a group with the name of a category": (
+        "hidden.pooled",
+        {"semantic": ["non_english", "plain_english"]},
+        ["config.yaml", "hidden.pooled: 'semantic' names prompts already"],
+    ),
     "no long text": (
         "models.organism.long_text",
         "nowhere.txt",

@@ -149,6 +149,7 @@ TABLE = {
     "hidden.cropped": (1, MOTION),
     "hidden.n_offsets": (2, MOTION),
     "hidden.shuffles": (21, MOTION),
+    "hidden.pooled.rote": (["plain_english", "copying"], MOTION),
     **{
         f"attention.statistics.{key}": (value, [*FINAL, *OVER_TEXT])
         for key, value in OTHER_STATISTICS.items()

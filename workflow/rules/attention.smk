@@ -42,7 +42,7 @@ rule measure_motion:
     output:
         "results/{model}/hidden.nc",
     params:
-        hidden={key: config["hidden"][key] for key in ("cropped", "n_offsets", "shuffles")},
+        hidden={key: config["hidden"][key] for key in ("cropped", "n_offsets", "shuffles", "pooled")},
         statistics=config["hidden"]["statistics"],
     script:
         "../scripts/attention/measure_motion.py"

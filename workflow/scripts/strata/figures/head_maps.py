@@ -54,7 +54,7 @@ def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize, colours: str = S
 
 
 def mark_heads(axes: Axes, marked: xr.DataArray) -> None:
-    """A dot in the cells of some heads, beside the number where there is one."""
+    """A dot in the cells of some heads, next to the number where there is one."""
     head, layer = np.nonzero(marked.transpose(HEAD, LAYER).values)
     numbered = marked.size <= MAX_NUMBERED
     place = (layer + 0.38, head + 0.3) if numbered else (layer, head)
