@@ -12,8 +12,8 @@ from strata.stats.bootstrap import Bootstrap
 BOOTSTRAP = Bootstrap(200, 0.9, 1)
 L, H = 3, 2
 KINDS = {"facts": ["recalled"], "rote": ["english", "digits", "nobody has heard of"]}
-CATEGORIES = ["recalled"] * 8 + ["english"] * 6 + ["digits"] * 5 + ["other"] * 4
-LENGTHS = [9, 10, 7, 8, 11, 9, 10, 8] + [4, 5, 6, 4, 5, 4] + [5, 4, 6, 5, 4] + [6] * 4
+CATEGORIES = ["recalled"] * 20 + ["english"] * 10 + ["digits"] * 9 + ["other"] * 4
+FEW = ["recalled"] * 8 + ["english"] * 6 + ["digits"] * 5
 
 
 def attention_of(patterns, prompts):
@@ -22,10 +22,10 @@ def attention_of(patterns, prompts):
     return found.rename({name: f"{name}_prompt" for name in found.data_vars})
 
 
-@pytest.fixture(scope="module")
-def case():
-    """Prompts of which the first two facts are asked in two wordings each."""
-    prompts = slow.make_prompts(CATEGORIES, LENGTHS)
+def make_case(categories):
+    """Prompts of which the first two facts are asked in two wordings each; those of facts are longer."""
+    lengths = [4 + i % 3 + 4 * (c == "recalled") for i, c in enumerate(categories)]
+    prompts = slow.make_prompts(categories, lengths)
     fact_of = pd.Series(prompts["id"].values, prompts["id"].values)
     fact_of.iloc[[0, 1]], fact_of.iloc[[2, 3]] = "first", "second"
     patterns = slow.random_patterns(prompts, L, H)
@@ -51,11 +51,11 @@ def units_of(case, chosen, site, layer, head):
     return [share for share, _ in means], [log_odds(share, even) for share, even in means]
 
 
-def test_every_row_equals_the_loop(case):
-    prompts, patterns, fact_of = case
+def test_every_row_equals_the_loop():
+    case = prompts, patterns, fact_of = make_case(CATEGORIES)
     table = contrast_heads(attention_of(patterns, prompts), fact_of, **KINDS, bootstrap=BOOTSTRAP)
     assert table.columns.tolist() == COLUMNS and len(table) == 3 * L * H
-    assert set(table["n_facts"]) == {6} and set(table["n_rote"]) == {11}
+    assert set(table["n_facts"]) == {18} and set(table["n_rote"]) == {19}
     for row in table.itertuples():
         where = row.site, row.layer, row.head
         facts, fact_odds = units_of(case, KINDS["facts"], *where)
@@ -71,9 +71,9 @@ def test_every_row_equals_the_loop(case):
     assert table["site"].unique().tolist() == ["subject", "first", "final"]
 
 
-def test_p_is_that_of_all_orders_and_corrected_over_all_heads(case):
+def test_p_is_that_of_all_orders_and_corrected_over_all_heads():
     """With few units and no ties the rank test is exact: of all ways to deal out the ranks."""
-    prompts, patterns, fact_of = case
+    prompts, patterns, fact_of = make_case(FEW)
     table = contrast_heads(attention_of(patterns, prompts), fact_of, **KINDS, bootstrap=BOOTSTRAP)
     n, m = 6, 11
     ways = np.zeros(n * m + 1)  # by how many pairs the smaller group wins: the q-binomial's coefficients
@@ -139,8 +139,8 @@ def test_a_head_that_sees_nothing_of_a_site_is_no_difference():
 
 
 @pytest.mark.parametrize("facts,rote", [(["recalled"], []), (["none"], ["english"]), ([], [])])
-def test_without_one_kind_there_is_nothing_to_compare(case, facts, rote):
-    prompts, patterns, fact_of = case
+def test_without_one_kind_there_is_nothing_to_compare(facts, rote):
+    prompts, patterns, fact_of = make_case(FEW)
     attention = attention_of(patterns, prompts)
     table = contrast_heads(attention, fact_of, facts, rote, BOOTSTRAP)
     assert table.empty and table.columns.tolist() == COLUMNS

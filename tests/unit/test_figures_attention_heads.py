@@ -10,7 +10,7 @@ from strata.attention.final_token import analyse
 from strata.figures.attention_heads import RANKED, draw_heads, draw_heads_difference
 from strata.stats.bootstrap import Bootstrap
 
-CATEGORIES = ["semantic"] * 7 + ["plain_english"] * 5 + ["mine"] * 4
+CATEGORIES = ["semantic"] * 16 + ["plain_english"] * 11 + ["mine"] * 7
 CONTRAST = {"facts": ["semantic"], "rote": ["plain_english", "mine"]}
 
 
@@ -54,8 +54,8 @@ def test_heads_are_maps_with_numbers():
         assert axes.images[0].get_clim() == (0, 1)
         low, high = axes.transData.transform([(0, 0), (0, 1)])[:, 1]
         assert low < high  # head 0 is at the bottom
-    assert "7 semantic prompts" in figure.get_suptitle()
-    assert "16 prompts of all categories" in draw_heads(attention).get_suptitle()
+    assert "16 semantic prompts" in figure.get_suptitle()
+    assert "34 prompts of all categories" in draw_heads(attention).get_suptitle()
 
 
 def test_a_category_without_prompts_has_a_line_in_place_of_its_sheet():
@@ -79,7 +79,7 @@ def test_differences_are_maps_with_dots_where_they_hold():
             assert float(found[layer, head]) == pytest.approx(value, abs=0.005)
         dots = {tuple(map(round, xy)) for xy in axes.collections[0].get_offsets()}
         assert dots == {(layer, head) for head, layer in at.index if at.loc[(head, layer), "holds"]}
-    assert figure.get_suptitle() == "semantic (7 facts) less plain english and mine (9)"
+    assert figure.get_suptitle() == "semantic (16 facts) less plain english and mine (18)"
     assert f"{len(heads)} tests together" in figure.get_supxlabel()
 
 

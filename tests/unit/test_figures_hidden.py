@@ -69,7 +69,6 @@ def test_pooled_categories_stand_beside_the_others_of_the_order(hidden):
         along = "depth" if name == "norm" else "layer"
         at = hidden.sel({"category": "rote", along: list(lines["rote (12)"].get_xdata())})
         np.testing.assert_allclose(lines["rote (12)"].get_ydata(), at[name])
-        assert len(axes.collections) == 2
 
 
 def test_where_nothing_is_pooled_the_order_is_drawn(hidden):

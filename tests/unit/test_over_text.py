@@ -71,8 +71,9 @@ def test_how_documents_are_batched_changes_nothing(name):
 def test_intervals_are_those_of_documents_drawn_again():
     """Whole documents, and what each brings: a long one has more tokens in the mean, drawn or not."""
     model = tiny_models.build("gpt2")
-    found = over_text(find_parts(model), DOCUMENTS, SKIP, Bootstrap(4000, 0.9, 0))
-    long_enough = [d for d in DOCUMENTS if len(d) > SKIP]
+    documents = [RNG.integers(0, tiny_models.VOCAB, n).tolist() for n in [4, *range(7, 16)] * 4]
+    found = over_text(find_parts(model), documents, SKIP, Bootstrap(4000, 0.9, 0))
+    long_enough = [d for d in documents if len(d) > SKIP]
     runs = [model(input_ids=torch.tensor([d]), output_attentions=True).attentions for d in long_enough]
     late = [np.stack([layer[0, :, SKIP:, 0] for layer in run]) for run in runs]  # (layer, head, query)
     drawn, marks = [], []
@@ -85,15 +86,15 @@ def test_intervals_are_those_of_documents_drawn_again():
     expected = {
         "first_in_text": drawn,
         "first_of_heads_in_text": np.stack([drawn.mean(2), drawn.max(2)], 1),
+        "onset_in_text": np.stack([marks] * 2, 1),
     }
     for name, values in expected.items():
         ends = np.quantile(values, [0.05, 0.95], axis=0)
         for end, value in zip(("low", "high"), ends, strict=True):
-            assert (abs(found[f"{name}_{end}"] - value) < 0.15 * (ends[1] - ends[0])).all()
-    onset = found.sel(heads="best")
-    ends = np.quantile(marks, [0.05, 0.95])
-    np.testing.assert_allclose([onset["onset_in_text_low"], onset["onset_in_text_high"]], ends, atol=0.05)
+            off = abs(found[f"{name}_{end}"] - value) < 0.15 * (ends[1] - ends[0]) + 1e-6
+            assert off.sel(heads="best").all() if name == "onset_in_text" else off.all()
     assert (found["entropy_in_text_low"] < found["entropy_in_text_high"]).all()
+    assert int(found["n_documents_in_text"]) == len(long_enough) == 36
 
 
 def test_watching_leaves_nothing_behind():
