@@ -7,13 +7,13 @@ import xarray as xr
 
 from pipeline.job import job
 from pipeline.open_model import open_model
-from pipeline.open_texts import open_texts
 from strata import io
 from strata.attention.long_text import first_by_position
 from strata.attention.outsized import outsized_channels
 from strata.attention.over_text import over_text, variability
 from strata.model.architecture import find_parts
 from strata.model.batching import within_context
+from strata.organism.texts import open_texts
 from strata.stats.bootstrap import Bootstrap
 from strata.text.documents import documents_of
 from strata.text.stretches import long_samples

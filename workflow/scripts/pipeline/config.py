@@ -99,8 +99,9 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
     ------
     BadInput
     """
+    taken = {"all", *(content["category"] for content in prompts.values())}
     for name in config["hidden"]["pooled"]:
-        if name in {"all", *prompts}:
+        if name in taken:
             raise BadInput(f"{file}: hidden.pooled: {name!r} names prompts already (expected: another name)")
     every = [p for content in prompts.values() for p in content["prompts"]]
     names = [p["id"] for p in every]

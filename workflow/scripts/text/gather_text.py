@@ -4,8 +4,8 @@ Input: the model's tokenizer; data/organism/ or a text file. Output: text.nc, to
 """
 
 from pipeline.job import job
-from pipeline.open_texts import open_texts
 from strata import io
+from strata.organism.texts import open_texts
 from strata.text import documents as text
 from strata.text.tokenizer import load_tokenizer
 

@@ -1,4 +1,4 @@
-"""The documents of a text that a model's section of config.yaml declares, for a script."""
+"""The documents of a model's text, whether they are generated or a user's."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice

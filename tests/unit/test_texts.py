@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.open_texts import open_texts
 from pipeline.texts import origin
 from strata.inputs import read_yaml
+from strata.organism.texts import open_texts
 
 ROOT = Path(__file__).parents[2]
 
