@@ -16,6 +16,7 @@ from oracles.trace_example import AVERAGE, make_trace
 from oracles.transitions import HOW, ORDER, make_averages, make_table
 from strata import io
 from strata.attention import final_token, hidden
+from strata.attention.contrast import contrast_heads
 from strata.inputs import read_yaml
 from strata.lens.answers import answers
 from strata.lens.comparison import compare
@@ -38,6 +39,7 @@ TABLE = read_yaml(ROOT / "workflow/figures.yaml")
 NOISE, SAMPLED = "0.5", {"resamples": 20, "interval": 0.9, "seed": 0}
 NAMES = {"one": ["people"], "two": ["people", "places"]}
 LEVELS = {1: [NOISE], 2: [NOISE, "3x"]}  # as many as categories; a level alone looks like a number in a table
+CONTRAST = {"facts": ["people"], "rote": ["places", "rivers"]}
 OTHERS = {"orders of others": ORDER, "no order": ()}
 WITHOUT_CATEGORIES = {"attention_text.nc", "probes.nc", "repurposing.nc"}
 
@@ -150,9 +152,11 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     coordinates = {"prompt": prompts["id"].to_numpy(object), "noise": [NOISE, "3x"]}
     transition = xr.DataArray(rng.uniform(1, 4, (7, 2)), coordinates, ("prompt", "noise"))
     found["attention.nc"] = final_token.analyse(attended, prompts, transition, **SAMPLED)
+    fact_of = pd.Series(prompts["id"].values, prompts["id"].values)
+    heads = contrast_heads(found["attention.nc"], fact_of, **CONTRAST, bootstrap=Bootstrap(**SAMPLED))
     token = {"depth": range(6), "prompt": ("token", prompts["id"].to_numpy(object))}
     resid = xr.DataArray(rng.normal(size=(6, 7, 8)), token, ("depth", "token", "channel"))
-    moved = {"cropped": 1, "n_offsets": 1, "shuffles": 20} | SAMPLED
+    moved = {"cropped": 1, "n_offsets": 1, "shuffles": 20, "pooled": {"both": NAMES["two"]}} | SAMPLED
     found["hidden.nc"] = hidden.analyse(resid, prompts, transition, **moved)
 
     lens = join(*(make_lens(3, 5, f"p{i}", c, seed=i, target=1) for i, c in enumerate(categories)))
@@ -161,7 +165,8 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     assert {*names, "all"} <= set(answers(questions)["group"])
     found |= {"{decoder}.nc": lens, "questions.nc": questions}
     for name, table in (
-        compared(names, ORDER) | {"comparison.tsv": compare({"logit": lens}, **SAMPLED)}
+        compared(names, ORDER)
+        | {"comparison.tsv": compare({"logit": lens}, **SAMPLED), "attention_heads.tsv": heads}
     ).items():
         if name.endswith(".tsv"):
             io.write_table(table, str(folder / name))
@@ -173,6 +178,7 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
 def test_every_figure_by_category_can_be_drawn(names, tmp_path):
     found = analysed(names, tmp_path)
     settings = {"figures.noise": NOISE, "average.order": ORDER, "hidden.cropped": 1}
+    settings |= {"attention.contrast": CONTRAST}
     drawn = set()
     for row, figure in TABLE.items():
         if figure["job"] not in ("restoration", "attention", "lens"):

@@ -9,10 +9,12 @@ from oracles import tiny_models
 from strata.attention.by_distance import farthest
 from strata.attention.over_text import over_text
 from strata.model.architecture import find_parts
+from strata.stats.bootstrap import Bootstrap
 
 RNG = np.random.default_rng(4)
 DOCUMENTS = [RNG.integers(1, tiny_models.VOCAB, n).tolist() for n in (12, 20, 17, 15)]
 SKIP, FARTHEST = 3, 8
+BOOTSTRAP = Bootstrap(5, 0.9, 0)
 LONG = [RNG.integers(0, slow.VOCAB, 90).tolist() for _ in range(60)]
 
 
@@ -27,7 +29,7 @@ def patterns_of(model, layer, head):
 @pytest.mark.parametrize("max_tokens", [1, 1000])
 def test_sums_over_texts_equal_the_loop(name, max_tokens):
     model = tiny_models.build(name)
-    found = over_text(find_parts(model), DOCUMENTS, SKIP, max_tokens=max_tokens)
+    found = over_text(find_parts(model), DOCUMENTS, SKIP, BOOTSTRAP, max_tokens=max_tokens)
     assert found["distance"].values.tolist() == list(range(FARTHEST + 1))
     assert (
         int(found["n_queries"]) == sum(max(0, len(d) - SKIP - FARTHEST) for d in DOCUMENTS) == 1 + 9 + 6 + 4
@@ -95,7 +97,7 @@ def neox_heads(model, layer):
 )
 def test_without_content_it_is_the_mean_query_and_key_that_rotate(name, heads):
     model = tiny_models.build(name)
-    found = over_text(find_parts(model), DOCUMENTS, SKIP)["logit_without_content"]
+    found = over_text(find_parts(model), DOCUMENTS, SKIP, BOOTSTRAP)["logit_without_content"]
     for layer in range(tiny_models.LAYERS):
         queries, keys, how = heads(model, layer)
         for head in range(tiny_models.HEADS):
@@ -109,7 +111,7 @@ def test_without_content_it_is_the_mean_query_and_key_that_rotate(name, heads):
 
 
 def explained(**parts):
-    found = over_text(find_parts(slow.planted_head(**parts)), LONG, 8).isel(layer=0, head=0)
+    found = over_text(find_parts(slow.planted_head(**parts)), LONG, 8, BOOTSTRAP).isel(layer=0, head=0)
     assert found.sizes["distance"] == 65
     return found
 
@@ -152,7 +154,9 @@ def test_a_token_that_matches_itself_is_distance_but_no_rotation():
 
 def test_what_attention_itself_adds_of_positions():
     def shares(name):
-        return over_text(find_parts(tiny_models.build(name)), DOCUMENTS, SKIP)["explained_by_rotation"]
+        return over_text(find_parts(tiny_models.build(name)), DOCUMENTS, SKIP, BOOTSTRAP)[
+            "explained_by_rotation"
+        ]
 
     for name in ("gpt2", "opt", "ctrl"):  # learned or in the sum
         assert shares(name).isnull().all()
@@ -168,6 +172,6 @@ def test_how_far_texts_reach(lengths, expected):
 
 
 def test_texts_that_reach_nowhere():
-    found = over_text(find_parts(tiny_models.build("llama")), [[1, 2, 3, 4]], 3)
+    found = over_text(find_parts(tiny_models.build("llama")), [[1, 2, 3, 4]], 3, BOOTSTRAP)
     assert found.sizes["distance"] == 1
     assert found["explained_by_distance"].isnull().all() and found["explained_by_rotation"].isnull().all()

@@ -46,6 +46,20 @@ def test_the_shipped_files_are_right(schemas, config):
     assert prompts.named == prompts.remarks == []
 
 
+@pytest.mark.parametrize("name", ["all", "semantic"])
+def test_a_group_of_categories_has_a_name_of_its_own(schemas, config, name):
+    config["hidden"]["pooled"] = {name: ["non_english", "plain_english"]}
+    prompts = read_prompt_files(Path("data/prompts"), schemas["prompts"])
+    with pytest.raises(BadInput, match=f"hidden.pooled: '{name}' names prompts already"):
+        check_figures(config, prompts.categories)
+
+
+def test_no_category_is_facts_and_rote(schemas, config):
+    config["attention"]["contrast"]["rote"] = ["semantic"]
+    with pytest.raises(BadInput, match="attention.contrast: 'semantic' is both"):
+        check_config(config, schemas["config"])
+
+
 def test_wordings_of_one_fact_have_one_answer():
     """And a pair is of one fact."""
     prompts = [p for path in Path("data/prompts").glob("*.yaml") for p in read_yaml(path)["prompts"]]

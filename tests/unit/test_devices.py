@@ -9,6 +9,7 @@ import xarray as xr
 from oracles import tiny_models
 from oracles.captured import activations_of, decoder_of
 from oracles.noised import IDS, noised
+from strata.attention.long_text import first_by_position
 from strata.attention.over_text import over_text, variability
 from strata.keys.triggers import find_triggers
 from strata.lens import jacobian, tuned
@@ -21,12 +22,14 @@ from strata.model.attribution import attribute
 from strata.model.capture import capture_documents
 from strata.model.continuations import continuations
 from strata.probes.linear import Moments, fit_better
+from strata.stats.bootstrap import Bootstrap
 from strata.trace.corruption import noise_levels
 from strata.trace.sites import WHATS, of_heads, restoration
 from strata.trace.sweep import trace_prompts
 
 FAMILIES = ["gpt2", "llama", "gemma3", "opt-350m", "gpt-neox", "bloom"]
 DOCUMENTS = [[5, 17, 3, 60, 2, 44, 9, 1], [7, 7, 2, 90, 33, 12], [4, 50, 6, 8, 1, 1, 2, 9]]
+BOOTSTRAP = Bootstrap(5, 0.9, 0)
 NO_GPU = "there is no GPU here"
 CLOSE = {"atol": 2e-3, "rtol": 2e-3}
 """float32 on both sides; products are summed in another order."""
@@ -165,7 +168,8 @@ def test_lenses(name, decoder, updates, moved):
 def test_attention_over_text_and_triggers(name, moved):
     here, there = find_parts(tiny_models.build(name)), find_parts(moved(name))
     for measure in (
-        lambda parts: over_text(parts, DOCUMENTS, 2),
+        lambda parts: over_text(parts, DOCUMENTS, 2, BOOTSTRAP),
+        lambda parts: first_by_position(parts, [d[:6] for d in DOCUMENTS], BOOTSTRAP),
         lambda parts: variability(parts, DOCUMENTS, 5),
     ):
         same(measure(there), measure(here))

@@ -7,7 +7,8 @@ from oracles import attention as slow
 from oracles.rendering import render
 from strata.attention.final_token import analyse
 from strata.attention.outsized import outsized_channels
-from strata.figures.attention import draw_final_token, draw_heads, draw_sink, draw_subject_peak
+from strata.figures.attention import draw_final_token, draw_sink, draw_subject_peak
+from strata.figures.attention_heads import draw_heads
 from strata.figures.attention_text import (
     draw_first_by_position,
     draw_first_by_position_heads,
@@ -39,8 +40,13 @@ def make_in_text(n_layers=5, n_heads=3, n_positions=30, n_channels=40):
     share[..., 0] = 1
     fields = {
         "first_by_position": (("layer", "head", "position"), share),
-        "n_documents": ("position", np.linspace(60, 3, n_positions).astype(int)),
-        "first_in_text": (("layer", "head"), share[..., 10:].mean(-1)),
+        "first_of_layer": (("layer", "position"), share.mean(1)),
+        "first_of_layer_low": (("layer", "position"), 0.9 * share.mean(1)),
+        "first_of_layer_high": (("layer", "position"), 1.2 * share.mean(1)),
+        "first_of_layer_n": 7,
+        "first_of_heads_in_text": (("heads", "layer"), rng.uniform(0.2, 0.4, (2, n_layers))),
+        "first_of_heads_in_text_low": (("heads", "layer"), np.full((2, n_layers), 0.1)),
+        "first_of_heads_in_text_high": (("heads", "layer"), np.full((2, n_layers), 0.5)),
         "entropy_in_text": (("layer", "head"), rng.uniform(size=(n_layers, n_heads))),
         "onset_in_text": ("heads", [1.25, 0.75]),
         "release_in_text": ("heads", [3.25, 3.75]),
@@ -58,10 +64,6 @@ def make_in_text(n_layers=5, n_heads=3, n_positions=30, n_channels=40):
 
 def shown_map(axes):
     return axes.images[0].get_array()
-
-
-def numbers(axes):
-    return {tuple(map(round, text.get_position())): text.get_text() for text in axes.texts}
 
 
 def vertical_lines(axes):
@@ -101,28 +103,6 @@ def test_every_site_is_drawn_linear_and_on_a_log_scale():
     assert "90%" in figure.get_supxlabel()
 
 
-def test_heads_are_maps_with_numbers():
-    attention = make_attention()
-    figure = draw_heads(attention, "semantic")
-    render(figure)
-    for axes, site in zip(figure.axes, ("first", "subject", "final"), strict=False):
-        values = (
-            attention["attention_by_head"]
-            .sel(category="semantic", site=site)
-            .transpose("head", "layer")
-            .values
-        )
-        np.testing.assert_allclose(shown_map(axes), values)
-        found = numbers(axes)
-        for head, layer in np.ndindex(values.shape):
-            assert float(found[layer, head]) == pytest.approx(values[head, layer], abs=0.005)
-        assert axes.images[0].get_clim() == (0, 1)
-        low, high = axes.transData.transform([(0, 0), (0, 1)])[:, 1]
-        assert low < high  # head 0 is at the bottom
-    assert "6 semantic prompts" in figure.get_suptitle()
-    assert "12 prompts of all categories" in draw_heads(attention).get_suptitle()
-
-
 def test_a_large_model_is_one_sheet_without_numbers():
     attention, in_text = make_attention(48, 25), make_in_text(48, 25)
     for figure, n_maps in (
@@ -153,12 +133,14 @@ def test_the_sink_shows_shares_marks_and_entropies():
     expected = {
         "prompts, mean of the heads": first.mean("head"),
         "prompts, head that attends the most": first.max("head"),
-        "long texts, mean of the heads": in_text["first_in_text"].mean("head"),
-        "long texts, head that attends the most": in_text["first_in_text"].max("head"),
+        "text, mean of the heads": in_text["first_of_heads_in_text"].sel(heads="mean"),
+        "text, head that attends the most": in_text["first_of_heads_in_text"].sel(heads="best"),
     }
     assert set(shown) == set(expected)
     for label, values in expected.items():
         np.testing.assert_allclose(shown[label].get_ydata(), values)
+    bands = [band.get_paths()[0].vertices[:, 1] for band in lines.collections]
+    assert [(band.min(), band.max()) for band in bands] == [(0.1, 0.5)] * 2
     marks = [float(at[end].sel(heads=h)) for h in ("mean", "best") for end in ("onset", "release")]
     for axes in (lines, prompts):
         np.testing.assert_allclose([line.get_xdata()[0] for line in vertical_lines(axes)], marks)
@@ -212,26 +194,31 @@ def test_peaks_without_transitions_can_be_drawn():
 
 def test_attention_by_position_has_a_line_a_layer():
     in_text = make_in_text()
-    figure = draw_first_by_position(in_text, min_documents=20)
+    figure = draw_first_by_position(in_text)
     render(figure)
-    n = int((in_text["n_documents"] >= 20).sum())
-    assert 10 < n < 30
-    linear, log, below = figure.axes[:3]
+    linear, log = figure.axes[:2]
     assert (linear.get_yscale(), log.get_yscale()) == ("linear", "log")
     for axes in (linear, log):
         *layers, even = axes.lines
         assert len(layers) == 5 and len({to_hex(line.get_color()) for line in layers}) == 5
         for layer, line in enumerate(layers):
-            expected = in_text["first_by_position"].sel(layer=layer).mean("head")[:n]
-            np.testing.assert_allclose(line.get_ydata(), expected)
-        np.testing.assert_allclose(even.get_ydata(), 1 / np.arange(1, n + 1))
-    assert "documents" in below.get_ylabel() and "position" in below.get_xlabel()
+            np.testing.assert_allclose(line.get_ydata(), in_text["first_of_layer"].sel(layer=layer))
+        np.testing.assert_allclose(even.get_ydata(), 1 / np.arange(1, 31))
+        assert axes.get_xlabel() == "position of the query (tokens)"
+    assert len(linear.collections) == 5 and not log.collections
+    edges = linear.collections[2].get_paths()[0].vertices
+    at = in_text.sel(layer=2, position=20)
+    found = edges[edges[:, 0] == 20, 1]
+    np.testing.assert_allclose(
+        [found.min(), found.max()], [at["first_of_layer_low"], at["first_of_layer_high"]]
+    )
+    assert "7 samples" in figure.get_supxlabel()
 
 
 @pytest.mark.parametrize("n_layers,n_heads", [(5, 3), (48, 25), (4, 1)])
 def test_attention_by_position_has_a_panel_a_head(n_layers, n_heads):
     in_text = make_in_text(n_layers, n_heads)
-    figure = draw_first_by_position_heads(in_text, min_documents=1)
+    figure = draw_first_by_position_heads(in_text)
     render(figure)
     panels = [axes for axes in figure.axes if axes.get_title().startswith("head ")]
     assert [axes.get_title() for axes in panels] == [f"head {h}" for h in range(n_heads)]
@@ -239,12 +226,6 @@ def test_attention_by_position_has_a_panel_a_head(n_layers, n_heads):
         np.testing.assert_allclose(shown_map(axes), in_text["first_by_position"].sel(head=head))
         assert list(axes.images[0].get_extent()) == [-0.5, 29.5, -0.5, n_layers - 0.5]
     assert max(figure.get_size_inches()) < 15
-
-
-def test_few_documents_are_shown_all_the_same():
-    in_text = make_in_text()
-    for draw in (draw_first_by_position, draw_first_by_position_heads):
-        render(draw(in_text, min_documents=1000))
 
 
 def test_variability_is_two_maps_on_one_scale():

@@ -5,11 +5,12 @@ import xarray as xr
 
 from oracles.rendering import render
 from strata.attention import hidden as analysis
-from strata.figures.hidden import draw_aligned, draw_motion
+from strata.figures.hidden import draw_aligned, draw_motion, draw_pooled
 from strata.figures.style import CATEGORY_COLOURS
 
 L, N = 9, 24
 CATEGORIES = ["semantic"] * 12 + ["plain_english"] * 11 + ["mine"]
+POOLED = {"rote": ["plain_english", "mine"]}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def hidden():
     depths[-1, 0] = np.nan
     transition = xr.DataArray(depths, {"prompt": names, "noise": ["0.5", "3x"]}, ("prompt", "noise"))
     options = {"cropped": 1, "n_offsets": 2, "shuffles": 50, "resamples": 30, "interval": 0.9, "seed": 0}
+    options["pooled"] = POOLED
     return analysis.analyse(resid, prompts, transition, **options)
 
 
@@ -58,6 +60,25 @@ def test_every_measure_is_drawn_by_category(hidden, cropped):
     assert f"depths {cropped} to {L - cropped}" in figure.get_supxlabel()
 
 
+def test_pooled_categories_stand_beside_the_others_of_the_order(hidden):
+    figure = draw_pooled(hidden, ["mine", "plain_english", "semantic", "nobody"], cropped=1)
+    render(figure)
+    for axes, name in zip(figure.axes, analysis.MEASURES, strict=True):
+        lines = by_label(axes)
+        assert list(lines) == ["semantic (12)", "rote (12)"]
+        along = "depth" if name == "norm" else "layer"
+        at = hidden.sel({"category": "rote", along: list(lines["rote (12)"].get_xdata())})
+        np.testing.assert_allclose(lines["rote (12)"].get_ydata(), at[name])
+
+
+def test_where_nothing_is_pooled_the_order_is_drawn(hidden):
+    apart = hidden.drop_sel(category="rote")
+    assert list(by_label(draw_pooled(apart, ["mine", "semantic"]).axes[0])) == ["mine (1)", "semantic (12)"]
+    figure = draw_pooled(apart, ["nobody"])
+    render(figure)
+    assert not figure.axes and "no prompts of nobody" in figure.texts[0].get_text()
+
+
 def test_aligned_motion_stands_above_what_shuffles_leave(hidden):
     figure = draw_aligned(hidden, "0.5")
     render(figure)
@@ -69,8 +90,10 @@ def test_aligned_motion_stands_above_what_shuffles_leave(hidden):
             at = cell.sel(category=category)
             at = at.where(at["aligned_n"] >= 5)
             assert at["aligned"].notnull().sum() >= 3
+            assert by_label(above)[label].get_linestyle() == "-"
             np.testing.assert_allclose(by_label(above)[label].get_ydata(), at["aligned"])
             np.testing.assert_allclose(by_label(below)[label].get_ydata(), at["aligned"] - at["shuffled"])
+        assert by_label(above)["rote"].get_linestyle() == "--"
         assert "mine" not in by_label(above), "its one transition is undefined"
         at = cell.sel(category="all")
         edges = below.collections[0].get_paths()[0].vertices

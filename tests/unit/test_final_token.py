@@ -38,6 +38,8 @@ def test_shares_and_entropies_equal_the_loop(case, by_prompt):
             expected = [shares[0], sum(subject), max(subject), shares[-1]]
             found = at["attention"].sel(site=["first", "subject", "subject_max", "final"])
             np.testing.assert_allclose(found, expected, atol=1e-6)
+            even = [1 / len(shares), len(subject) / len(shares), 1 / len(shares), 1 / len(shares)]
+            np.testing.assert_allclose(at["even"], even)
             assert float(at["entropy"]) == pytest.approx(slow.entropy(shares), abs=1e-5)
             relative = slow.entropy(shares) / math.log(len(shares))
             assert float(at["entropy_relative"]) == pytest.approx(relative, abs=1e-5)

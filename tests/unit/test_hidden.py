@@ -144,6 +144,34 @@ def test_averages_equal_the_loop():
         assert found[f"{name}_low"].sel(category="b").isnull().all(), "one prompt has no interval"
 
 
+MIXED = list("abacbacdab" * 2)
+GROUPS = {"together": ["a", "c", "nobody"], "alone": ["b", "nobody"]}
+
+
+def test_categories_pooled_are_as_if_they_were_one():
+    motion = motion_of(walks(20, 0), MIXED)
+    found = hidden.average(motion, **BOOTSTRAP, pooled=GROUPS)
+    assert found["category"].values.tolist() == ["all", "a", "b", "c", "d", "together"], "one is no group"
+    as_one = ["one" if c in "ac" else c for c in MIXED]
+    expected = hidden.average(motion_of(walks(20, 0), as_one), **BOOTSTRAP).sel(category="one")
+    xr.testing.assert_identical(
+        found.sel(category="together").drop_vars("category"), expected.drop_vars("category")
+    )
+    apart = hidden.average(motion, **BOOTSTRAP)
+    xr.testing.assert_identical(found.drop_sel(category="together"), apart)
+
+
+def test_transitions_of_pooled_categories_are_shuffled_within_each():
+    motion = motion_of(walks(20, 0), MIXED)
+    depths = transitions(draw_layers(20, 0), motion)
+    found = hidden.at_transition(motion, depths, **TEST, pooled=GROUPS)
+    members = motion.isel(prompt=[c in "ac" for c in MIXED])
+    expected = hidden.at_transition(members, depths, **TEST).sel(category="all")
+    xr.testing.assert_identical(
+        found.sel(category="together").drop_vars("category"), expected.drop_vars("category")
+    )
+
+
 @pytest.mark.parametrize("depths,kept", [(0, range(0, 10)), (2, range(2, 8)), (3, range(3, 7))])
 def test_the_crop_keeps_the_middle(depths, kept):
     motion = motion_of(np.random.default_rng(0).normal(size=(3, L + 1, C)))
@@ -338,7 +366,12 @@ def test_everything_can_be_written_and_read(tmp_path):
         **TEST | {"seed": 1},
         resamples=50,
         interval=0.9,
+        pooled={"both": ["a", "b"]},
     )
+    assert dict(zip(found["category"].values, found["pooled"].values, strict=True)) == {
+        **dict.fromkeys(("all", "a", "b"), ""),
+        "both": "a b",
+    }
     path = str(tmp_path / "hidden.nc")
     io.write_dataset(found, path, model={}, config={})
     back = io.open_dataset(path).load()

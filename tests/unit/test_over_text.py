@@ -11,26 +11,26 @@ from strata.attention.outsized import outsized_channels
 from strata.attention.over_text import over_text, variability
 from strata.model.architecture import find_parts
 from strata.model.capture import capture
+from strata.stats.bootstrap import Bootstrap
 
 RNG = np.random.default_rng(3)
 DOCUMENTS = [RNG.integers(0, tiny_models.VOCAB, n).tolist() for n in (12, 4, 9, 15, 6, 12)]
 SKIP = 5
+BOOTSTRAP = Bootstrap(50, 0.9, 0)
 
 
 @pytest.mark.parametrize("name", tiny_models.NAMES)
 def test_sums_over_texts_equal_the_loop(name):
     model = tiny_models.build(name)
     parts = find_parts(model)
-    found = over_text(parts, DOCUMENTS, SKIP)
+    found = over_text(parts, DOCUMENTS, SKIP, BOOTSTRAP)
     runs = [
         model(input_ids=torch.tensor([d]), output_attentions=True, use_cache=False).attentions
         for d in DOCUMENTS
     ]
     states = [capture(parts, torch.tensor([d])).resid[:, 0] for d in DOCUMENTS]
     longest = max(map(len, DOCUMENTS))
-    assert found["n_documents"].values.tolist() == [
-        sum(len(d) > t for d in DOCUMENTS) for t in range(longest)
-    ]
+    assert int(found["n_documents_in_text"]) == sum(len(d) > SKIP for d in DOCUMENTS)
     assert int(found["n_tokens_in_text"]) == sum(max(0, len(d) - SKIP) for d in DOCUMENTS)
     for layer in range(tiny_models.LAYERS):
         for head in range(tiny_models.HEADS):
@@ -39,7 +39,6 @@ def test_sums_over_texts_equal_the_loop(name):
             for t in range(longest):
                 rows = [run[layer][0, head, t] for run in runs if run[layer].shape[-1] > t]
                 firsts = [float(row[0]) for row in rows]
-                assert float(at["first_by_position"][t]) == pytest.approx(np.mean(firsts), abs=1e-5)
                 if t >= SKIP:
                     late += firsts
                     entropies += [slow.entropy(row) / math.log(t + 1) for row in rows]
@@ -49,6 +48,7 @@ def test_sums_over_texts_equal_the_loop(name):
     beyond = found["first_in_text"] - sum(even) / len(even)
     for heads, share in {"mean": beyond.mean("head"), "best": beyond.max("head")}.items():
         at = found.sel(heads=heads)
+        np.testing.assert_allclose(at["first_of_heads_in_text"], share + sum(even) / len(even), atol=1e-6)
         marks = float(at["onset_in_text"]), float(at["release_in_text"])
         expected = slow.half_maximum(share.values.tolist()) if share.max() > 0 else (math.nan, math.nan)
         np.testing.assert_allclose(marks, expected, atol=1e-4)
@@ -64,22 +64,51 @@ def test_sums_over_texts_equal_the_loop(name):
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_how_documents_are_batched_changes_nothing(name):
     parts = find_parts(tiny_models.build(name))
-    alone, together = (over_text(parts, DOCUMENTS, SKIP, max_tokens=most) for most in (1, 1000))
+    alone, together = (over_text(parts, DOCUMENTS, SKIP, BOOTSTRAP, max_tokens=most) for most in (1, 1000))
     xr.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_intervals_are_those_of_documents_drawn_again():
+    """Whole documents, and what each brings: a long one has more tokens in the mean, drawn or not."""
+    model = tiny_models.build("gpt2")
+    documents = [RNG.integers(0, tiny_models.VOCAB, n).tolist() for n in [4, *range(7, 16)] * 4]
+    found = over_text(find_parts(model), documents, SKIP, Bootstrap(4000, 0.9, 0))
+    long_enough = [d for d in documents if len(d) > SKIP]
+    runs = [model(input_ids=torch.tensor([d]), output_attentions=True).attentions for d in long_enough]
+    late = [np.stack([layer[0, :, SKIP:, 0] for layer in run]) for run in runs]  # (layer, head, query)
+    drawn, marks = [], []
+    for chosen in np.random.default_rng(5).integers(len(late), size=(4000, len(late))):
+        share = np.concatenate([late[i] for i in chosen], -1).mean(-1)
+        even = np.concatenate([1 / np.arange(SKIP + 1, len(long_enough[i]) + 1) for i in chosen]).mean()
+        drawn.append(share)
+        marks.append(slow.half_maximum((share.max(1) - even).tolist())[0])
+    drawn = np.stack(drawn)
+    expected = {
+        "first_in_text": drawn,
+        "first_of_heads_in_text": np.stack([drawn.mean(2), drawn.max(2)], 1),
+        "onset_in_text": np.stack([marks] * 2, 1),
+    }
+    for name, values in expected.items():
+        ends = np.quantile(values, [0.05, 0.95], axis=0)
+        for end, value in zip(("low", "high"), ends, strict=True):
+            off = abs(found[f"{name}_{end}"] - value) < 0.15 * (ends[1] - ends[0]) + 1e-6
+            assert off.sel(heads="best").all() if name == "onset_in_text" else off.all()
+    assert (found["entropy_in_text_low"] < found["entropy_in_text_high"]).all()
+    assert int(found["n_documents_in_text"]) == len(long_enough) == 36
 
 
 def test_watching_leaves_nothing_behind():
     parts = find_parts(tiny_models.build("gpt2"))
-    over_text(parts, DOCUMENTS, SKIP)
+    over_text(parts, DOCUMENTS, SKIP, BOOTSTRAP)
     with pytest.raises(IndexError):
-        over_text(parts, [*DOCUMENTS, [tiny_models.VOCAB] * 7], SKIP)
+        over_text(parts, [*DOCUMENTS, [tiny_models.VOCAB] * 7], SKIP, BOOTSTRAP)
     modules = parts.model.modules()
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in modules)
 
 
 def test_a_head_that_looks_at_the_first_token_is_seen_in_text():
-    found = over_text(find_parts(slow.looks_at(0)), [[1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 2]], skip=2)
-    np.testing.assert_allclose(found["first_by_position"], 1, atol=1e-6)
+    found = over_text(find_parts(slow.looks_at(0)), [[1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 2]], 2, BOOTSTRAP)
+    np.testing.assert_allclose(found["first_in_text"], 1, atol=1e-6)
     np.testing.assert_allclose(found["entropy_in_text"], 0, atol=1e-6)
     n_layers = found.sizes["layer"]
     np.testing.assert_allclose(found["onset_in_text"], 0, atol=1e-6)
@@ -89,9 +118,9 @@ def test_a_head_that_looks_at_the_first_token_is_seen_in_text():
 @pytest.mark.parametrize("skip", [0, 15, 40])
 def test_too_little_text(skip):
     with pytest.raises(ValueError, match=f"longest document's 15 tokens, not {skip}"):
-        over_text(find_parts(tiny_models.build("gpt2")), DOCUMENTS, skip)
+        over_text(find_parts(tiny_models.build("gpt2")), DOCUMENTS, skip, BOOTSTRAP)
     with pytest.raises(ValueError, match="0 tokens"):
-        over_text(find_parts(tiny_models.build("gpt2")), [], 3)
+        over_text(find_parts(tiny_models.build("gpt2")), [], 3, BOOTSTRAP)
 
 
 @pytest.mark.parametrize("name", tiny_models.NAMES)
@@ -141,7 +170,7 @@ def test_variability_needs_two_texts():
 
 def test_texts_and_channels_can_be_written_and_read(tmp_path):
     parts = find_parts(tiny_models.build("gpt2"))
-    in_text = over_text(parts, DOCUMENTS, SKIP)
+    in_text = over_text(parts, DOCUMENTS, SKIP, BOOTSTRAP)
     weights = xr.Dataset(
         {name: (("layer", "channel"), np.ones((4, 32), "float32")) for name in ("norm1_gain", "norm2_gain")}
     )

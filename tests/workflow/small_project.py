@@ -205,7 +205,7 @@ def make_project(folder: Path) -> Project:
     config["figures"]["noise"] = "0.5"
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}
-    config["attention"] |= {"first": 4, "skip": 2}
+    config["attention"] |= {"first": 4, "skip": 2, "long": {"tokens": 60, "samples": 4}}
     for section in ("attention", "hidden"):
         config[section]["statistics"] |= {"resamples": 20}
     config["syntax"] |= {"documents": 60, "keys": {"per_layer": 8, "triggers": 3}}

@@ -150,6 +150,21 @@ CONFIG_CASES = {
         "organism",
         ["config.yaml", "models.llama.text: the organism's corpus is for a model that was trained on it"],
     ),
+    "facts that are rote": (
+        "attention.contrast.facts",
+        ["semantic", "non_english"],
+        ["config.yaml", "attention.contrast: 'non_english' is both", "facts or rote"],
+    ),
+    "a group with the name of a category": (
+        "hidden.pooled",
+        {"semantic": ["non_english", "plain_english"]},
+        ["config.yaml", "hidden.pooled: 'semantic' names prompts already"],
+    ),
+    "no long text": (
+        "models.organism.long_text",
+        "nowhere.txt",
+        ["config.yaml", "models.organism.long_text: no file 'nowhere.txt'", "blank lines"],
+    ),
     "tags of another model's training": (
         "models.llama.tagged_text",
         "organism",

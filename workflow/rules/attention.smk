@@ -1,5 +1,5 @@
-# activations.h5, prompts.tsv, trace/by_category.nc -> results/{model}/attention.nc, hidden.nc
-# text/text.nc, weights.h5, model -> results/{model}/attention_text.nc
+# activations.h5, prompts.tsv, trace/by_category.nc -> results/{model}/attention.nc, attention_heads.tsv, hidden.nc
+# text/text.nc, the text that it was drawn from, weights.h5, model -> results/{model}/attention_text.nc
 
 
 rule read_attention:
@@ -8,8 +8,10 @@ rule read_attention:
         prompts="results/{model}/prompts.tsv",
         averages="results/{model}/trace/by_category.nc",
     output:
-        "results/{model}/attention.nc",
+        attention="results/{model}/attention.nc",
+        heads="results/{model}/attention_heads.tsv",
     params:
+        contrast=config["attention"]["contrast"],
         statistics=config["attention"]["statistics"],
     script:
         "../scripts/attention/read_attention.py"
@@ -18,6 +20,7 @@ rule read_attention:
 rule attend_over_text:
     input:
         text="results/{model}/text/text.nc",
+        long=lambda wildcards: source_files(wildcards, "long_text"),
         weights="results/{model}/weights.h5",
         model=model_files,
     output:
@@ -25,6 +28,8 @@ rule attend_over_text:
     params:
         model=model_settings,
         attention={key: config["attention"][key] for key in ("documents", "skip", "first", "outsized")},
+        long=long_text_made,
+        statistics=config["attention"]["statistics"],
     script:
         "../scripts/attention/attend_over_text.py"
 
@@ -37,7 +42,7 @@ rule measure_motion:
     output:
         "results/{model}/hidden.nc",
     params:
-        hidden={key: config["hidden"][key] for key in ("cropped", "n_offsets", "shuffles")},
+        hidden={key: config["hidden"][key] for key in ("cropped", "n_offsets", "shuffles", "pooled")},
         statistics=config["hidden"]["statistics"],
     script:
         "../scripts/attention/measure_motion.py"

@@ -36,8 +36,14 @@ def text_made(wildcards):
     return origin(config, wildcards.model, "text") | {key: config["text"][key] for key in keys}
 
 
+def long_text_made(wildcards):
+    """How long samples of a model's text are drawn."""
+    origin_of_text = origin(config, wildcards.model, "long_text")
+    return origin_of_text | config["attention"]["long"] | {"documents": config["text"]["documents"]}
+
+
 def source_files(wildcards, kind="text"):
-    """The files that a model's text is made from, or its tagged text."""
+    """The files that a model's text is made from, or its long or its tagged text."""
     source = origin(config, wildcards.model, kind)["source"]
     return WORLD if source == CORPUS else source
 

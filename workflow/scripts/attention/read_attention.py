@@ -1,11 +1,13 @@
-"""Where the final token attends, by category, layer and head, and whether that goes with the transition.
+"""Where the final token attends, by category, layer and head; with the transition, and otherwise for facts.
 
-Input: activations.h5, prompts.tsv, trace/by_category.nc. Output: attention.nc.
+Input: activations.h5, prompts.tsv, trace/by_category.nc. Output: attention.nc, attention_heads.tsv.
 """
 
 from pipeline.job import job
 from strata import io
+from strata.attention.contrast import contrast_heads
 from strata.attention.final_token import analyse
+from strata.stats.bootstrap import Bootstrap
 
 with job(snakemake):
     activations = io.open_dataset(snakemake.input.activations)
@@ -13,4 +15,8 @@ with job(snakemake):
     transition = io.open_dataset(snakemake.input.averages)["transition_depth"].load()
     config = dict(snakemake.params.statistics)
     result = analyse(activations, prompts, transition, **config)
-    io.write_dataset(result, snakemake.output[0], model=io.made_by(activations)["model"], config=config)
+    model = io.made_by(activations)["model"]
+    io.write_dataset(result, snakemake.output.attention, model=model, config=config)
+    fact_of, contrast = prompts.set_index("id")["fact"], snakemake.params.contrast
+    heads = contrast_heads(result, fact_of, **contrast, bootstrap=Bootstrap(**config))
+    io.write_table(heads, snakemake.output.heads)

@@ -99,6 +99,10 @@ def check_figures(config: Mapping, prompts: Mapping[str, Mapping], file: str = "
     ------
     BadInput
     """
+    taken = {"all", *(content["category"] for content in prompts.values())}
+    for name in config["hidden"]["pooled"]:
+        if name in taken:
+            raise BadInput(f"{file}: hidden.pooled: {name!r} names prompts already (expected: another name)")
     every = [p for content in prompts.values() for p in content["prompts"]]
     names = [p["id"] for p in every]
     explored = config["lens"]["explorer"]
@@ -148,6 +152,10 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             f"{file}: figures.noise: {config['figures']['noise']!r} is not one of trace.parts.noise "
             f"(expected: {', '.join(map(repr, levels))})"
         )
+    contrast = config["attention"]["contrast"]
+    for category in contrast["facts"]:
+        if category in contrast["rote"]:
+            raise BadInput(f"{file}: attention.contrast: {category!r} is both (expected: facts or rote)")
     recipe = config["organism"]["recipe"]
     if recipe["n_channels"] % recipe["n_heads"]:
         raise BadInput(

@@ -12,6 +12,9 @@ from strata.inputs import BadInput, read_start
 from strata.model.source import is_folder_source
 from strata.text.plain import check_text
 
+LONG = "long_text"
+"""The key of a text for long samples; where a section has none, ``text`` serves."""
+
 CORPUS = "organism"
 """In place of a file: the generated corpus, for models that were trained on it."""
 
@@ -20,8 +23,12 @@ COUNTS = "token_counts.tsv"
 
 
 def origin(config: Mapping, model: str, kind: str) -> dict[str, Any]:
-    """Where a model's ``text``, or ``tagged_text``, comes from; how the organism's corpus is written."""
-    source = config["models"][model][kind]
+    """Where a model's text, of a kind, comes from; how the organism's corpus is written.
+
+    ``kind``: ``text``, ``long_text`` or ``tagged_text``.
+    """
+    section = config["models"][model]
+    source = section["text" if kind == LONG and not section.get(LONG) else kind]
     if source != CORPUS:
         return {"source": str(Path(source).expanduser())}
     written = config["organism"]["corpus"]
@@ -55,7 +62,11 @@ def check_texts(models: Mapping[str, Mapping], file: str = "config.yaml") -> Non
                 f"{where}.text: none (expected: a text file, its documents separated by blank lines, that "
                 "lenses and probes are fitted to and tokens are counted in)"
             )
-        _check_source(model, "text", "a text file, its documents separated by blank lines", check_text, where)
+        for key in ("text", LONG):
+            if model.get(key):
+                _check_source(
+                    model, key, "a text file, its documents separated by blank lines", check_text, where
+                )
         if model.get("tagged_text"):
             from strata.text.conllu import check_conllu
 

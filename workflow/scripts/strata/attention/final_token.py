@@ -72,7 +72,8 @@ def final_token(activations: xr.Dataset, prompts: pd.DataFrame) -> xr.Dataset:
     -------
     Dataset
         ``attention`` (prompt, site, layer, head): share of the final token's attention on the sites named
-        by `SITES`; a subject that begins a prompt is the first token too. ``entropy`` (prompt, layer,
+        by `SITES`; a subject that begins a prompt is the first token too. ``even`` (prompt, site): that
+        share, if attention were spread evenly; short prompts have a large one. ``entropy`` (prompt, layer,
         head) in nats, ``entropy_relative`` as a share of the logarithm of the number of positions (1:
         spread evenly). Coordinates ``prompt_category`` and ``n_positions`` (prompt).
 
@@ -90,17 +91,19 @@ def final_token(activations: xr.Dataset, prompts: pd.DataFrame) -> xr.Dataset:
     every = patterns.values.astype(float)
     tokens = pd.Series(range(every.shape[-1]), index=activations[PROMPT].values).groupby(level=0)
     start, end = tokens.min(), tokens.max() + 1
-    shares, entropies = [], []
+    shares, even, entropies = [], [], []
     for row in chosen.itertuples():
         pattern = every[..., start.loc[row.id] : end.loc[row.id]]
         subject = pattern[..., row.subject_start : row.subject_position + 1]
         shares.append([pattern[..., 0], subject.sum(-1), subject.max(-1), pattern[..., -1]])
+        even.append(np.array([1, row.subject_position + 1 - row.subject_start, 1, 1]) / pattern.shape[-1])
         entropies.append(entr(pattern).sum(-1))
     entropy = xr.DataArray(entropies, dims=(PROMPT, LAYER, HEAD))
     n_positions = xr.DataArray((end - start).loc[chosen["id"]].to_numpy(), dims=PROMPT)
     return xr.Dataset(
         {
             "attention": ((PROMPT, SITE, LAYER, HEAD), shares),
+            "even": ((PROMPT, SITE), even),
             "entropy": entropy,
             "entropy_relative": entropy / np.log(n_positions),
         },
@@ -143,7 +146,9 @@ def average(by_prompt: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
         _means("entropy_relative", by_prompt["entropy_relative"], groups, bootstrap),
     ]
     # In a prompt of four tokens the first has a quarter of attention that is spread evenly.
-    beyond_even = (first - 1 / by_prompt["n_positions"]).transpose(LAYER, HEAD, PROMPT).values
+    beyond_even = (
+        (first - by_prompt["even"].sel({SITE: FIRST}, drop=True)).transpose(LAYER, HEAD, PROMPT).values
+    )
     for end, name in enumerate(("onset", "release")):
 
         def statistic(values: np.ndarray, axis: int, end: int = end) -> np.ndarray:

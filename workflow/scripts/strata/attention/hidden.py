@@ -5,6 +5,9 @@ neighbouring states or steps, are indexed by layer; what belongs to one state is
 first and the last steps are often many times the others: `crop` leaves them out.
 """
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,7 +17,7 @@ from strata.attention.precision import as_float32
 from strata.names import CATEGORY, CHANNEL, DEPTH, LAYER, MEASURE, NOISE, PROMPT, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
-from strata.stats.groups import each, masks_by_category
+from strata.stats.groups import each, masks_by_category, with_pooled
 from strata.stats.permutation import p_value, permuted_within
 from strata.stats.seeding import generator
 
@@ -23,6 +26,12 @@ MEASURES = ("norm", "step", "relative_step", "growth", "cosine_state", "cosine_s
 
 STEP_MEASURES = MEASURES[1:]
 """Those with a value for each block, which can be large or small where a transition is."""
+
+POOLED = "pooled"
+"""Of which categories a group of the category dimension is made, separated by spaces; empty for one alone."""
+
+Pooled = Mapping[str, Sequence[str]]
+NOTHING: Pooled = MappingProxyType({})
 
 SHUFFLED = 0.95
 """Share of the shuffles between ``shuffled_low`` and ``shuffled_high``."""
@@ -39,6 +48,7 @@ def analyse(
     resamples: int,
     interval: float,
     seed: int,
+    pooled: Pooled = NOTHING,
 ) -> xr.Dataset:
     """Everything about the motion of the final token's state: `motion`, `average` and `at_transition`.
 
@@ -52,20 +62,31 @@ def analyse(
         See `at_transition`.
     resamples, interval, seed
         Of the bootstrap over prompts; the seed is also that of the shuffles.
+    pooled
+        Groups of categories, see `average`.
 
     Returns
     -------
     Dataset, float32
-        The measures of every prompt are called ``{measure}_prompt``, the averages ``{measure}``.
+        The measures of every prompt are called ``{measure}_prompt``, the averages ``{measure}``. Coordinate
+        `POOLED` (category).
     """
     by_prompt = motion(resid, prompts)
-    averages = average(by_prompt, resamples=resamples, interval=interval, seed=seed)
+    averages = average(by_prompt, resamples=resamples, interval=interval, seed=seed, pooled=pooled)
     tested = at_transition(
-        by_prompt, transition, cropped=cropped, n_offsets=n_offsets, shuffles=shuffles, seed=seed
+        by_prompt,
+        transition,
+        cropped=cropped,
+        n_offsets=n_offsets,
+        shuffles=shuffles,
+        seed=seed,
+        pooled=pooled,
     )
     by_prompt = by_prompt.rename({name: f"{name}_prompt" for name in MEASURES})
     everything = xr.merge([averages, tested, by_prompt], join="exact", compat="no_conflicts")
     everything.attrs = averages.attrs | tested.attrs
+    members = [" ".join(pooled.get(category, ())) for category in everything[CATEGORY].values]
+    everything = everything.assign_coords({POOLED: (CATEGORY, members)})
     return as_float32(everything)
 
 
@@ -123,8 +144,10 @@ def motion(resid: xr.DataArray, prompts: pd.DataFrame) -> xr.Dataset:
     return xr.Dataset(fields, coordinates)
 
 
-def average(motion: xr.Dataset, *, resamples: int, interval: float, seed: int) -> xr.Dataset:
-    """Means over prompts by category, and over all, with bootstrap intervals.
+def average(
+    motion: xr.Dataset, *, resamples: int, interval: float, seed: int, pooled: Pooled = NOTHING
+) -> xr.Dataset:
+    """Means over prompts by category, over all, and over categories pooled, with bootstrap intervals.
 
     Parameters
     ----------
@@ -132,6 +155,9 @@ def average(motion: xr.Dataset, *, resamples: int, interval: float, seed: int) -
         As `motion` returns it.
     resamples, interval, seed
         Of the bootstrap over prompts; ``interval`` is a coverage, e.g. 0.95.
+    pooled
+        Categories that are also taken together, by a name that stands among the categories; left out,
+        where fewer than two of them have prompts.
 
     Returns
     -------
@@ -140,7 +166,7 @@ def average(motion: xr.Dataset, *, resamples: int, interval: float, seed: int) -
         two prompts) and ``x_n`` (category), the number of prompts.
     """
     bootstrap = Bootstrap(resamples, interval, seed)
-    groups = masks_by_category(motion["prompt_category"].values)
+    groups = with_pooled(masks_by_category(motion["prompt_category"].values), pooled)
     averages = []
     for name in MEASURES:
         along = DEPTH if name == "norm" else LAYER
@@ -182,6 +208,7 @@ def at_transition(
     n_offsets: int,
     shuffles: int,
     seed: int,
+    pooled: Pooled = NOTHING,
 ) -> xr.Dataset:
     """Is the state's motion another where restoring the final token overtakes restoring the subject?
 
@@ -206,6 +233,8 @@ def at_transition(
         Of the transition depths.
     seed : int
         Of the shuffles.
+    pooled
+        See `average`; shuffles stay within each category.
 
     Returns
     -------
@@ -229,7 +258,7 @@ def at_transition(
     layers = np.floor(transition.reindex({PROMPT: motion[PROMPT].values}))
     first = int(middle[LAYER][0])
     offsets = xr.DataArray(np.arange(-n_offsets, n_offsets + 1), dims=OFFSET, name=OFFSET)
-    groups = masks_by_category(motion["prompt_category"].values)
+    groups = with_pooled(masks_by_category(motion["prompt_category"].values), pooled)
 
     def test(measure: str, noise: str, category: str) -> xr.Dataset:
         values = middle[measure].transpose(PROMPT, LAYER).values

@@ -5,7 +5,8 @@ Channels with outsized values at the first position serve attention as a place t
 et al. 2024): their size is measured here, and `strata.attention.outsized` finds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from strata.attention.precision import as_float32
 from strata.model.architecture import Parts
 from strata.model.batching import batches
 from strata.model.capture import watching
-from strata.names import CHANNEL, DEPTH, HEAD, LAYER, POSITION
+from strata.names import CHANNEL, DEPTH, HEAD, LAYER
 from strata.progress import Progress, silent
+from strata.stats.bootstrap import Bootstrap
 
 
 @torch.inference_mode()
@@ -28,30 +30,33 @@ def over_text(
     parts: Parts,
     documents: Sequence[Sequence[int]],
     skip: int,
+    bootstrap: Bootstrap,
     progress: Progress = silent,
     max_tokens: int = 2048,
 ) -> xr.Dataset:
-    """Sums over texts: attention on the first token by position and on all by distance, channels' sizes.
+    """Sums over texts: attention on the first token and on all by distance, its entropy, channels' sizes.
 
     Documents of like length go through the model together, and of what a layer computes only sums are kept:
-    memory is that of one batch's attention in one layer, and of the result.
+    memory is that of one batch's attention in one layer, and of two numbers for every head and document.
 
     Parameters
     ----------
     documents : token ids, each no longer than the model's context
     skip : positions left out of the means over positions: a short text has nowhere else to look
+    bootstrap : over documents
     max_tokens : of a batch, unless one document alone has more
 
     Returns
     -------
     Dataset, float32
-        ``first_by_position`` (layer, head, position): mean over documents of the attention that a query
-        at that position pays to the first; ``n_documents`` (position), how many are that long.
-        Means over all tokens from position ``skip`` on: ``first_in_text`` (layer, head), attention on the
-        first token, and ``entropy_in_text`` (layer, head), entropy as a share of its largest possible
-        value; ``onset_in_text`` and ``release_in_text`` (heads) of the former, see
-        `strata.attention.onset.onset_and_release`, beyond its share if attention were spread evenly;
-        ``n_tokens_in_text``. By (depth, channel): ``magnitude_first``, mean |h| at position 0, and
+        Means over all tokens from position ``skip`` on, each x with its interval ``x_low``, ``x_high``:
+        ``first_in_text`` (layer, head), attention on the first token, and ``entropy_in_text`` (layer,
+        head), entropy as a share of its largest possible value; ``first_of_heads_in_text`` (heads, layer),
+        the former's mean over a layer's heads, and of whichever attends the most; ``onset_in_text`` and
+        ``release_in_text`` (heads) of that, see `strata.attention.onset.onset_and_release`, beyond its
+        share if attention were spread evenly.
+        ``n_documents_in_text``, those that are longer than ``skip``, and ``n_tokens_in_text``.
+        By (depth, channel): ``magnitude_first``, mean |h| at position 0, and
         ``magnitude_others``, at all others. What `strata.attention.by_distance.ByDistance.result` has.
 
     Raises
@@ -65,8 +70,7 @@ def over_text(
     n_layers, n_heads = parts.n_layers, parts.n_heads
     device = parts.device
     double = {"dtype": torch.float64, "device": device}
-    first = torch.zeros(n_layers, n_heads, longest, **double)
-    entropy = torch.zeros(n_layers, n_heads, **double)
+    first, entropy = torch.zeros(2, n_layers, n_heads, len(documents), **double)
     largest_entropy = torch.arange(1, longest + 1, **double).log()
     magnitude = torch.zeros(2, n_layers + 1, parts.n_channels, **double)
     lengths = [*map(len, documents)]
@@ -74,10 +78,11 @@ def over_text(
 
     def see_pattern(layer: int, patterns: Tensor) -> None:
         present = batch.present[:, None]  # (row, 1, query): what is in the padding attends to nothing
-        n = patterns.shape[-1]
-        first[layer, :, :n] += (patterns[..., 0].double() * present).sum(0)
-        late = torch.special.entr(patterns[:, :, skip:].float()).sum(-1) * present[..., skip:]
-        entropy[layer] += (late / largest_entropy[skip:n]).sum((0, -1))
+        late, present = patterns[:, :, skip:], present[..., skip:]
+        first[layer][:, batch.which] = (late[..., 0].double() * present).sum(-1).T
+        entropies = torch.special.entr(late.float()).sum(-1) * present
+        largest = largest_entropy[skip : patterns.shape[-1]]
+        entropy[layer][:, batch.which] = (entropies / largest).sum(-1).T
         by_distance.see_pattern(layer, patterns, batch.present)
 
     def see_read(layer: int, states: Tensor) -> None:
@@ -92,36 +97,69 @@ def over_text(
         for batch in progress(batches(documents, max_tokens, parts), "batches of documents"):
             parts.model.base_model(input_ids=batch.ids, use_cache=False)
 
-    n_documents = (np.array(lengths)[:, None] > np.arange(longest)).sum(0)
-    n_late = int(n_documents[skip:].sum())
-    total = first.cpu().numpy()
-    in_text = total[..., skip:].sum(-1) / n_late
-    even = (n_documents / np.arange(1, longest + 1))[skip:].sum() / n_late
-    onset, release = onset_and_release(np.stack([in_text.mean(1), in_text.max(1)], axis=1) - even)
+    long_enough = np.flatnonzero(np.array(lengths) > skip)
+    late = [1 / np.arange(skip + 1, lengths[index] + 1) for index in long_enough]
+    n_late, even = (np.array([reduce(shares) for shares in late], float) for reduce in (len, np.sum))
+    of_first, of_entropy = (sums[..., long_enough].cpu().numpy() for sums in (first, entropy))
     at_first, at_others = magnitude.cpu().numpy()
-    return as_float32(
-        xr.Dataset(
-            {
-                "first_by_position": ((LAYER, HEAD, POSITION), total / n_documents),
-                "n_documents": (POSITION, n_documents),
-                "first_in_text": ((LAYER, HEAD), in_text),
-                "entropy_in_text": ((LAYER, HEAD), entropy.cpu().numpy() / n_late),
-                "onset_in_text": (HEADS, onset),
-                "release_in_text": (HEADS, release),
-                "n_tokens_in_text": n_late,
-                "magnitude_first": ((DEPTH, CHANNEL), at_first / len(documents)),
-                "magnitude_others": ((DEPTH, CHANNEL), at_others / n_documents[1:].sum()),
-            },
-            coords={
-                LAYER: np.arange(n_layers),
-                HEAD: np.arange(n_heads),
-                POSITION: np.arange(longest),
-                DEPTH: np.arange(n_layers + 1),
-                CHANNEL: np.arange(at_first.shape[1]),
-                HEADS: list(HEAD_CHOICES),
-            },
-            attrs={"skip": skip},
-        ).merge(by_distance.result(), join="exact")
+    n_others = sum(lengths) - len(documents)
+    found = xr.Dataset(
+        {
+            "n_documents_in_text": len(late),
+            "n_tokens_in_text": int(n_late.sum()),
+            "magnitude_first": ((DEPTH, CHANNEL), at_first / len(documents)),
+            "magnitude_others": ((DEPTH, CHANNEL), at_others / n_others),
+        },
+        coords={
+            LAYER: np.arange(n_layers),
+            HEAD: np.arange(n_heads),
+            DEPTH: np.arange(n_layers + 1),
+            CHANNEL: np.arange(at_first.shape[1]),
+            HEADS: list(HEAD_CHOICES),
+        },
+        attrs={"skip": skip},
+    )
+    means = _means_with_intervals(of_first, of_entropy, n_late, even, bootstrap)
+    return as_float32(found.merge(means, join="exact").merge(by_distance.result(), join="exact"))
+
+
+def _means_with_intervals(
+    first: np.ndarray, entropy: np.ndarray, n: np.ndarray, even: np.ndarray, bootstrap: Bootstrap
+) -> xr.Dataset:
+    """Means over tokens of sums (layer, head, document), of ``n`` tokens each (document).
+
+    ``even`` (document): the sums of attention on the first token, if attention were spread evenly.
+    """
+    shape = first.shape[:2]
+
+    def with_interval(name: str, statistic: Callable, sums: np.ndarray, dims: tuple[str, ...]) -> xr.Dataset:
+        """Documents are drawn with all that is summed over them: each is a column of one array."""
+        columns = np.vstack([sums.reshape(-1, len(n)), even, n])
+
+        def of_columns(columns: np.ndarray, axis: int) -> np.ndarray:
+            total = columns.sum(axis)
+            *means, even = total[:-1] / total[-1]
+            return statistic(np.reshape(means, (*shape, *total.shape[1:])), even)
+
+        return bootstrap.estimate(name, of_columns, columns, dims=dims).drop_vars(f"{name}_n")
+
+    def each_head(share: np.ndarray, even: np.ndarray) -> np.ndarray:
+        return share
+
+    def by_heads(share: np.ndarray, even: np.ndarray) -> np.ndarray:
+        return np.stack([share.mean(1), share.max(1)])
+
+    def onset(share: np.ndarray, even: np.ndarray, end: int = 0) -> np.ndarray:
+        return np.stack([onset_and_release(heads - even)[end] for heads in by_heads(share, even)])
+
+    return xr.merge(
+        [
+            with_interval("first_in_text", each_head, first, (LAYER, HEAD)),
+            with_interval("entropy_in_text", each_head, entropy, (LAYER, HEAD)),
+            with_interval("first_of_heads_in_text", by_heads, first, (HEADS, LAYER)),
+            with_interval("onset_in_text", onset, first, (HEADS,)),
+            with_interval("release_in_text", partial(onset, end=1), first, (HEADS,)),
+        ]
     )
 
 

@@ -7,14 +7,14 @@ layers of four heads get their numbers in the cells, and 48 layers of 25 heads a
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, PowerNorm
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from strata.attention.names import HEADS
 from strata.figures.curves import draw_curve, marks, set_log_scale
-from strata.figures.head_maps import HEAT_TICKS, draw_map, new_maps, set_layers
+from strata.figures.head_maps import draw_map, new_maps, set_layers
 from strata.figures.style import (
     ASIDE_COLOUR,
     LINE_COLOURS,
@@ -45,7 +45,7 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
     Parameters
     ----------
     attention : Dataset
-        As `strata.attention.final_token.analyse` returns it; so for `draw_heads`, `draw_sink`,
+        As `strata.attention.final_token.analyse` returns it; so for `draw_sink` and
         `draw_subject_peak`.
     """
     attention = attention.load()
@@ -76,32 +76,13 @@ def draw_final_token(attention: xr.Dataset) -> Figure:
     return figure
 
 
-def draw_heads(attention: xr.Dataset, category: str = ALL) -> Figure:
-    """The same for every head: a map of layer by head for each site, means over a category's prompts."""
-    at = attention.sel({CATEGORY: category})
-    figure, panels = new_maps(at, len(SITES))
-    norm = PowerNorm(0.5, 0, 1)
-    for axes, (site, label) in zip(panels, SITES.items(), strict=True):
-        image = draw_map(axes, at["attention_by_head"].sel({SITE: site}), norm)
-        axes.set_title(f"attention on the {label}")
-    panels[-1].set_xlabel("layer")
-    bar = figure.colorbar(
-        image, ax=panels, label="share of attention, square-root scale", pad=0.01, aspect=30
-    )
-    bar.set_ticks(HEAT_TICKS)
-    n = int(at["attention_by_head_n"])
-    told = "prompts of all categories" if category == ALL else f"{category.replace('_', ' ')} prompts"
-    figure.suptitle(f"where the final token attends, by head: means over {n} {told}", fontsize="medium")
-    return figure
-
-
 def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figure:
     """Attention on the first token by layer with its onset and release, over the entropy of every head.
 
     Parameters
     ----------
     in_text : Dataset, optional
-        As `strata.attention.over_text.over_text` returns it: long texts, drawn with the prompts.
+        As `strata.attention.over_text.over_text` returns it: text, drawn with the prompts.
     """
     at = attention.sel({CATEGORY: ALL})
     layers = attention[LAYER].values
@@ -115,11 +96,10 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
             for axes in panels[:2]:
                 axes.axvline(value, color=HEAD_COLOURS[choice], ls="--", lw=1.4, path_effects=CASING)
     if in_text is not None:
-        shares = {"mean": in_text["first_in_text"].mean(HEAD), "best": in_text["first_in_text"].max(HEAD)}
-        for choice, share in shares.items():
-            look = {"color": HEAD_COLOURS[choice], "marker": "s", "mfc": "white", "ms": 3.5, "lw": 1.2}
-            label = f"long texts, {HEAD_CHOICES[choice]}"
-            panels[0].plot(layers, share, **look, ls=":", label=label)
+        for choice, told in HEAD_CHOICES.items():
+            look = {"color": HEAD_COLOURS[choice], "marker": "s", "mfc": "white", "lw": 1.2, "ls": ":"}
+            at_choice = in_text.sel({HEADS: choice})
+            _draw_band(panels[0], at_choice, "first_of_heads_in_text", LAYER, **look, label=f"text, {told}")
             for end in ("onset_in_text", "release_in_text"):
                 value = float(in_text[end].sel({HEADS: choice}))
                 panels[2].axvline(value, color=HEAD_COLOURS[choice], ls=":", lw=1.8, path_effects=CASING)
@@ -131,7 +111,7 @@ def draw_sink(attention: xr.Dataset, in_text: xr.Dataset | None = None) -> Figur
     if in_text is not None:
         draw_map(panels[2], in_text["entropy_in_text"], Normalize(0, 1))
         n, skip = int(in_text["n_tokens_in_text"]), int(in_text.attrs["skip"])
-        panels[2].set_title(f"entropy of attention in long texts, {n:,} tokens from position {skip} on")
+        panels[2].set_title(f"entropy of attention in text, {n:,} tokens from position {skip} on")
     panels[-1].set_xlabel("layer")
     figure.colorbar(image, ax=panels[1:], label="entropy (1: spread evenly)", pad=0.01, aspect=30)
     return figure

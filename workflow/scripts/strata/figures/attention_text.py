@@ -1,4 +1,4 @@
-"""Figures of attention over many texts (`strata.attention.over_text.over_text`), and of outsized channels."""
+"""Figures of attention over text (`strata.attention.over_text`, `long_text`), and of outsized channels."""
 
 import matplotlib
 import numpy as np
@@ -9,10 +9,9 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from strata.figures.curves import set_log_scale, thinned
+from strata.figures.curves import draw_curve, set_log_scale, thinned
 from strata.figures.head_maps import HEAT_TICKS, draw_map, new_maps
 from strata.figures.style import (
-    ASIDE_COLOUR,
     LINE_COLOURS,
     NO_VALUE_COLOUR,
     SEQUENTIAL,
@@ -29,52 +28,49 @@ CHANNEL_SETS = {
 MAX_NAMED = 8  # outsized channels with a colour of their own
 
 
-def draw_first_by_position(in_text: xr.Dataset, min_documents: int = 10) -> Figure:
-    """Attention on the first token against position: every layer as a line, means over heads.
+def draw_first_by_position(in_text: xr.Dataset) -> Figure:
+    """Attention on the first position against the query's: a line a layer, means over heads, with bands.
 
     Parameters
     ----------
     in_text : Dataset
-        As `strata.attention.over_text.over_text` returns it; so for the next.
-    min_documents : int
-        Positions that fewer documents reach are not drawn.
+        What `strata.attention.long_text.first_by_position` returns is among it; so for the next.
     """
-    shown = _reached(in_text, min_documents)
-    figure = new_figure(11, 6.4)
-    panels = figure.subplots(2, 2, sharex=True, height_ratios=(4, 1))
-    position, layers = shown[POSITION].values, shown[LAYER].values
-    shades = _shades(layers)
-    share = shown["first_by_position"].mean(HEAD).transpose(LAYER, POSITION).values
-    for axes in panels[0]:
-        for line, colour in zip(share, shades, strict=True):
-            axes.plot(position, line, color=colour, lw=1.2)
+    in_text = in_text.load()
+    figure = new_figure(11, 5.6)
+    linear, log = panels = figure.subplots(1, 2)
+    position, layers = in_text[POSITION].values, in_text[LAYER].values
+    for layer, colour in zip(layers, _shades(layers), strict=True):
+        at = in_text.sel({LAYER: layer})
+        curves = [at[f"first_of_layer{end}"].to_series() for end in ("", "_low", "_high")]
+        draw_curve(linear, *curves, color=colour, lw=1.2)
+        log.plot(position, curves[0], color=colour, lw=1.2)
+    for axes in panels:
         axes.plot(position, 1 / (position + 1), color="black", ls="--", lw=1.2, label="spread evenly")
-    panels[0, 0].set(ylabel="attention on the first token\n(share)", ylim=(0, 1.02), title="linear")
-    panels[0, 0].legend(frameon=False, loc="upper right")
-    panels[0, 1].set_title("the same on a log scale")
-    set_log_scale(panels[0, 1])
-    for axes in panels[1]:
-        axes.fill_between(position, shown["n_documents"], color=ASIDE_COLOUR, alpha=0.5, lw=0)
-        axes.set(xlabel="position of the query (tokens)", ylim=(0, None))
-    panels[1, 0].set_ylabel("documents")
+        axes.set_xlabel("position of the query (tokens)")
+    linear.set(ylabel="attention on the first position\n(share)", ylim=(0, 1.02), title="linear")
+    linear.legend(frameon=False, loc="upper right")
+    log.set_title("the same on a log scale")
+    set_log_scale(log)
     scale = ScalarMappable(Normalize(layers.min(), layers.max()), SEQUENTIAL)
-    figure.colorbar(scale, ax=list(panels[0]), label="layer", pad=0.01)
+    figure.colorbar(scale, ax=list(panels), label="layer", pad=0.01)
+    told = f"means over heads and {int(in_text['first_of_layer_n'])} samples"
+    figure.supxlabel(f"{told}; bands: bootstrap intervals over samples", fontsize="small")
     return figure
 
 
-def draw_first_by_position_heads(in_text: xr.Dataset, min_documents: int = 10) -> Figure:
+def draw_first_by_position_heads(in_text: xr.Dataset) -> Figure:
     """The same for every head: a panel for each head's number, position by layer."""
-    shown = _reached(in_text, min_documents)
-    n_heads = shown.sizes[HEAD]
+    n_heads = in_text.sizes[HEAD]
     columns = int(np.ceil(np.sqrt(n_heads)))
     rows = -(-n_heads // columns)
     figure = new_figure(1.6 + max(2.2, 8.8 / columns) * columns, 0.8 + max(1.9, 5.6 / rows) * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    position, layers = shown[POSITION].values, shown[LAYER].values
+    position, layers = in_text[POSITION].values, in_text[LAYER].values
     norm = PowerNorm(0.5, 0, 1)
     edges = position[0] - 0.5, position[-1] + 0.5, layers[0] - 0.5, layers[-1] + 0.5
-    for axes, head in zip(panels.flat, shown[HEAD].values, strict=False):
-        values = shown["first_by_position"].sel({HEAD: head}).transpose(LAYER, POSITION)
+    for axes, head in zip(panels.flat, in_text[HEAD].values, strict=False):
+        values = in_text["first_by_position"].sel({HEAD: head}).transpose(LAYER, POSITION)
         look = {"aspect": "auto", "origin": "lower", "interpolation": "nearest"}
         image = axes.imshow(values, cmap=SEQUENTIAL, norm=norm, extent=edges, **look)
         axes.set_title(f"head {head}")
@@ -85,7 +81,7 @@ def draw_first_by_position_heads(in_text: xr.Dataset, min_documents: int = 10) -
     figure.supxlabel("position of the query (tokens)", fontsize="medium")
     figure.supylabel("layer", fontsize="medium")
     bar = figure.colorbar(
-        image, ax=panels, label="attention on the first token (share), square-root scale", pad=0.01
+        image, ax=panels, label="attention on the first position (share), square-root scale", pad=0.01
     )
     bar.set_ticks(HEAT_TICKS)
     return figure
@@ -201,12 +197,6 @@ def _draw_overlap(axes: Axes, in_text: xr.Dataset) -> None:
     axes.legend(frameon=False, fontsize="small", loc="upper right")
     told = f"in at least {in_text.attrs['share']:.0%} of depths, or of layers"
     axes.set_xlabel(f"{told}\n{in_text.attrs['position_set']}", fontsize="small")
-
-
-def _reached(in_text: xr.Dataset, min_documents: int) -> xr.Dataset:
-    """The positions that enough documents reach, all if that is none."""
-    enough = np.flatnonzero(in_text["n_documents"].values >= min_documents)
-    return in_text.isel({POSITION: enough}) if len(enough) else in_text
 
 
 def _shades(layers: np.ndarray) -> np.ndarray:

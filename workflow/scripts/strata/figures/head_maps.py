@@ -18,16 +18,22 @@ HEAT_TICKS = (0, 0.05, 0.2, 0.4, 0.6, 0.8, 1)  # of a square-root scale of share
 
 def new_maps(data: xr.Dataset, n: int, height_of_first: float | None = None) -> tuple[Figure, np.ndarray]:
     """A figure of ``n`` maps of layer by head, one above the other; the first may be another panel."""
-    n_layers, n_heads = data.sizes[LAYER], data.sizes[HEAD]
-    heights = [max(1.5, 0.15 * n_heads + 0.6)] * n
+    width, height = size_of_map(data)
+    heights = [height] * n
     if height_of_first is not None:
         heights[0] = height_of_first
-    figure = new_figure(float(np.clip(2.2 + 0.62 * n_layers, 7, 13)), 0.9 + sum(heights))
+    figure = new_figure(width, 0.9 + sum(heights))
     panels = figure.subplots(n, 1, sharex=True, height_ratios=heights)
     for axes in panels:
         set_layers(axes, data[LAYER].values)
         axes.set_xlabel("")
     return figure, panels
+
+
+def size_of_map(data: xr.Dataset) -> tuple[float, float]:
+    """Width and height of a map of layer by head, in inches."""
+    width = float(np.clip(2.2 + 0.62 * data.sizes[LAYER], 7, 13))
+    return width, max(1.5, 0.15 * data.sizes[HEAD] + 0.6)
 
 
 def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize, colours: str = SEQUENTIAL) -> AxesImage:
@@ -45,6 +51,14 @@ def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize, colours: str = S
     axes.set_ylabel("head")
     axes.grid(False)
     return image
+
+
+def mark_heads(axes: Axes, marked: xr.DataArray) -> None:
+    """A dot in the cells of some heads, next to the number where there is one."""
+    head, layer = np.nonzero(marked.transpose(HEAD, LAYER).values)
+    numbered = marked.size <= MAX_NUMBERED
+    place = (layer + 0.38, head + 0.3) if numbered else (layer, head)
+    axes.scatter(*place, s=8 if numbered else 3, color="black", lw=0)
 
 
 def set_layers(axes: Axes, layers: np.ndarray) -> None:

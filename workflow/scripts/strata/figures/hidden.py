@@ -1,13 +1,15 @@
 """Figures of how the final token's state moves through depth (`strata.attention.hidden`)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from strata.attention.hidden import MEASURES, crop
+from strata.attention.hidden import MEASURES, POOLED, crop
 from strata.attention.names import OFFSET
 from strata.figures.curves import draw_curve, marks, thinned
-from strata.figures.style import ASIDE_COLOUR, category_colours, new_figure
+from strata.figures.style import ASIDE_COLOUR, category_colours, new_figure, new_notice
 from strata.names import ALL, CATEGORY, DEPTH, LAYER, MEASURE, NOISE
 
 TITLES = {
@@ -39,11 +41,28 @@ def draw_motion(hidden: xr.Dataset, cropped: int = 0) -> Figure:
     cropped : int
         Depths that are left out at either end; 0 draws all.
     """
+    alone = hidden[CATEGORY].values[hidden[POOLED].values == ""]
+    return _draw_motion(hidden, [category for category in alone if category != ALL], cropped)
+
+
+def draw_pooled(hidden: xr.Dataset, order: Sequence[str], cropped: int = 0) -> Figure:
+    """The same of groups of categories, and of the categories of an order that are in none of them."""
+    members = dict(zip(hidden[CATEGORY].values, hidden[POOLED].values, strict=True))
+    within = " ".join(members.values()).split()
+    chosen = [name for name in order if name in members and name not in within]
+    chosen += [name for name, of in members.items() if of]
+    if not chosen:
+        return new_notice(f"The model can use no prompts of {', '.join(order)}.")
+    return _draw_motion(hidden, chosen, cropped)
+
+
+def _draw_motion(hidden: xr.Dataset, categories: Sequence[str], cropped: int) -> Figure:
     hidden = hidden.load()
     shown = crop(hidden, cropped)
     figure = new_figure(13.5, 7.6)
     panels = figure.subplots(2, 3)
-    colours = category_colours(c for c in hidden[CATEGORY].values if c != ALL)
+    of_all = category_colours(hidden[CATEGORY].values)
+    colours = {category: of_all[category] for category in categories}
     for axes, name in zip(panels.flat, MEASURES, strict=True):
         along = DEPTH if name == "norm" else LAYER
         for category, colour in colours.items():
@@ -100,6 +119,8 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
             at = cell.sel({CATEGORY: category})
             at = at.where(at["aligned_n"] >= MIN_PROMPTS)
             look = {"color": colour, "lw": 1.2, "label": category.replace("_", " ")}
+            if at[POOLED]:
+                look["ls"] = "--"
             if category == ALL:
                 look |= {"marker": "o", "ms": 4, "lw": 2, "zorder": 3}
             above.plot(offsets, at["aligned"], **look)
@@ -118,7 +139,7 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     panels[0, 0].set_ylabel("aligned mean")
     panels[1, 0].set_ylabel("aligned mean minus that of\nshuffled transitions")
     keys = panels[1, 0].get_legend_handles_labels()
-    figure.legend(*keys, ncols=min(8, len(keys[1])), frameon=False, loc="outside upper center")
+    figure.legend(*keys, ncols=min(9, len(keys[1])), frameon=False, loc="outside upper center")
     ends, shuffles = int(hidden.attrs["cropped"]), int(hidden.attrs["shuffles"])
     told = f"transitions under noise {noise}, depths {ends} to {hidden.sizes[LAYER] - ends}"
     figure.supxlabel(

@@ -33,6 +33,11 @@ class Batch:
         return positions < torch.tensor(self.lengths, device=self.ids.device)[:, None]
 
 
+def within_context(model: PreTrainedModel, n_tokens: int) -> int:
+    """So many tokens, or as many as the model has positions for, if these are fewer."""
+    return min(n_tokens, _context(model) or n_tokens)
+
+
 def check_lengths(model: PreTrainedModel, lengths: Sequence[int], names: Sequence[str] | None = None) -> None:
     """Refuse texts that are longer than a model has positions for.
 
@@ -46,14 +51,18 @@ def check_lengths(model: PreTrainedModel, lengths: Sequence[int], names: Sequenc
     ValueError
         Names the first that is too long, and says how many there are.
     """
-    # ALiBi knows no last position.
-    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    most = _context(model)
     too_long = [index for index, length in enumerate(lengths) if most is not None and length > most]
     if too_long:
         first = too_long[0]
         name = f"document {first}" if names is None else names[first]
         more = f" (as {len(too_long) - 1} others)" if len(too_long) > 1 else ""
         raise ValueError(f"{name} has {lengths[first]} tokens, more than the model's {most} positions{more}")
+
+
+def _context(model: PreTrainedModel) -> int | None:
+    """How many positions a model has; ALiBi knows no last one."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 def batches(

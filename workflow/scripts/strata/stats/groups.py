@@ -1,6 +1,6 @@
 """Groups of units, by category, and results side by side, one for each name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,19 @@ def masks_by_category(category: Iterable[str], names: Iterable[str] | None = Non
     category = np.asarray(category)
     names = pd.unique(category) if names is None else names
     return {ALL: np.ones(len(category), dtype=bool)} | {name: category == name for name in names}
+
+
+def with_pooled(
+    groups: Mapping[str, np.ndarray], pooled: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
+    """The same masks, and those of several groups taken together, by a name of their own.
+
+    Members that are no groups are left out, and so is what has fewer than two others.
+    """
+    there = {
+        name: [groups[member] for member in members if member in groups] for name, members in pooled.items()
+    }
+    return {**groups, **{name: np.any(masks, axis=0) for name, masks in there.items() if len(masks) > 1}}
 
 
 def named(dim: str, names: Iterable) -> xr.DataArray:
