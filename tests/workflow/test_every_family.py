@@ -19,6 +19,7 @@ STAGES = (
     "lens/comparison.tsv",
     "lens/answers.tsv",
     "lens/probes.nc",
+    "lens/contextless.nc",
     "lens/repurposing.nc",
     "trace/order.tsv",
     "trace/by_category_mlp.nc",

@@ -52,6 +52,7 @@ DIMS = {
     "lens/tuned_fitted.nc": {"weight": ("depth", "channel_out", "channel"), "bias": ("depth", "channel_out")},
     "lens/jacobian_fitted.nc": {"weight": ("depth", "channel_out", "channel")},
     "lens/probes.nc": {"accuracy": ("target", "depth"), "shared_accuracy": ("target", "depth")},
+    "lens/contextless.nc": {"kl": ("reference", "decoder", "depth")},
     "lens/repurposing.nc": {"energy": ("token_set", "state", "depth")},
     "lens/questions.nc": {"kl_final_share": ("decoder", "category", "layer")},
     "text/text.nc": {"token_id": ("token",)},

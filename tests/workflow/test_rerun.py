@@ -14,11 +14,12 @@ GRIDS, UPDATES = ["draw_lens_grids"], ["draw_lens_updates"]
 COMPARED = ["compare_lenses", "draw_lens"]
 PROBES = ["fit_probes", "draw_lens"]
 REPURPOSING = ["measure_repurposing", "draw_lens"]
+CONTEXTLESS = ["measure_contextless", "draw_lens"]
 EVERY_DECODER = ["write_explorer", *COMPARED]
 LENS = [*READ, *GRIDS, *UPDATES, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
-TUNED = ["fit_tuned", "read_lens", *EVERY_DECODER]
-JACOBIAN = ["fit_jacobian", "read_lens", *EVERY_DECODER]
+TUNED = ["fit_tuned", "read_lens", *CONTEXTLESS, *EVERY_DECODER]
+JACOBIAN = ["fit_jacobian", "read_lens", *CONTEXTLESS, *EVERY_DECODER]
 OVER_TEXT = ["attend_over_text", "draw_attention"]
 ORDER = ["compare_order", "draw_restoration"]
 FINAL = ["read_attention", "draw_attention"]
@@ -85,9 +86,9 @@ TABLE = {
     "text.max_tokens": (50, COUNTED_TEXT),
     "text.seed": (1, COUNTED_TEXT),
     "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES]),
-    "lens.decoders": (["logit"], EVERY_DECODER),
+    "lens.decoders": (["logit"], [*CONTEXTLESS, *EVERY_DECODER]),
     "lens.top_k": (3, LENS),
-    "lens.norm": ("plain", ["fit_tuned", *LENS]),
+    "lens.norm": ("plain", ["fit_tuned", *CONTEXTLESS, *LENS]),
     "lens.extended.last": (0, ["read_extended_lens", *EVERY_DECODER]),
     "lens.tuned.steps": (3, TUNED),
     "lens.tuned.tokens_per_step": (32, TUNED),
@@ -108,10 +109,11 @@ TABLE = {
     "lens.probes.nmf_components": (3, PROBES),
     "lens.probes.nmf_tokens": (100, PROBES),
     "lens.probes.draws": (2, PROBES),
+    "lens.contextless.tokens": (10, CONTEXTLESS),
     "lens.repurposing.max_tokens": (10, REPURPOSING),
-    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *REPURPOSING]),
-    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *REPURPOSING]),
-    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *REPURPOSING]),
+    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
+    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
+    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
     "trace.noise.absolute": ([0.1, 0.5, 1.0], STATE),
     "trace.noise.relative": ([], STATE),
     "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
@@ -321,7 +323,7 @@ MODULES = {
     "strata/text/prompt_files": [],
     "strata/text/prompt_forms": PROMPTS,
     "strata/attention/hidden": MOTION,
-    "strata/lens/names": [*LENS, "measure_repurposing"],
+    "strata/lens/names": [*LENS, *CONTEXTLESS, "measure_repurposing"],
     "strata/embedding/names": sorted({*EMBEDDING, *OVER_TEXT} - {"decompose_embeddings"}),
     "strata/embedding/svd": SVD,
     "strata/embedding/experiments": EXPERIMENTS,

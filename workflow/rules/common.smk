@@ -2,6 +2,7 @@
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
