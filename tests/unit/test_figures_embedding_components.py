@@ -93,6 +93,11 @@ def test_distributions_are_those_of_the_tokens(found):
     assert "two groups" in first.get_title()
     assert "closest property: leading space" in first.get_title()
     assert "one group" in figure.axes[2].get_title()
+    plane = figure.axes[7]  # the best direction, all tokens
+    heights = [sum(bar.get_height() for bar in bars) for bars in plane.containers]
+    assert heights[0] == pytest.approx(found["leading_space"].sum(), abs=2)
+    assert f"AUC {float(found['plane_auc'].sel(token_set='all')):.2f}" in plane.get_title()
+    assert "plane of 1 and 2" in plane.get_xlabel()
     auc = float(found["auc"].sel(token_set="seen", basis="svd", component=1, property="leading space"))
     assert f"AUC {auc:.2f}" in first.get_title()
 
@@ -115,6 +120,8 @@ def test_no_marked_spaces_and_no_known_classes_are_no_failure(tmp_path):
     assert found.sizes["classes"] == 0
     assert "leading space" not in found["property"].values
     assert "no leading spaces are marked" in draw_separation(found).axes[0].get_title()
+    assert len(draw_separation(found).axes) == 6  # and no direction that separates them
+    assert "auc_plane" not in set(components.table(found)["what"])
     found.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "c.nc", engine="h5netcdf") as back:
         for draw in (draw_properties, draw_peaks, draw_separation, draw_orthogonality):

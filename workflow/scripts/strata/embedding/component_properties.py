@@ -120,7 +120,7 @@ def separation_by_component(
 
     n_with = np.concatenate([part.flags.sum(1) for part in asked])
     n_without = np.concatenate([(~part.flags).sum(1) for part in asked])
-    error = np.concatenate([_auc_error(scores[part.rows], part.flags) for part in asked])
+    error = np.concatenate([auc_error(scores[part.rows], part.flags) for part in asked])
     n_length = int(np.isfinite(length).sum())
     chance = np.sqrt((n_with + n_without + 1) / (12 * n_with * n_without))[:, None]
     kinds = [part for part in asked if part.classes]
@@ -168,7 +168,7 @@ def separation_by_component(
     )
 
 
-def _auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
+def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
     """Standard errors (property, column) of areas under the ROC curve, after DeLong et al. 1988.
 
     From the share of the rest that each of the group is above, and of the group that each of the rest is

@@ -15,9 +15,11 @@ from strata.embedding.names import (
     END,
     GROUP,
     HIGH,
+    LEADING_SPACE,
     LOW,
     NMF,
     OTHER,
+    PLANE,
     PROPERTY,
     RAW,
     SEEN,
@@ -33,7 +35,6 @@ BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"
 SETS = {SEEN: "tokens that were seen", ALL: "all tokens"}
 BASES = {SVD: "SVD", NMF: "NMF"}
-LEADING_SPACE = "leading space"
 
 
 def draw_properties(components: xr.Dataset) -> Figure:
@@ -121,43 +122,60 @@ def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
 
 
 def draw_separation(components: xr.Dataset, shown: tuple[int, ...] = (0, 1, 2)) -> Figure:
-    """Components 0 to 2 by leading space, with two normal distributions fitted to all of the tokens."""
+    """Components 0 to 2, and the best direction in the plane of 1 and 2, by leading space.
+
+    With two normal distributions fitted to all of the tokens. Where too few tokens begin with a space, or too
+    few do not, there is no best direction.
+    """
     components = components.load()
-    figure = new_figure(4.3 * len(shown), 7)
-    panels = figure.subplots(len(SETS), len(shown), squeeze=False)
-    known = components["known"].values.astype(bool)
-    seen = components["seen"].values.astype(bool)
     space = components["leading_space"].values.astype(bool)
+    n_columns = len(shown) + ("plane_auc" in components)
+    figure = new_figure(4.3 * n_columns, 7)
+    panels = figure.subplots(len(SETS), n_columns, squeeze=False)
     for row, (chosen, told) in zip(panels, SETS.items(), strict=True):
-        tokens = seen if chosen == SEEN else known
-        for axes, component in zip(row, shown, strict=True):
-            at = components.sel({TOKEN_SET: chosen, COMPONENT: component})
-            score = at["score"].sel({BASIS: SVD}).values
-            edges = np.linspace(*np.quantile(score[tokens], [0.001, 0.999]), 61)
-            parts = [score[tokens & space], score[tokens & ~space]]
-            look = {"stacked": True, "color": [BLUE, ORANGE], "lw": 0, "rasterized": True}
-            axes.hist(parts, edges, label=[LEADING_SPACE, "none"], **look)
-            scale = tokens.sum() * np.diff(edges)[0]
-            for group in at[GROUP].values:
-                weight, mean, deviation = (
-                    float(at[f"groups_{name}"].sel({GROUP: group}))
-                    for name in ("weight", "mean", "deviation")
-                )
-                x = np.linspace(edges[0], edges[-1], 400)
-                axes.plot(x, scale * weight * norm.pdf(x, mean, deviation), color=INK, lw=1.2)
-            highest = np.histogram(score[tokens], edges)[0].max()
-            axes.set(ylim=(0, 1.15 * highest), xlabel=f"component {component} (left vector, no unit)")
-            axes.axvline(0, color=INK, lw=0.8, ls=":")
-            axes.set_title(_separation_told(at), fontsize="small")
+        tokens = components["seen" if chosen == SEEN else "known"].values.astype(bool)
+        at_set = components.sel({TOKEN_SET: chosen, BASIS: SVD})
+        for axes, component in zip(row, shown, strict=False):
+            at = at_set.sel({COMPONENT: component})
+            told_apart = at.sel({PROPERTY: LEADING_SPACE}) if LEADING_SPACE in at[PROPERTY].values else None
+            _draw_separated(axes, at, tokens, space, told_apart)
+            axes.set_xlabel(f"component {component} (left vector, no unit)")
+        if n_columns > len(shown):
+            names = [name for name in at_set if name.startswith("plane_")]
+            at = at_set[names].rename({name: name.removeprefix("plane_") for name in names})
+            _draw_separated(row[-1], at, tokens, space, at)
+            row[-1].set_xlabel(f"best direction in the plane of {PLANE[0]} and {PLANE[1]} (no unit)")
         row[0].set_ylabel(f"{told} ({int(tokens.sum()):,})")
     panels[0, 0].legend(fontsize="small", loc="upper right")
     figure.supxlabel(
-        f"AUC of leading space, with its {components.attrs['interval']:.0%} interval. Lines: two normal "
-        "distributions fitted; D: Ashman's distance between them.\np: of one mode, by the dip. Two groups: "
-        f"two fit better than one (BIC), D > {ASHMANS_D:g} and p < {LEVEL:g}. Dotted: the origin.",
+        f"AUC of leading space, with its {components.attrs['interval']:.0%} interval (in the plane: along "
+        "directions fitted to other tokens). Lines: two normal distributions\nfitted; D: Ashman's distance "
+        "between them; p: of one mode, by the dip. Two groups: two fit better than one (BIC), "
+        f"D > {ASHMANS_D:g} and p < {LEVEL:g}. Dotted: the origin.",
         fontsize="small",
     )
     return figure
+
+
+def _draw_separated(
+    axes: Axes, at: xr.Dataset, tokens: np.ndarray, space: np.ndarray, told_apart: xr.Dataset | None
+) -> None:
+    """The distribution of ``score`` (vocab) among some tokens, by leading space, and what is told of it."""
+    score = at["score"].values
+    edges = np.linspace(*np.quantile(score[tokens], [0.001, 0.999]), 61)
+    parts = [score[tokens & space], score[tokens & ~space]]
+    look = {"stacked": True, "color": [BLUE, ORANGE], "lw": 0, "rasterized": True}
+    axes.hist(parts, edges, label=[LEADING_SPACE, "none"], **look)
+    scale = tokens.sum() * np.diff(edges)[0]
+    x = np.linspace(edges[0], edges[-1], 400)
+    for group in at[GROUP].values:
+        weight, mean, deviation = (
+            float(at[f"groups_{name}"].sel({GROUP: group})) for name in ("weight", "mean", "deviation")
+        )
+        axes.plot(x, scale * weight * norm.pdf(x, mean, deviation), color=INK, lw=1.2)
+    axes.set_ylim(0, 1.15 * np.histogram(score[tokens], edges)[0].max())
+    axes.axvline(0, color=INK, lw=0.8, ls=":")
+    axes.set_title(_separation_told(at, told_apart), fontsize="small")
 
 
 def draw_orthogonality(components: xr.Dataset) -> Figure:
@@ -238,11 +256,10 @@ def _draw_table(axes: Axes, values: np.ndarray, framed: np.ndarray, cmap: str, l
     return image
 
 
-def _separation_told(at: xr.Dataset) -> str:
+def _separation_told(at: xr.Dataset, told_apart: xr.Dataset | None) -> str:
     told = "no leading spaces are marked"
-    if LEADING_SPACE in at[PROPERTY].values:
-        cell = at.sel({PROPERTY: LEADING_SPACE, BASIS: SVD})
-        auc, low, high = (float(cell[name]) for name in ("auc", "auc_low", "auc_high"))
+    if told_apart is not None:
+        auc, low, high = (float(told_apart[name]) for name in ("auc", "auc_low", "auc_high"))
         told = f"AUC {auc:.2f} ({low:.2f} … {high:.2f})"
     p = float(at["groups_one_mode_p"])
     groups = f"D = {float(at['groups_distance']):.1f}, p {'<' if p < 0.001 else '='} {max(p, 0.001):.2g}"
