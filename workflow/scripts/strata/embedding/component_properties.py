@@ -127,13 +127,13 @@ def separation_by_component(
     size = np.array([len(part.rows) for part in kinds])[:, None]
     freedom = np.array([len(part.names) - 1 for part in kinds])[:, None]
     student = rho * np.sqrt((n_length - 2) / (1 - rho**2))
-    p = _holm(
+    p = holm(
         2 * stats.norm.sf(abs(auc - 0.5) / chance),
         stats.chi2.sf((size - 1) * eta, freedom) if kinds else eta,
         2 * stats.t.sf(abs(student), n_length - 2),
     )
     reach = stats.norm.isf((1 - interval) / 2)
-    spread = reach * np.sqrt((1 + rho**2 / 2) / (n_length - 3))
+    rho_low, rho_high = spearman_interval(rho, n_length, interval)
     shape = (score.sizes[BASIS], score.sizes[COMPONENT])
 
     def by_component(values: np.ndarray, *dim: str) -> tuple[tuple[str, ...], np.ndarray]:
@@ -153,8 +153,8 @@ def separation_by_component(
             "eta2_p": by_component(p[1], CLASSES),
             "eta2_random": (CLASSES, random[1]),
             "rho_length": by_component(rho),
-            "rho_length_low": by_component(np.tanh(np.arctanh(rho) - spread)),
-            "rho_length_high": by_component(np.tanh(np.arctanh(rho) + spread)),
+            "rho_length_low": by_component(rho_low),
+            "rho_length_high": by_component(rho_high),
             "rho_length_p": by_component(p[2]),
             "rho_length_random": float(random[2]),
         },
@@ -183,7 +183,13 @@ def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
     return error
 
 
-def _holm(*families: np.ndarray) -> list[np.ndarray]:
+def spearman_interval(rho: np.ndarray, n: int, interval: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000)."""
+    reach = stats.norm.isf((1 - interval) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    return np.tanh(np.arctanh(rho) - reach), np.tanh(np.arctanh(rho) + reach)
+
+
+def holm(*families: np.ndarray) -> list[np.ndarray]:
     """p-values of any shapes, corrected as one family (Holm 1979); NaN stays."""
     flat = np.concatenate([family.ravel() for family in families])
     known = np.isfinite(flat)

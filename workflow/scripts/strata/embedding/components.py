@@ -11,6 +11,7 @@ import xarray as xr
 from strata.embedding import orthogonality
 from strata.embedding.component_plane import in_plane
 from strata.embedding.component_properties import groups_by_component, separation_by_component
+from strata.embedding.directions import along_by_length, overlap_with_positions
 from strata.embedding.names import (
     BASES,
     BASIS,
@@ -30,12 +31,16 @@ from strata.embedding.names import (
 from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_ID, TOKEN_SET, TOKEN_STR, VOCAB
 from strata.stats.nmf import Factors, factorise
 
+RANDOM_DIRECTIONS = 10_000
+"""That the overlap of components with positions is compared with."""
+
 
 def analyse(
     token_embedding: xr.DataArray,
     decomposition: xr.Dataset,
     properties: xr.Dataset,
     count: xr.DataArray,
+    position_embedding: xr.DataArray | None = None,
     *,
     components: int,
     nmf_tokens: int,
@@ -57,6 +62,8 @@ def analyse(
         As `strata.embedding.token_properties.describe_tokens` returns it.
     count : DataArray (vocab)
         As `strata.text.documents.count_by_row` returns it. Rows without one are left out.
+    position_embedding : DataArray (position, channel) or None
+        None where the model has none.
     components : int
         Of the SVD and of the NMF; fewer than channels.
     nmf_tokens : int
@@ -76,10 +83,12 @@ def analyse(
         other) between them, ``direction_largest`` (basis) off the diagonal, without its sign, and
         ``expected_direction_largest`` of as many random directions; ``explained`` (basis), the share of
         squares of the NMF's tokens that the components account for together. ``leading_space``, ``known``
-        (is there a count?) and ``seen`` (vocab).
+        (is there a count?), ``seen`` and ``norm`` (vocab); ``singular_value`` (component). What
+        `strata.embedding.directions.overlap_with_positions` returns of the SVD, where there are positions.
         What `peaks_of`, `separation_by_component`, `groups_by_component`,
-        `strata.embedding.orthogonality.cosines` and, where enough of the seen tokens begin with a space and
-        enough do not, `strata.embedding.component_plane.in_plane` return, by token_set as well.
+        `strata.embedding.directions.along_by_length` (of the SVD), `strata.embedding.orthogonality.cosines`
+        and, where enough of the seen tokens begin with a space and enough do not,
+        `strata.embedding.component_plane.in_plane` return, by token_set as well.
 
     Raises
     ------
@@ -107,6 +116,8 @@ def analyse(
             "expected_direction_largest": orthogonality.largest_of_random(components, matrix.shape[1]),
             "explained": (BASIS, _explained(matrix[chosen], right, factors)),
             "leading_space": decomposition["leading_space"].drop_vars((TOKEN_STR, TOKEN_ID), errors="ignore"),
+            "norm": (VOCAB, np.linalg.norm(matrix, axis=1)),
+            "singular_value": (COMPONENT, leading["token_singular_value"].values),
             "known": (VOCAB, np.isfinite(count.values)),
             "seen": (VOCAB, count.values > 0),
         },
@@ -119,6 +130,11 @@ def analyse(
             "part_of_speech": "known for some" if "part_of_speech" in properties else "not known",
         },
     )
+    if position_embedding is not None:
+        overlap = overlap_with_positions(
+            right, position_embedding, draws=RANDOM_DIRECTIONS, interval=interval, seed=seed
+        )
+        result = result.merge(overlap)
     by_set = []
     for rows in (np.flatnonzero(np.isfinite(count.values)), np.flatnonzero(count.values > 0)):
         part, some = score.isel({VOCAB: rows}), properties.isel({VOCAB: rows})
@@ -128,12 +144,13 @@ def analyse(
         )
         groups = groups_by_component(part.sel({BASIS: SVD}, drop=True), some)
         plane = in_plane(score.sel({BASIS: SVD}, drop=True), properties, rows, least, interval, seed)
+        lengths = along_by_length(embedding, right, interval=interval)
         pairs = orthogonality.cosines(embedding, sample=sample, interval=interval, seed=seed)
         labels = {name: (by_set[0] if by_set else told)[name].values for name in (PROPERTY, CLASSES)}
         # What too few of the seen tokens have is NaN there.
         measured = (told, groups, plane)
         every = [each.reindex({n: v for n, v in labels.items() if n in each.dims}) for each in measured]
-        by_set.append(xr.merge([peaks_of(part, peaks), *every, pairs], join="exact"))
+        by_set.append(xr.merge([peaks_of(part, peaks), *every, lengths, pairs], join="exact"))
     if not all("plane_auc" in each for each in by_set):
         by_set = [each.drop_vars([name for name in each if name.startswith("plane_")]) for each in by_set]
     sets = xr.DataArray([ALL, SEEN], dims=TOKEN_SET, name=TOKEN_SET)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import beta, norm
 
+from strata.embedding import NO_POSITIONS
 from strata.embedding.names import (
     BASIS,
     BIN,
@@ -27,8 +28,9 @@ from strata.embedding.names import (
     THRESHOLD,
     VECTORS,
 )
+from strata.figures.points import label_points
 from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
-from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET
+from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET, TOKEN_STR
 from strata.stats.thresholds import ASHMANS_D, LEVEL
 
 BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
@@ -226,6 +228,65 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
         fontsize="small",
     )
     return figure
+
+
+def draw_leading_direction(components: xr.Dataset, n_labels: int = 8) -> Figure:
+    """Component 0 against a token's length, and every component against length and positions."""
+    components = components.load()
+    at = components.sel({TOKEN_SET: SEEN, BASIS: SVD})
+    figure = new_figure(15, 5)
+    first, second, third = figure.subplots(1, 3)
+    _draw_lengths(first, at, n_labels)
+    shown = at[COMPONENT].values
+    low, rho, high = (at[f"cosine_rho{end}"].values for end in ("_low", "", "_high"))
+    second.errorbar(shown, rho, [rho - low, high - rho], color=BLUE, fmt="o", ms=4)
+    second.axhline(0, color=INK, lw=0.8)
+    second.set(
+        ylabel="rank correlation of norm and |cosine|",
+        ylim=(-1, 1),
+        title="does it take more of long tokens?",
+    )
+    if "position_mean_share" in at:
+        looks = {"variance": (BLUE, "o"), "mean": (ORANGE, "s")}
+        for (name, (colour, marker)), shift in zip(looks.items(), (-0.1, 0.1), strict=True):
+            share = at[f"position_{name}_share"]
+            third.plot(shown + shift, share, color=colour, marker=marker, lw=0, label=name)
+            random = float(at[f"position_{name}_share_random"])
+            told = f"{name}, random directions ({components.attrs['interval']:.0%})"
+            third.axhline(random, color=colour, ls="--", lw=1, label=told)
+        third.legend(fontsize="small")
+        third.set(ylabel="share of the position embedding along it", ylim=(0, None))
+        third.set_title("of its variance over positions, and of its mean squared")
+    else:
+        third.set(title=f"position embedding {NO_POSITIONS}", yticks=[])
+    for axes in (second, third):
+        axes.set(xlabel="SVD component", xticks=shown)
+    figure.supxlabel(
+        f"Tokens that were seen; {components.attrs['interval']:.0%} intervals. Cosine: the part of a token's "
+        "length that lies along a component, whatever its length.",
+        fontsize="small",
+    )
+    return figure
+
+
+def _draw_lengths(axes: Axes, at: xr.Dataset, n_labels: int) -> None:
+    """Every seen token's length and how far it reaches along component 0."""
+    seen = at["seen"].values.astype(bool)
+    zero = at.sel({COMPONENT: 0})
+    length = at["norm"].values[seen]
+    reach = abs(zero["score"].values[seen] * float(zero["singular_value"]))
+    order = np.argsort(-length, kind="stable")
+    long, typical = order[: int(at["n_long"])], float(zero["cosine_typical"])
+    axes.scatter(length, reach, color=BLUE, s=6, lw=0, alpha=0.5, rasterized=True)
+    axes.scatter(length[long], reach[long], color=ORANGE, s=14, lw=0, rasterized=True)
+    ends = np.array([0, length.max()])
+    axes.plot(ends, typical * ends, color=INK, lw=1.2, label=f"typical share: {typical:.2f} of the norm")
+    axes.plot(ends, ends, color=INK, lw=0.8, ls=":", label="all of it")
+    label_points(axes, np.stack([length, reach], 1), at[TOKEN_STR].values[seen], order, most=n_labels)
+    low, mean, high = (float(zero[f"cosine_long{end}"]) for end in ("_low", "", "_high"))
+    axes.set(xlabel="norm of the token (embedding units)", ylabel="|projection on component 0|")
+    axes.set_title(f"longest {len(long)} (orange): {mean:.2f} ({low:.2f} … {high:.2f}) of the norm")
+    axes.legend(fontsize="small", loc="upper left")
 
 
 def _asked(components: xr.Dataset) -> list[tuple[str, str]]:
