@@ -139,7 +139,7 @@ def test_no_marked_spaces_and_no_known_classes_are_no_failure(tmp_path):
     assert found.sizes["classes"] == 0
     assert "leading space" not in found["property"].values
     assert "no leading spaces are marked" in draw_separation(found).axes[0].get_title()
-    assert "absent" in draw_leading_direction(found).axes[2].get_title()
+    assert "absent" in draw_leading_direction(found).get_supxlabel()
     assert len(draw_separation(found).axes) == 6  # and no direction that separates them
     assert "auc_plane" not in set(components.table(found)["what"])
     found.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")

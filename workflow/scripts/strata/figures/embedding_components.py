@@ -231,39 +231,38 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
 
 
 def draw_leading_direction(components: xr.Dataset, n_labels: int = 8) -> Figure:
-    """Component 0 against a token's length, and every component against length and positions."""
+    """Component 0 against a token's length, and every component against length and positions.
+
+    A model without a position embedding gets a figure that says so.
+    """
     components = components.load()
-    at = components.sel({TOKEN_SET: SEEN, BASIS: SVD})
-    figure = new_figure(15, 5)
-    first, second, third = figure.subplots(1, 3)
+    at, interval = components.sel({TOKEN_SET: SEEN, BASIS: SVD}), components.attrs["interval"]
+    has_positions = "position_mean_share" in at
+    figure = new_figure(15 if has_positions else 10.5, 5)
+    first, *others = figure.subplots(1, 2 + has_positions)
     _draw_lengths(first, at, n_labels)
     shown = at[COMPONENT].values
     low, rho, high = (at[f"cosine_rho{end}"].values for end in ("_low", "", "_high"))
-    second.errorbar(shown, rho, [rho - low, high - rho], color=BLUE, fmt="o", ms=4)
-    second.axhline(0, color=INK, lw=0.8)
-    second.set(
-        ylabel="rank correlation of norm and |cosine|",
-        ylim=(-1, 1),
-        title="does it take more of long tokens?",
-    )
-    if "position_mean_share" in at:
-        looks = {"variance": (BLUE, "o"), "mean": (ORANGE, "s")}
-        for (name, (colour, marker)), shift in zip(looks.items(), (-0.1, 0.1), strict=True):
+    others[0].errorbar(shown, rho, [rho - low, high - rho], color=BLUE, fmt="o", ms=4)
+    others[0].axhline(0, color=INK, lw=0.8)
+    others[0].set(ylabel="rank correlation of norm and |cosine|", ylim=(-1, 1))
+    others[0].set_title("does it take more of long tokens?")
+    if has_positions:
+        for name, colour, marker, shift in (("variance", BLUE, "o", -0.1), ("mean", ORANGE, "s", 0.1)):
             share = at[f"position_{name}_share"]
-            third.plot(shown + shift, share, color=colour, marker=marker, lw=0, label=name)
+            others[1].plot(shown + shift, share, color=colour, marker=marker, lw=0, label=name)
+            told = f"{name}, random directions ({interval:.0%})"
             random = float(at[f"position_{name}_share_random"])
-            told = f"{name}, random directions ({components.attrs['interval']:.0%})"
-            third.axhline(random, color=colour, ls="--", lw=1, label=told)
-        third.legend(fontsize="small")
-        third.set(ylabel="share of the position embedding along it", ylim=(0, None))
-        third.set_title("of its variance over positions, and of its mean squared")
-    else:
-        third.set(title=f"position embedding {NO_POSITIONS}", yticks=[])
-    for axes in (second, third):
+            others[1].axhline(random, color=colour, ls="--", lw=1, label=told)
+        others[1].legend(fontsize="small")
+        others[1].set(ylabel="share of the position embedding along it", ylim=(0, None))
+        others[1].set_title("of its variance over positions, and of its mean squared")
+    for axes in others:
         axes.set(xlabel="SVD component", xticks=shown)
     figure.supxlabel(
-        f"Tokens that were seen; {components.attrs['interval']:.0%} intervals. Cosine: the part of a token's "
-        "length that lies along a component, whatever its length.",
+        f"Tokens that were seen; {interval:.0%} intervals. Cosine: the part of a token's length that lies along "
+        "a component, whatever its length."
+        + ("" if has_positions else f"\nPosition embedding {NO_POSITIONS}."),
         fontsize="small",
     )
     return figure
