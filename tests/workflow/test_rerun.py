@@ -109,6 +109,7 @@ TABLE = {
     "lens.probes.nmf_components": (3, PROBES),
     "lens.probes.nmf_tokens": (100, PROBES),
     "lens.probes.draws": (2, PROBES),
+    "lens.probes.elsewhere": (20, PROBES),
     "lens.contextless.tokens": (10, CONTEXTLESS),
     "lens.repurposing.max_tokens": (10, REPURPOSING),
     "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),

@@ -260,8 +260,8 @@ def draw_leading_direction(components: xr.Dataset, n_labels: int = 8) -> Figure:
     for axes in others:
         axes.set(xlabel="SVD component", xticks=shown)
     figure.supxlabel(
-        f"Tokens that were seen; {interval:.0%} intervals. Cosine: the part of a token's length that lies along "
-        "a component, whatever its length."
+        f"Tokens that were seen; {interval:.0%} intervals. Cosine: the part of a token's length that lies "
+        "along a component, whatever its length."
         + ("" if has_positions else f"\nPosition embedding {NO_POSITIONS}."),
         fontsize="small",
     )
