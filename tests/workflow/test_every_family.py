@@ -28,6 +28,7 @@ STAGES = (
     "hidden.nc",
     "embedding/positions.nc",
     "embedding/experiments.nc",
+    "embedding/outlier_channels.nc",
     "embedding/gains.tsv",
     "embedding/frequency.tsv",
     "embedding/components.tsv",

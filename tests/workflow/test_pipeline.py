@@ -88,6 +88,7 @@ DIMS = {
     "syntax/activations.h5": {"resid": ("depth", "token", "channel"), "tag": ("token",)},
     "syntax/probes.nc": {"accuracy": ("target", "label", "depth"), "gain_centre": ("target", "label")},
     "syntax/keys.nc": {"trigger": ("layer", "key", "k"), "agreement": ("label", "layer", "key")},
+    "embedding/outlier_channels.nc": {"slice_percentile": ("part", "layer", "channel")},
     "embedding.nc": {"token_singular_value": ("component",), "position_left": ("position", "component")},
     "embedding/channels.nc": {"token_std": ("channel",), "position_std": ("channel",), "rho": ("measure",)},
     "embedding/zero_layer.nc": {"on_diagonal": ("variant", "vocab")},

@@ -33,12 +33,12 @@ CONTROL = ["trace_control", "average_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
 AVERAGE = sorted({"average_parts", "average_control", *BY_STATE})
 SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "draw_syntax"]
-FREQUENCY = ["correlate_frequency", "draw_token_features"]
+EXPERIMENTS = ["disturb_positions", "draw_positions", "draw_token_features"]
+FREQUENCY = ["correlate_frequency", "draw_token_features", *EXPERIMENTS]
 COMPONENTS = ["describe_components", "draw_token_features"]
 SVD = ["decompose_embeddings", "draw_embedding", "draw_positions", *FREQUENCY, *COMPONENTS]
 POSITIONS = ["describe_positions", "draw_positions"]
 GAINS = ["describe_gains", "draw_embedding", "draw_positions"]
-EXPERIMENTS = ["disturb_positions", "draw_positions"]
 CHANNELS = ["describe_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
 ZERO_LAYER = ["apply_zero_layer", "draw_token_features"]
 CLUMP = ["find_clumps", "draw_token_features"]
@@ -85,7 +85,7 @@ TABLE = {
     "text.documents": (41, COUNTED_TEXT),
     "text.max_tokens": (50, COUNTED_TEXT),
     "text.seed": (1, COUNTED_TEXT),
-    "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES]),
+    "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES, *EXPERIMENTS]),
     "lens.decoders": (["logit"], [*CONTEXTLESS, *EVERY_DECODER]),
     "lens.top_k": (3, LENS),
     "lens.norm": ("plain", ["fit_tuned", *CONTEXTLESS, *LENS]),

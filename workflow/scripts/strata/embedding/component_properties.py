@@ -186,7 +186,8 @@ def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
 def spearman_interval(rho: np.ndarray, n: int, interval: float) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000)."""
     reach = stats.norm.isf((1 - interval) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
-    return np.tanh(np.arctanh(rho) - reach), np.tanh(np.arctanh(rho) + reach)
+    with np.errstate(divide="ignore"):  # a perfect one is infinitely far out
+        return np.tanh(np.arctanh(rho) - reach), np.tanh(np.arctanh(rho) + reach)
 
 
 def holm(*families: np.ndarray) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ BIN = "bin"
 CLASSES = "classes"
 GROUP = "group"
 THRESHOLD = "threshold"
+PART = "part"
 VARIANT = "variant"
 CENTRING = "centring"
 
