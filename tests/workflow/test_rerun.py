@@ -52,6 +52,7 @@ ALL = sorted(
         "gather_text",
         "extract_text",
         *FITS,
+        *CONTEXTLESS,
         *PROBES,
         *EMBEDDING,
         *OVER_TEXT,
@@ -75,7 +76,9 @@ TABLE = {
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
     "models.organism.device": (
         "auto",
-        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}),
+        sorted(
+            {*PROMPTS, "extract_text", *FITS, *CONTEXTLESS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}
+        ),
     ),
     "models.organism.text": ("data/other.txt", sorted({*TEXT, *COMPONENTS})),
     "models.organism.tagged_text": ("data/sentences.conllu", SYNTAX),
