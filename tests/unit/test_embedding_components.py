@@ -343,7 +343,7 @@ def test_intervals_of_auc_and_length_cover():
         rng = np.random.default_rng(seed)
         flag = np.arange(90) < 30
         scores = rng.normal(size=90) + flag
-        error = component_properties._auc_error(scores[:, None], flag[None])[0, 0]
+        error = component_properties.auc_error(scores[:, None], flag[None])[0, 0]
         hits += abs(separation(scores[:, None], flag)[0] - truth) < 1.645 * error
     assert 0.9 - 3 * 0.0212 < hits / 200 < 0.9 + 3 * 0.0212
 
@@ -383,11 +383,11 @@ def test_rare_properties_and_unknown_counts_are_left_out():
 
 def test_tables_hold_the_numbers(found, tmp_path):
     table = components.table(found)
-    row = table.query("tokens == 'seen' and basis == 'svd' and component == 1 and of == 'leading space'")
-    assert row["value"].item() == pytest.approx(
-        float(found["auc"].sel(token_set="seen", basis="svd", component=1, property="leading space"))
-    )
-    assert set(table["what"]) == {"auc", "eta2", "rho"}
+    rows = table.query("tokens == 'seen' and basis == 'svd' and component == 1 and of == 'leading space'")
+    at = found.sel(token_set="seen", basis="svd", component=1, property="leading space")
+    assert rows["what"].tolist() == ["auc", "auc_plane"]
+    np.testing.assert_allclose(rows["value"], [at["auc"], at["plane_auc"]])
+    assert set(table["what"]) == {"auc", "eta2", "rho", "auc_plane"}
     peaks = components.peaks_table(found)
     assert len(peaks) == 2 * 4 * 5 * 3  # token sets, components, places, ends (NMF has one)
     found.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")

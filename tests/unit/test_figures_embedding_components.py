@@ -8,6 +8,7 @@ from strata.embedding import components
 from strata.embedding.svd import decompose
 from strata.embedding.token_properties import describe_tokens
 from strata.figures.embedding_components import (
+    draw_leading_direction,
     draw_orthogonality,
     draw_peaks,
     draw_properties,
@@ -15,7 +16,7 @@ from strata.figures.embedding_components import (
 )
 
 
-def make_components(n_vocab=500, n_channels=12, marked=True, tags=True):
+def make_components(n_vocab=500, n_channels=12, marked=True, tags=True, positions=True):
     rng = np.random.default_rng(0)
     space = rng.random(n_vocab) < 0.5
     mark = "Ġ" if marked else ""
@@ -35,6 +36,7 @@ def make_components(n_vocab=500, n_channels=12, marked=True, tags=True):
         decompose(embedding, embedding["token_str"]),
         describe_tokens(embedding["token_str"], count, part if tags else None),
         count,
+        xr.DataArray(rng.normal(size=(9, n_channels)), dims=("position", "channel")) if positions else None,
         components=4,
         nmf_tokens=200,
         peaks=6,
@@ -93,8 +95,30 @@ def test_distributions_are_those_of_the_tokens(found):
     assert "two groups" in first.get_title()
     assert "closest property: leading space" in first.get_title()
     assert "one group" in figure.axes[2].get_title()
+    plane = figure.axes[7]  # the best direction, all tokens
+    heights = [sum(bar.get_height() for bar in bars) for bars in plane.containers]
+    assert heights[0] == pytest.approx(found["leading_space"].sum(), abs=2)
+    assert f"AUC {float(found['plane_auc'].sel(token_set='all')):.2f}" in plane.get_title()
+    assert "plane of 1 and 2" in plane.get_xlabel()
     auc = float(found["auc"].sel(token_set="seen", basis="svd", component=1, property="leading space"))
     assert f"AUC {auc:.2f}" in first.get_title()
+
+
+def test_the_leading_direction_is_drawn_with_lengths_and_positions(found):
+    figure = draw_leading_direction(found, n_labels=2)
+    render(figure)
+    lengths, by_component, of_positions = figure.axes
+    seen = found["seen"].values
+    points, long = (part.get_offsets() for part in lengths.collections)
+    np.testing.assert_allclose(points[:, 0], found["norm"].values[seen], rtol=1e-5)
+    reach = abs(found["score"].sel(basis="svd", component=0) * found["singular_value"].sel(component=0))
+    np.testing.assert_allclose(points[:, 1], reach.values[seen], rtol=1e-5)
+    assert len(long) == 20 and long[:, 0].min() >= np.sort(points[:, 0])[-20]
+    at = found.sel(token_set="seen")
+    np.testing.assert_allclose(by_component.lines[0].get_ydata(), at["cosine_rho"])
+    np.testing.assert_allclose(of_positions.lines[0].get_ydata(), found["position_variance_share"])
+    np.testing.assert_allclose(of_positions.lines[2].get_ydata(), found["position_mean_share"])
+    assert len(lengths.texts) <= 2
 
 
 def test_cosines_stand_beside_random_ones(found):
@@ -111,11 +135,20 @@ def test_cosines_stand_beside_random_ones(found):
 
 
 def test_no_marked_spaces_and_no_known_classes_are_no_failure(tmp_path):
-    found = make_components(marked=False, tags=False)
+    found = make_components(marked=False, tags=False, positions=False)
     assert found.sizes["classes"] == 0
     assert "leading space" not in found["property"].values
     assert "no leading spaces are marked" in draw_separation(found).axes[0].get_title()
+    assert "absent" in draw_leading_direction(found).get_supxlabel()
+    assert len(draw_separation(found).axes) == 6  # and no direction that separates them
+    assert "auc_plane" not in set(components.table(found)["what"])
     found.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "c.nc", engine="h5netcdf") as back:
-        for draw in (draw_properties, draw_peaks, draw_separation, draw_orthogonality):
+        for draw in (
+            draw_properties,
+            draw_peaks,
+            draw_separation,
+            draw_orthogonality,
+            draw_leading_direction,
+        ):
             render(draw(back))

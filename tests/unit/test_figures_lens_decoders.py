@@ -5,7 +5,7 @@ import xarray as xr
 
 from oracles.lens_example import make_lens
 from oracles.rendering import render
-from strata.figures.lens_decoders import draw_decoders, draw_models
+from strata.figures.lens_decoders import draw_contextless, draw_decoders, draw_models
 from strata.figures.style import DECODER_COLOURS
 
 DEPTHS = [0.0, 0.5, 1.0, 1.5, 2.0]
@@ -132,3 +132,26 @@ def test_models_of_several_decoders_or_norms_are_refused():
         draw_models({"a": lens, "b": lens.assign_attrs(norm="plain")})
     with pytest.raises(ValueError, match="logit lens.*; tuned lens"):
         draw_models({"a": lens, "b": make_lens(decoder="tuned")})
+
+
+def test_contextless_guesses_are_drawn_as_they_were_measured():
+    rng = np.random.default_rng(0)
+    dims = ("reference", "decoder", "depth")
+    kl, shared = rng.uniform(1, 9, (2, 2, 2, 3))
+    fields = {"kl": kl, "kl_low": kl * 0.9, "kl_high": kl * 1.1}
+    fields |= {"top_shared": shared / 9, "top_shared_low": shared / 10, "top_shared_high": shared / 9}
+    contextless = xr.Dataset(
+        {name: (dims, values) for name, values in fields.items()} | {"bits": ("reference", [9.0, 6.0])},
+        coords={"reference": ["unigram", "bigram"], "decoder": ["logit", "tuned"], "depth": [0, 1, 2]},
+        attrs={"interval": 0.95, "norm": "plain"},
+    ).assign(n_read=7, n_counted=1234, kl_n=3)
+    figure = draw_contextless(contextless)
+    render(figure)
+    panels = np.array(figure.axes).reshape(2, 2)
+    for row, (reference, bits) in zip(panels, (("bigram", 6), ("unigram", 9)), strict=True):
+        assert row[0].get_ylabel().startswith(reference) and f"{bits}.0 bit" in row[0].get_ylabel()
+        for axes, name in zip(row, ("kl", "top_shared"), strict=True):
+            for decoder in ("logit", "tuned"):
+                expected = contextless[name].sel(reference=reference, decoder=decoder)
+                np.testing.assert_array_equal(curve(axes, decoder).get_ydata(), expected)
+    assert "1,234" in figure.get_supxlabel()

@@ -6,13 +6,19 @@ import pytest
 import xarray as xr
 
 from oracles.rendering import render
-from strata.figures.probes import draw_accuracy, draw_embedding, draw_repurposing
+from strata.figures.probes import draw_accuracy, draw_elsewhere, draw_embedding, draw_repurposing
 
 
 def make_probes(n_depths=5, n_components=12, n_nmf=4):
     """As `strata.probes.tokens.analyse` returns it, of random values."""
     rng = np.random.default_rng(0)
-    sizes = {"target": 2, "depth": n_depths, "component": n_components, "nmf_component": n_nmf}
+    sizes = {
+        "target": 2,
+        "depth": n_depths,
+        "fitted_depth": n_depths,
+        "component": n_components,
+        "nmf_component": n_nmf,
+    }
 
     def field(*dims):
         return dims, rng.random([sizes[d] for d in dims])
@@ -29,9 +35,13 @@ def make_probes(n_depths=5, n_components=12, n_nmf=4):
             fields[prefix + name] = dims, values / values.sum(-1, keepdims=True)
         for end in ("", "_low", "_high"):
             fields[f"{prefix}accuracy{end}"] = field("target", "depth")
+        if prefix:
+            continue
+        for end in ("", "_low", "_high"):
+            fields[f"elsewhere_accuracy{end}"] = field("target", "fitted_depth", "depth")
     for name in ("most_frequent", "chance", "unknown_share"):
         fields[name] = field("target")
-    fields |= {name: ("target", [1234, 1180]) for name in ("n_scored", "n_documents")}
+    fields |= {name: ("target", [1234, 1180]) for name in ("n_scored", "n_elsewhere", "n_documents")}
     coordinates = {name: np.arange(size) for name, size in sizes.items() if name != "target"}
     coordinates |= {"target": ["input", "next"], "depth": np.arange(n_depths, dtype=float)}
     return xr.Dataset(fields, coordinates, {"n_channels": 2 * n_components, "interval": 0.9})
@@ -84,6 +94,19 @@ def test_accuracies_and_their_baselines_are_drawn(target):
     name, n = [("input", "1,234"), ("next", "1,180")][target]
     assert axes.get_title() == f"{name} token ({n} tokens of {n} documents)"
     assert "depth" in axes.get_xlabel() and "90%" in figure.get_supxlabel()
+
+
+def test_probes_at_other_depths_are_rows_by_columns():
+    probes = make_probes()
+    figure = draw_elsewhere(probes)
+    render(figure)
+    for target, axes in enumerate(figure.axes[:2]):
+        (image,) = axes.images
+        expected = probes["elsewhere_accuracy"].isel(target=target)
+        # The first row is at the bottom, and a cell is centred on its depths.
+        np.testing.assert_allclose(image.get_array(), expected.transpose("fitted_depth", "depth"))
+        assert image.origin == "lower" and tuple(image.get_extent()) == (-0.5, 4.5, -0.5, 4.5)
+        assert "1,234" in figure.axes[0].get_title() and "tried" in axes.get_xlabel()
 
 
 def test_alignment_and_weights_are_drawn():
@@ -142,6 +165,7 @@ def test_deep_models_fit():
     for figure in (
         draw_accuracy(make_probes(49)),
         draw_embedding(make_probes(49, 60, 40)),
+        draw_elsewhere(make_probes(49)),
         draw_repurposing(make_energies(49)),
     ):
         render(figure)

@@ -14,7 +14,8 @@ from strata.probes.tokens import analyse
 from strata.stats.nmf import factorise
 from strata.text.documents import as_dataset, documents_of, next_in_document
 
-SETTINGS = {"nmf_components": 3, "nmf_tokens": 30, "draws": 4, "resamples": 200, "interval": 0.9, "seed": 3}
+SETTINGS = {"nmf_components": 3, "nmf_tokens": 30, "draws": 4, "elsewhere": 99}
+SETTINGS |= {"resamples": 200, "interval": 0.9, "seed": 3}
 
 
 def test_unseen_contexts_are_those_of_no_training_document():

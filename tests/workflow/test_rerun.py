@@ -14,11 +14,12 @@ GRIDS, UPDATES = ["draw_lens_grids"], ["draw_lens_updates"]
 COMPARED = ["compare_lenses", "draw_lens"]
 PROBES = ["fit_probes", "draw_lens"]
 REPURPOSING = ["measure_repurposing", "draw_lens"]
+CONTEXTLESS = ["measure_contextless", "draw_lens"]
 EVERY_DECODER = ["write_explorer", *COMPARED]
 LENS = [*READ, *GRIDS, *UPDATES, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
-TUNED = ["fit_tuned", "read_lens", *EVERY_DECODER]
-JACOBIAN = ["fit_jacobian", "read_lens", *EVERY_DECODER]
+TUNED = ["fit_tuned", "read_lens", *CONTEXTLESS, *EVERY_DECODER]
+JACOBIAN = ["fit_jacobian", "read_lens", *CONTEXTLESS, *EVERY_DECODER]
 OVER_TEXT = ["attend_over_text", "draw_attention"]
 ORDER = ["compare_order", "draw_restoration"]
 FINAL = ["read_attention", "draw_attention"]
@@ -32,12 +33,12 @@ CONTROL = ["trace_control", "average_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
 AVERAGE = sorted({"average_parts", "average_control", *BY_STATE})
 SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "draw_syntax"]
-FREQUENCY = ["correlate_frequency", "draw_token_features"]
+EXPERIMENTS = ["disturb_positions", "draw_positions", "draw_token_features"]
+FREQUENCY = ["correlate_frequency", "draw_token_features", *EXPERIMENTS]
 COMPONENTS = ["describe_components", "draw_token_features"]
 SVD = ["decompose_embeddings", "draw_embedding", "draw_positions", *FREQUENCY, *COMPONENTS]
 POSITIONS = ["describe_positions", "draw_positions"]
 GAINS = ["describe_gains", "draw_embedding", "draw_positions"]
-EXPERIMENTS = ["disturb_positions", "draw_positions"]
 CHANNELS = ["describe_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
 ZERO_LAYER = ["apply_zero_layer", "draw_token_features"]
 CLUMP = ["find_clumps", "draw_token_features"]
@@ -51,6 +52,7 @@ ALL = sorted(
         "gather_text",
         "extract_text",
         *FITS,
+        *CONTEXTLESS,
         *PROBES,
         *EMBEDDING,
         *OVER_TEXT,
@@ -74,7 +76,9 @@ TABLE = {
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
     "models.organism.device": (
         "auto",
-        sorted({*PROMPTS, "extract_text", *FITS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}),
+        sorted(
+            {*PROMPTS, "extract_text", *FITS, *CONTEXTLESS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}
+        ),
     ),
     "models.organism.text": ("data/other.txt", sorted({*TEXT, *COMPONENTS})),
     "models.organism.tagged_text": ("data/sentences.conllu", SYNTAX),
@@ -84,10 +88,10 @@ TABLE = {
     "text.documents": (41, COUNTED_TEXT),
     "text.max_tokens": (50, COUNTED_TEXT),
     "text.seed": (1, COUNTED_TEXT),
-    "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES]),
-    "lens.decoders": (["logit"], EVERY_DECODER),
+    "text.dtype": ("float32", ["extract_text", *TUNED, *PROBES, *EXPERIMENTS]),
+    "lens.decoders": (["logit"], [*CONTEXTLESS, *EVERY_DECODER]),
     "lens.top_k": (3, LENS),
-    "lens.norm": ("plain", ["fit_tuned", *LENS]),
+    "lens.norm": ("plain", ["fit_tuned", *CONTEXTLESS, *LENS]),
     "lens.extended.last": (0, ["read_extended_lens", *EVERY_DECODER]),
     "lens.tuned.steps": (3, TUNED),
     "lens.tuned.tokens_per_step": (32, TUNED),
@@ -108,10 +112,12 @@ TABLE = {
     "lens.probes.nmf_components": (3, PROBES),
     "lens.probes.nmf_tokens": (100, PROBES),
     "lens.probes.draws": (2, PROBES),
+    "lens.probes.elsewhere": (20, PROBES),
+    "lens.contextless.tokens": (10, CONTEXTLESS),
     "lens.repurposing.max_tokens": (10, REPURPOSING),
-    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *REPURPOSING]),
-    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *REPURPOSING]),
-    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *REPURPOSING]),
+    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
+    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
+    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
     "trace.noise.absolute": ([0.1, 0.5, 1.0], STATE),
     "trace.noise.relative": ([], STATE),
     "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
@@ -329,7 +335,7 @@ MODULES = {
     "strata/text/prompt_files": [],
     "strata/text/prompt_forms": PROMPTS,
     "strata/attention/hidden": MOTION,
-    "strata/lens/names": [*LENS, "measure_repurposing"],
+    "strata/lens/names": [*LENS, *CONTEXTLESS, "measure_repurposing"],
     "strata/embedding/names": sorted({*EMBEDDING, *OVER_TEXT} - {"decompose_embeddings"}),
     "strata/embedding/svd": SVD,
     "strata/embedding/experiments": EXPERIMENTS,

@@ -1,5 +1,5 @@
 # weights.h5, token counts -> results/{model}/embedding.nc, embedding/*.nc, tables
-# text/text.nc, model -> results/{model}/embedding/experiments.nc
+# text/text.nc, activations.h5, model -> results/{model}/embedding/experiments.nc, outlier_channels.nc
 EMBEDDING = config["embedding"]
 
 
@@ -42,10 +42,13 @@ rule describe_positions:
 rule disturb_positions:
     input:
         text="results/{model}/text/text.nc",
+        activations="results/{model}/text/activations.h5",
         channels="results/{model}/embedding/channels.nc",
+        frequency="results/{model}/embedding/frequency.nc",
         model=model_files,
     output:
-        "results/{model}/embedding/experiments.nc",
+        experiments="results/{model}/embedding/experiments.nc",
+        outliers="results/{model}/embedding/outlier_channels.nc",
     priority: 60
     params:
         model=model_settings,

@@ -59,18 +59,17 @@ def token_counts(wildcards):
 
 
 # lens
-def published_lens(wildcards):
+def published_lens(wildcards, decoder=None):
     """Where the user keeps a lens that others have published for this model, if at all."""
-    lens = config["models"][wildcards.model].get("lenses", {}).get(wildcards.decoder)
+    lens = config["models"][wildcards.model].get("lenses", {}).get(decoder or wildcards.decoder)
     return lens and os.path.expanduser(lens)
 
 
-def depth_maps(wildcards):
+def depth_maps(wildcards, decoder=None):
     """The maps that a decoder carries states by: none, those published, or those fitted here."""
-    if wildcards.decoder == "logit":
-        return []
-    origin = "published" if published_lens(wildcards) else "fitted"
-    return [f"results/{wildcards.model}/lens/{wildcards.decoder}_{origin}.nc"]
+    decoder = decoder or wildcards.decoder
+    origin = "published" if published_lens(wildcards, decoder) else "fitted"
+    return [] if decoder == "logit" else [f"results/{wildcards.model}/lens/{decoder}_{origin}.nc"]
 
 
 # traces

@@ -1,8 +1,9 @@
 # text/activations.h5, or text/text.nc and the model, or what others published -> results/{model}/lens/{decoder}_*.nc: maps
 # activations.h5, weights.h5, prompts.tsv, maps -> results/{model}/lens/{decoder}.nc; {decoder}_updates.nc, where a figure needs it
-# these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, repurposing.nc
+# these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc
 LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
+MAPS = {name: partial(depth_maps, decoder=name) for name in LENS["decoders"] if name != "extended"}
 
 
 rule fit_tuned:
@@ -41,8 +42,6 @@ rule load_lens:
         weights="results/{model}/weights.h5",
     output:
         "results/{model}/lens/{decoder}_published.nc",
-    params:
-        source=published_lens,
     script:
         "../scripts/lens/load_lens.py"
 
@@ -127,6 +126,21 @@ rule fit_probes:
         statistics=LENS["statistics"],
     script:
         "../scripts/lens/fit_probes.py"
+
+
+rule measure_contextless:
+    input:
+        **MAPS,
+        activations="results/{model}/text/activations.h5",
+        weights="results/{model}/weights.h5",
+    output:
+        "results/{model}/lens/contextless.nc",
+    params:
+        device=device,
+        decoders=list(MAPS),
+        contextless={"norm": LENS["norm"], **LENS["contextless"], **LENS["statistics"]},
+    script:
+        "../scripts/lens/measure_contextless.py"
 
 
 rule measure_repurposing:

@@ -25,6 +25,7 @@ with job(snakemake):
         io.open_dataset(snakemake.input.embedding),
         describe_tokens(strings, counts, tags),
         counts,
+        weights.get("position_embedding"),
         **settings,
     )
     model = io.made_by(weights)["model"]

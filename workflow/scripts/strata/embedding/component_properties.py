@@ -120,20 +120,20 @@ def separation_by_component(
 
     n_with = np.concatenate([part.flags.sum(1) for part in asked])
     n_without = np.concatenate([(~part.flags).sum(1) for part in asked])
-    error = np.concatenate([_auc_error(scores[part.rows], part.flags) for part in asked])
+    error = np.concatenate([auc_error(scores[part.rows], part.flags) for part in asked])
     n_length = int(np.isfinite(length).sum())
     chance = np.sqrt((n_with + n_without + 1) / (12 * n_with * n_without))[:, None]
     kinds = [part for part in asked if part.classes]
     size = np.array([len(part.rows) for part in kinds])[:, None]
     freedom = np.array([len(part.names) - 1 for part in kinds])[:, None]
     student = rho * np.sqrt((n_length - 2) / (1 - rho**2))
-    p = _holm(
+    p = holm(
         2 * stats.norm.sf(abs(auc - 0.5) / chance),
         stats.chi2.sf((size - 1) * eta, freedom) if kinds else eta,
         2 * stats.t.sf(abs(student), n_length - 2),
     )
     reach = stats.norm.isf((1 - interval) / 2)
-    spread = reach * np.sqrt((1 + rho**2 / 2) / (n_length - 3))
+    rho_low, rho_high = spearman_interval(rho, n_length, interval)
     shape = (score.sizes[BASIS], score.sizes[COMPONENT])
 
     def by_component(values: np.ndarray, *dim: str) -> tuple[tuple[str, ...], np.ndarray]:
@@ -153,8 +153,8 @@ def separation_by_component(
             "eta2_p": by_component(p[1], CLASSES),
             "eta2_random": (CLASSES, random[1]),
             "rho_length": by_component(rho),
-            "rho_length_low": by_component(np.tanh(np.arctanh(rho) - spread)),
-            "rho_length_high": by_component(np.tanh(np.arctanh(rho) + spread)),
+            "rho_length_low": by_component(rho_low),
+            "rho_length_high": by_component(rho_high),
             "rho_length_p": by_component(p[2]),
             "rho_length_random": float(random[2]),
         },
@@ -168,7 +168,7 @@ def separation_by_component(
     )
 
 
-def _auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
+def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
     """Standard errors (property, column) of areas under the ROC curve, after DeLong et al. 1988.
 
     From the share of the rest that each of the group is above, and of the group that each of the rest is
@@ -183,7 +183,14 @@ def _auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
     return error
 
 
-def _holm(*families: np.ndarray) -> list[np.ndarray]:
+def spearman_interval(rho: np.ndarray, n: int, interval: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000)."""
+    reach = stats.norm.isf((1 - interval) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    with np.errstate(divide="ignore"):  # a perfect one is infinitely far out
+        return np.tanh(np.arctanh(rho) - reach), np.tanh(np.arctanh(rho) + reach)
+
+
+def holm(*families: np.ndarray) -> list[np.ndarray]:
     """p-values of any shapes, corrected as one family (Holm 1979); NaN stays."""
     flat = np.concatenate([family.ravel() for family in families])
     known = np.isfinite(flat)

@@ -9,7 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from strata.embedding import orthogonality
+from strata.embedding.component_plane import in_plane
 from strata.embedding.component_properties import groups_by_component, separation_by_component
+from strata.embedding.directions import along_by_length, overlap_with_positions
 from strata.embedding.names import (
     BASES,
     BASIS,
@@ -17,9 +19,11 @@ from strata.embedding.names import (
     END,
     ENDS,
     HIGH,
+    LEADING_SPACE,
     LOW,
     OTHER,
     PLACE,
+    PLANE,
     PROPERTY,
     SEEN,
     SVD,
@@ -27,12 +31,16 @@ from strata.embedding.names import (
 from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_ID, TOKEN_SET, TOKEN_STR, VOCAB
 from strata.stats.nmf import Factors, factorise
 
+RANDOM_DIRECTIONS = 10_000
+"""That the overlap of components with positions is compared with."""
+
 
 def analyse(
     token_embedding: xr.DataArray,
     decomposition: xr.Dataset,
     properties: xr.Dataset,
     count: xr.DataArray,
+    position_embedding: xr.DataArray | None = None,
     *,
     components: int,
     nmf_tokens: int,
@@ -54,6 +62,8 @@ def analyse(
         As `strata.embedding.token_properties.describe_tokens` returns it.
     count : DataArray (vocab)
         As `strata.text.documents.count_by_row` returns it. Rows without one are left out.
+    position_embedding : DataArray (position, channel) or None
+        None where the model has none.
     components : int
         Of the SVD and of the NMF; fewer than channels.
     nmf_tokens : int
@@ -73,9 +83,12 @@ def analyse(
         other) between them, ``direction_largest`` (basis) off the diagonal, without its sign, and
         ``expected_direction_largest`` of as many random directions; ``explained`` (basis), the share of
         squares of the NMF's tokens that the components account for together. ``leading_space``, ``known``
-        (is there a count?) and ``seen`` (vocab).
-        What `peaks_of`, `separation_by_component`, `groups_by_component` and
-        `strata.embedding.orthogonality.cosines` return, by token_set as well.
+        (is there a count?), ``seen`` and ``norm`` (vocab); ``singular_value`` (component). What
+        `strata.embedding.directions.overlap_with_positions` returns of the SVD, where there are positions.
+        What `peaks_of`, `separation_by_component`, `groups_by_component`,
+        `strata.embedding.directions.along_by_length` (of the SVD), `strata.embedding.orthogonality.cosines`
+        and, where enough of the seen tokens begin with a space and enough do not,
+        `strata.embedding.component_plane.in_plane` return, by token_set as well.
 
     Raises
     ------
@@ -103,6 +116,8 @@ def analyse(
             "expected_direction_largest": orthogonality.largest_of_random(components, matrix.shape[1]),
             "explained": (BASIS, _explained(matrix[chosen], right, factors)),
             "leading_space": decomposition["leading_space"].drop_vars((TOKEN_STR, TOKEN_ID), errors="ignore"),
+            "norm": (VOCAB, np.linalg.norm(matrix, axis=1)),
+            "singular_value": (COMPONENT, leading["token_singular_value"].values),
             "known": (VOCAB, np.isfinite(count.values)),
             "seen": (VOCAB, count.values > 0),
         },
@@ -115,6 +130,11 @@ def analyse(
             "part_of_speech": "known for some" if "part_of_speech" in properties else "not known",
         },
     )
+    if position_embedding is not None:
+        overlap = overlap_with_positions(
+            right, position_embedding, draws=RANDOM_DIRECTIONS, interval=interval, seed=seed
+        )
+        result = result.merge(overlap)
     by_set = []
     for rows in (np.flatnonzero(np.isfinite(count.values)), np.flatnonzero(count.values > 0)):
         part, some = score.isel({VOCAB: rows}), properties.isel({VOCAB: rows})
@@ -123,11 +143,16 @@ def analyse(
             part, embedding, some, least=least, draws=draws, interval=interval, seed=seed
         )
         groups = groups_by_component(part.sel({BASIS: SVD}, drop=True), some)
+        plane = in_plane(score.sel({BASIS: SVD}, drop=True), properties, rows, least, interval, seed)
+        lengths = along_by_length(embedding, right, interval=interval)
         pairs = orthogonality.cosines(embedding, sample=sample, interval=interval, seed=seed)
         labels = {name: (by_set[0] if by_set else told)[name].values for name in (PROPERTY, CLASSES)}
         # What too few of the seen tokens have is NaN there.
-        every = [each.reindex({n: v for n, v in labels.items() if n in each.dims}) for each in (told, groups)]
-        by_set.append(xr.merge([peaks_of(part, peaks), *every, pairs], join="exact"))
+        measured = (told, groups, plane)
+        every = [each.reindex({n: v for n, v in labels.items() if n in each.dims}) for each in measured]
+        by_set.append(xr.merge([peaks_of(part, peaks), *every, lengths, pairs], join="exact"))
+    if not all("plane_auc" in each for each in by_set):
+        by_set = [each.drop_vars([name for name in each if name.startswith("plane_")]) for each in by_set]
     sets = xr.DataArray([ALL, SEEN], dims=TOKEN_SET, name=TOKEN_SET)
     both = xr.concat(by_set, dim=sets, join="exact", data_vars="all", coords="minimal", compat="override")
     return xr.merge([result, both], join="exact", combine_attrs="drop_conflicts")
@@ -171,8 +196,9 @@ def _explained(rows: np.ndarray, right: np.ndarray, factors: Factors) -> list[fl
 def table(result: xr.Dataset) -> pd.DataFrame:
     """How well components tell properties, a row each.
 
-    ``tokens``, ``basis``, ``component``; ``what`` ("auc", "eta2", or "rho" of length), ``of`` which
-    property; ``value``, ``low``, ``high``; ``p``, corrected; ``random``, what random directions reach.
+    ``tokens``, ``basis``, ``component``; ``what`` ("auc", "eta2", "rho" of length, or "auc_plane" of a
+    component together with the next), ``of`` which property; ``value``, ``low``, ``high``; ``p``, corrected;
+    ``random``, what random directions reach.
     """
     parts = []
     for what, of in (("auc", PROPERTY), ("eta2", CLASSES), ("rho_length", None)):
@@ -181,6 +207,11 @@ def table(result: xr.Dataset) -> pd.DataFrame:
         frame = result[list(chosen)].reset_coords(drop=True).to_dataframe().reset_index()
         frame["of"] = frame[of] if of else "length"
         parts.append(frame.rename(columns=chosen).assign(what=what.removesuffix("_length")))
+    if "plane_auc" in result:
+        ends = {f"plane_auc{end}": name for end, name in (("", "value"), ("_low", "low"), ("_high", "high"))}
+        frame = result[list(ends)].reset_coords(drop=True).to_dataframe().reset_index().rename(columns=ends)
+        at = {BASIS: SVD, COMPONENT: PLANE[0], "what": "auc_plane", "of": LEADING_SPACE}
+        parts.append(frame.assign(**at))
     columns = {TOKEN_SET: "tokens", BASIS: "basis", COMPONENT: "component"}
     whole = pd.concat(parts).rename(columns=columns).dropna(subset="value")
     whole["tokens"] = whole["tokens"].astype(str)

@@ -19,6 +19,7 @@ BIN = "bin"
 CLASSES = "classes"
 GROUP = "group"
 THRESHOLD = "threshold"
+PART = "part"
 VARIANT = "variant"
 CENTRING = "centring"
 
@@ -56,6 +57,11 @@ SEEN = "seen"
 
 SVD, NMF = BASES = ("svd", "nmf")
 HIGH, LOW = ENDS = ("high", "low")
+
+PLANE = (1, 2)
+"""The components among which two clusters of tokens lie side by side in GPT-2."""
+
+LEADING_SPACE = "leading space"
 
 RAW, CENTRED = "raw", "centred"
 """Embeddings about the origin, and about their mean."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from strata.embedding.names import PROPERTY
+from strata.embedding.names import LEADING_SPACE, PROPERTY
 from strata.names import VOCAB
 from strata.text.tokens import has_leading_space, is_text, plain_text
 
@@ -47,7 +47,7 @@ def describe_tokens(
     bare = [plain_text(token).strip() if kept else "" for token, kept in zip(spelled, text, strict=True)]
     space = has_leading_space(token_str).values
     flags = {
-        "leading space": space,
+        LEADING_SPACE: space,
         "capitalised": [word[:1].isupper() and word[1:].islower() for word in bare],
         "upper case": [word.isupper() for word in bare],
         "lower case": [word.islower() for word in bare],

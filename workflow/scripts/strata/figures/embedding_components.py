@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.stats import beta, norm
 
+from strata.embedding import NO_POSITIONS
 from strata.embedding.names import (
     BASIS,
     BIN,
@@ -15,9 +16,11 @@ from strata.embedding.names import (
     END,
     GROUP,
     HIGH,
+    LEADING_SPACE,
     LOW,
     NMF,
     OTHER,
+    PLANE,
     PROPERTY,
     RAW,
     SEEN,
@@ -25,15 +28,15 @@ from strata.embedding.names import (
     THRESHOLD,
     VECTORS,
 )
+from strata.figures.points import label_points
 from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
-from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET
+from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET, TOKEN_STR
 from strata.stats.thresholds import ASHMANS_D, LEVEL
 
 BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"
 SETS = {SEEN: "tokens that were seen", ALL: "all tokens"}
 BASES = {SVD: "SVD", NMF: "NMF"}
-LEADING_SPACE = "leading space"
 
 
 def draw_properties(components: xr.Dataset) -> Figure:
@@ -121,43 +124,60 @@ def draw_peaks(components: xr.Dataset, n_peaks: int = 12) -> Figure:
 
 
 def draw_separation(components: xr.Dataset, shown: tuple[int, ...] = (0, 1, 2)) -> Figure:
-    """Components 0 to 2 by leading space, with two normal distributions fitted to all of the tokens."""
+    """Components 0 to 2, and the best direction in the plane of 1 and 2, by leading space.
+
+    With two normal distributions fitted to all of the tokens. Where too few tokens begin with a space, or too
+    few do not, there is no best direction.
+    """
     components = components.load()
-    figure = new_figure(4.3 * len(shown), 7)
-    panels = figure.subplots(len(SETS), len(shown), squeeze=False)
-    known = components["known"].values.astype(bool)
-    seen = components["seen"].values.astype(bool)
     space = components["leading_space"].values.astype(bool)
+    n_columns = len(shown) + ("plane_auc" in components)
+    figure = new_figure(4.3 * n_columns, 7)
+    panels = figure.subplots(len(SETS), n_columns, squeeze=False)
     for row, (chosen, told) in zip(panels, SETS.items(), strict=True):
-        tokens = seen if chosen == SEEN else known
-        for axes, component in zip(row, shown, strict=True):
-            at = components.sel({TOKEN_SET: chosen, COMPONENT: component})
-            score = at["score"].sel({BASIS: SVD}).values
-            edges = np.linspace(*np.quantile(score[tokens], [0.001, 0.999]), 61)
-            parts = [score[tokens & space], score[tokens & ~space]]
-            look = {"stacked": True, "color": [BLUE, ORANGE], "lw": 0, "rasterized": True}
-            axes.hist(parts, edges, label=[LEADING_SPACE, "none"], **look)
-            scale = tokens.sum() * np.diff(edges)[0]
-            for group in at[GROUP].values:
-                weight, mean, deviation = (
-                    float(at[f"groups_{name}"].sel({GROUP: group}))
-                    for name in ("weight", "mean", "deviation")
-                )
-                x = np.linspace(edges[0], edges[-1], 400)
-                axes.plot(x, scale * weight * norm.pdf(x, mean, deviation), color=INK, lw=1.2)
-            highest = np.histogram(score[tokens], edges)[0].max()
-            axes.set(ylim=(0, 1.15 * highest), xlabel=f"component {component} (left vector, no unit)")
-            axes.axvline(0, color=INK, lw=0.8, ls=":")
-            axes.set_title(_separation_told(at), fontsize="small")
+        tokens = components["seen" if chosen == SEEN else "known"].values.astype(bool)
+        at_set = components.sel({TOKEN_SET: chosen, BASIS: SVD})
+        for axes, component in zip(row, shown, strict=False):
+            at = at_set.sel({COMPONENT: component})
+            told_apart = at.sel({PROPERTY: LEADING_SPACE}) if LEADING_SPACE in at[PROPERTY].values else None
+            _draw_separated(axes, at, tokens, space, told_apart)
+            axes.set_xlabel(f"component {component} (left vector, no unit)")
+        if n_columns > len(shown):
+            names = [name for name in at_set if name.startswith("plane_")]
+            at = at_set[names].rename({name: name.removeprefix("plane_") for name in names})
+            _draw_separated(row[-1], at, tokens, space, at)
+            row[-1].set_xlabel(f"best direction in the plane of {PLANE[0]} and {PLANE[1]} (no unit)")
         row[0].set_ylabel(f"{told} ({int(tokens.sum()):,})")
     panels[0, 0].legend(fontsize="small", loc="upper right")
     figure.supxlabel(
-        f"AUC of leading space, with its {components.attrs['interval']:.0%} interval. Lines: two normal "
-        "distributions fitted; D: Ashman's distance between them.\np: of one mode, by the dip. Two groups: "
-        f"two fit better than one (BIC), D > {ASHMANS_D:g} and p < {LEVEL:g}. Dotted: the origin.",
+        f"AUC of leading space, with its {components.attrs['interval']:.0%} interval (in the plane: along "
+        "directions fitted to other tokens). Lines: two normal distributions\nfitted; D: Ashman's distance "
+        "between them; p: of one mode, by the dip. Two groups: two fit better than one (BIC), "
+        f"D > {ASHMANS_D:g} and p < {LEVEL:g}. Dotted: the origin.",
         fontsize="small",
     )
     return figure
+
+
+def _draw_separated(
+    axes: Axes, at: xr.Dataset, tokens: np.ndarray, space: np.ndarray, told_apart: xr.Dataset | None
+) -> None:
+    """The distribution of ``score`` (vocab) among some tokens, by leading space, and what is told of it."""
+    score = at["score"].values
+    edges = np.linspace(*np.quantile(score[tokens], [0.001, 0.999]), 61)
+    parts = [score[tokens & space], score[tokens & ~space]]
+    look = {"stacked": True, "color": [BLUE, ORANGE], "lw": 0, "rasterized": True}
+    axes.hist(parts, edges, label=[LEADING_SPACE, "none"], **look)
+    scale = tokens.sum() * np.diff(edges)[0]
+    x = np.linspace(edges[0], edges[-1], 400)
+    for group in at[GROUP].values:
+        weight, mean, deviation = (
+            float(at[f"groups_{name}"].sel({GROUP: group})) for name in ("weight", "mean", "deviation")
+        )
+        axes.plot(x, scale * weight * norm.pdf(x, mean, deviation), color=INK, lw=1.2)
+    axes.set_ylim(0, 1.15 * np.histogram(score[tokens], edges)[0].max())
+    axes.axvline(0, color=INK, lw=0.8, ls=":")
+    axes.set_title(_separation_told(at, told_apart), fontsize="small")
 
 
 def draw_orthogonality(components: xr.Dataset) -> Figure:
@@ -210,6 +230,64 @@ def draw_orthogonality(components: xr.Dataset) -> Figure:
     return figure
 
 
+def draw_leading_direction(components: xr.Dataset, n_labels: int = 8) -> Figure:
+    """Component 0 against a token's length, and every component against length and positions.
+
+    A model without a position embedding gets a figure that says so.
+    """
+    components = components.load()
+    at, interval = components.sel({TOKEN_SET: SEEN, BASIS: SVD}), components.attrs["interval"]
+    has_positions = "position_mean_share" in at
+    figure = new_figure(15 if has_positions else 10.5, 5)
+    first, *others = figure.subplots(1, 2 + has_positions)
+    _draw_lengths(first, at, n_labels)
+    shown = at[COMPONENT].values
+    low, rho, high = (at[f"cosine_rho{end}"].values for end in ("_low", "", "_high"))
+    others[0].errorbar(shown, rho, [rho - low, high - rho], color=BLUE, fmt="o", ms=4)
+    others[0].axhline(0, color=INK, lw=0.8)
+    others[0].set(ylabel="rank correlation of norm and |cosine|", ylim=(-1, 1))
+    others[0].set_title("does it take more of long tokens?")
+    if has_positions:
+        for name, colour, marker, shift in (("variance", BLUE, "o", -0.1), ("mean", ORANGE, "s", 0.1)):
+            share = at[f"position_{name}_share"]
+            others[1].plot(shown + shift, share, color=colour, marker=marker, lw=0, label=name)
+            told = f"{name}, random directions ({interval:.0%})"
+            random = float(at[f"position_{name}_share_random"])
+            others[1].axhline(random, color=colour, ls="--", lw=1, label=told)
+        others[1].legend(fontsize="small")
+        others[1].set(ylabel="share of the position embedding along it", ylim=(0, None))
+        others[1].set_title("of its variance over positions, and of its mean squared")
+    for axes in others:
+        axes.set(xlabel="SVD component", xticks=shown)
+    figure.supxlabel(
+        f"Tokens that were seen; {interval:.0%} intervals. Cosine: the part of a token's length that lies "
+        "along a component, whatever its length."
+        + ("" if has_positions else f"\nPosition embedding {NO_POSITIONS}."),
+        fontsize="small",
+    )
+    return figure
+
+
+def _draw_lengths(axes: Axes, at: xr.Dataset, n_labels: int) -> None:
+    """Every seen token's length and how far it reaches along component 0."""
+    seen = at["seen"].values.astype(bool)
+    zero = at.sel({COMPONENT: 0})
+    length = at["norm"].values[seen]
+    reach = abs(zero["score"].values[seen] * float(zero["singular_value"]))
+    order = np.argsort(-length, kind="stable")
+    long, typical = order[: int(at["n_long"])], float(zero["cosine_typical"])
+    axes.scatter(length, reach, color=BLUE, s=6, lw=0, alpha=0.5, rasterized=True)
+    axes.scatter(length[long], reach[long], color=ORANGE, s=14, lw=0, rasterized=True)
+    ends = np.array([0, length.max()])
+    axes.plot(ends, typical * ends, color=INK, lw=1.2, label=f"typical share: {typical:.2f} of the norm")
+    axes.plot(ends, ends, color=INK, lw=0.8, ls=":", label="all of it")
+    label_points(axes, np.stack([length, reach], 1), at[TOKEN_STR].values[seen], order, most=n_labels)
+    low, mean, high = (float(zero[f"cosine_long{end}"]) for end in ("_low", "", "_high"))
+    axes.set(xlabel="norm of the token (embedding units)", ylabel="|projection on component 0|")
+    axes.set_title(f"longest {len(long)} (orange): {mean:.2f} ({low:.2f} … {high:.2f}) of the norm")
+    axes.legend(fontsize="small", loc="upper left")
+
+
 def _asked(components: xr.Dataset) -> list[tuple[str, str]]:
     """Every property with the tokens it is shown for: those that were seen, if enough have it."""
     found = np.isfinite(components["auc"].sel({TOKEN_SET: SEEN})).any((BASIS, COMPONENT)).values
@@ -238,11 +316,10 @@ def _draw_table(axes: Axes, values: np.ndarray, framed: np.ndarray, cmap: str, l
     return image
 
 
-def _separation_told(at: xr.Dataset) -> str:
+def _separation_told(at: xr.Dataset, told_apart: xr.Dataset | None) -> str:
     told = "no leading spaces are marked"
-    if LEADING_SPACE in at[PROPERTY].values:
-        cell = at.sel({PROPERTY: LEADING_SPACE, BASIS: SVD})
-        auc, low, high = (float(cell[name]) for name in ("auc", "auc_low", "auc_high"))
+    if told_apart is not None:
+        auc, low, high = (float(told_apart[name]) for name in ("auc", "auc_low", "auc_high"))
         told = f"AUC {auc:.2f} ({low:.2f} … {high:.2f})"
     p = float(at["groups_one_mode_p"])
     groups = f"D = {float(at['groups_distance']):.1f}, p {'<' if p < 0.001 else '='} {max(p, 0.001):.2g}"

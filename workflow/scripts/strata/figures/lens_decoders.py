@@ -12,6 +12,7 @@ from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_sc
 from strata.figures.lens import NORMS, decoded_by
 from strata.figures.style import DECODER_COLOURS, line_looks, new_figure
 from strata.lens.comparison import agreement, kl_to_final, prompt_means
+from strata.lens.names import DECODER, REFERENCE
 from strata.names import ALL, CATEGORY, DEPTH
 
 TITLES = {
@@ -73,6 +74,47 @@ def _set_scale(panels: np.ndarray, metric: str, table: pd.DataFrame) -> None:
         # The embeddings' own readout says the input, at a cost that would flatten all the rest.
         later = table[(table["metric"] == metric) & (table[DEPTH] >= 1)]
         panels[0].set_ylim(0, 1.05 * later[["mean", "high"]].max(axis=None))
+
+
+def draw_contextless(contextless: xr.Dataset) -> Figure:
+    """Readouts by depth against the bigram and the unigram distribution, one line a decoder.
+
+    Parameters
+    ----------
+    contextless : Dataset
+        As `strata.lens.contextless.measure` returns it.
+    """
+    told = {"bigram": "bigram: what follows the token", "unigram": "unigram: what is frequent"}
+    measures = {
+        "kl": "KL(reference ‖ readout) [nat], log scale",
+        "top_shared": "top guess is the reference's [share of tokens]",
+    }
+    looks = line_looks(contextless[DECODER].values, DECODER_COLOURS)
+    figure = new_figure(11, 7.5)
+    panels = figure.subplots(len(told), len(measures), sharex=True, sharey="col")
+    for row, (reference, title) in zip(panels, told.items(), strict=True):
+        part = contextless.sel({REFERENCE: reference})
+        row[0].set_ylabel(f"{title}\n(true next token: {float(part['bits']):.1f} bit)")
+        for axes, measure in zip(row, measures, strict=True):
+            for decoder, look in looks.items():
+                ends = (measure, f"{measure}_low", f"{measure}_high")
+                mean, low, high = (part[name].sel({DECODER: decoder}).to_series() for name in ends)
+                draw_curve(axes, mean, low, high, **look | {"label": decoder, "markevery": marks(mean.index)})
+    for column, title in enumerate(measures.values()):
+        panels[0, column].set_title(title)
+        set_depth_ticks(panels[-1, column], contextless[DEPTH].values)
+    set_log_scale(*panels[:, 0])
+    panels[0, 1].set_ylim(-0.02, 1.02)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    title = f"decoder, {NORMS[contextless.attrs['norm']]}"
+    figure.legend(handles, labels, title=title, ncols=4, frameon=False, loc="outside upper center")
+    figure.supxlabel(
+        f"{int(contextless['n_read']):,} tokens of {int(contextless['kl_n'])} held-out documents; "
+        f"{int(contextless['n_counted']):,} pairs counted in others.\nMean over documents, bands: "
+        f"{contextless.attrs['interval']:.0%} bootstrap intervals over documents",
+        fontsize="small",
+    )
+    return figure
 
 
 def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:

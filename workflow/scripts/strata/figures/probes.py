@@ -14,7 +14,7 @@ from strata.figures.curves import draw_curve, marks, set_depth_ticks
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, SEQUENTIAL, new_figure
 from strata.lens.names import STATE
 from strata.names import COMPONENT, DEPTH, TARGET, TOKEN_SET
-from strata.probes.names import NMF_COMPONENT
+from strata.probes.names import FITTED_DEPTH, NMF_COMPONENT
 
 OWN, SHARED, THIRD, *_ = LINE_COLOURS
 TIMES = (0.25, 0.5, 1, 2, 4)  # colour scale of squared weight, as multiples of what a random direction has
@@ -50,6 +50,39 @@ def draw_accuracy(probes: xr.Dataset) -> Figure:
     figure.legend(handles, labels, ncols=3, frameon=False, loc="outside upper center")
     told = f"held-out tokens in contexts that were never trained on; {probes.attrs['interval']:.0%} intervals"
     figure.supxlabel(f"{told}: bootstrap over documents", fontsize="small")
+    return figure
+
+
+def draw_elsewhere(probes: xr.Dataset) -> Figure:
+    """Accuracy of the probe of every depth at every depth, for either target.
+
+    Parameters
+    ----------
+    probes : Dataset
+        As `strata.probes.tokens.analyse` returns it.
+    """
+    depths = probes[DEPTH].values
+    edge = np.ptp(depths) / max(len(depths) - 1, 1) / 2
+    extent = (depths[0] - edge, depths[-1] + edge, depths[0] - edge, depths[-1] + edge)
+    figure = new_figure(11, 5.7)
+    panels = figure.subplots(1, probes.sizes[TARGET], sharex=True, sharey=True)
+    for axes, target in zip(panels, probes[TARGET].values, strict=True):
+        part = probes.sel({TARGET: target})
+        values = part["elsewhere_accuracy"].transpose(FITTED_DEPTH, DEPTH)
+        image = axes.imshow(values, SEQUENTIAL, vmin=0, vmax=1, origin="lower", extent=extent)
+        axes.grid(False)
+        axes.set_title(f"{TITLES[target]} ({int(part['n_elsewhere']):,} tokens)")
+        set_depth_ticks(axes, depths)
+        axes.set_xlabel("depth that it is tried at")
+        axes.set_yticks(axes.get_xticks())
+    panels[0].set_ylabel("depth that a probe was fitted at")
+    figure.colorbar(image, ax=list(panels), label="accuracy (share of tokens)", shrink=0.8)
+    width = float((probes["elsewhere_accuracy_high"] - probes["elsewhere_accuracy_low"]).max())
+    figure.supxlabel(
+        f"held-out tokens in contexts that were never trained on; {probes.attrs['interval']:.0%} intervals "
+        f"(bootstrap over documents) are {width:.2f} wide at most",
+        fontsize="small",
+    )
     return figure
 
 

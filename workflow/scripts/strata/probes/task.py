@@ -128,9 +128,9 @@ class Task:
         """Whether a probe is right about each scored token."""
         return self.right_about(probe, self.labelled(states, TEST)[0])
 
-    def right_about(self, probe: Probe, scored: Tensor) -> np.ndarray:
-        """The same, of the states of the scored tokens alone."""
-        return (probe(scored) == self.labels(TEST).to(scored.device)).cpu().numpy()
+    def right_about(self, probe: Probe, scored: Tensor, some: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The same, of the states of the scored tokens alone, or of some of them."""
+        return (probe(scored) == self.labels(TEST)[some].to(scored.device)).cpu().numpy()
 
     def baselines(self) -> xr.Dataset:
         index = self.index[self.rows[TEST]].numpy()
@@ -157,21 +157,26 @@ def on_the_same_tokens(tasks: Mapping[T, Task]) -> list[dict[T, Task]]:
 
 
 def accuracy(
-    right: np.ndarray, documents: np.ndarray, resamples: int, interval: float, seed: int
+    right: np.ndarray,
+    documents: np.ndarray,
+    resamples: int,
+    interval: float,
+    seed: int,
+    dims: tuple[str, ...] = (DEPTH,),
 ) -> xr.Dataset:
     """Share of tokens that are right, with percentiles of a bootstrap over documents.
 
     Parameters
     ----------
-    right : bool (depth, token)
+    right : bool (..., token), before the tokens ``dims``
     documents : (token), the document of each
     resamples, interval, seed : of the bootstrap; ``interval`` is a coverage, e.g. 0.95
 
     Returns
     -------
-    Dataset: ``accuracy``, ``accuracy_low``, ``accuracy_high`` (depth); bounds NaN for one document
+    Dataset: ``accuracy``, ``accuracy_low``, ``accuracy_high`` (..., of ``dims``); bounds NaN for one document
     """
     drawn = DrawnGroups.of([documents], resamples, generator(seed))
     low, high = percentiles(drawn.shares(right, documents), interval, axis=0)
-    means = {"accuracy": right.mean(1), "accuracy_low": low, "accuracy_high": high}
-    return xr.Dataset({name: (DEPTH, values) for name, values in means.items()})
+    means = {"accuracy": right.mean(-1), "accuracy_low": low, "accuracy_high": high}
+    return xr.Dataset({name: (dims, values) for name, values in means.items()})

@@ -3,7 +3,8 @@
 Hubinger's question in the comments on the logit lens (nostalgebraist 2020) was whether the input can be
 rebuilt linearly from later states, and what the map that does so has to do with the embedding. Probes are
 fitted here from the states of one depth, or one *shared* probe from those of all depths together, which
-asks for the same directions at every depth.
+asks for the same directions at every depth. How far a depth's own probe serves at other depths says the same
+pair by pair: what is written in the same directions is read there too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,20 @@ from torch import Tensor
 from strata.names import COMPONENT, DEPTH, TARGET, TOKEN_ID
 from strata.probes.bases import Basis
 from strata.probes.linear import Moments, fit_better
-from strata.probes.names import NMF_COMPONENT
-from strata.probes.task import INPUT, NEXT, TARGETS, TRAIN, VALIDATION, Task, accuracy, in_unseen_context
+from strata.probes.names import FITTED_DEPTH, NMF_COMPONENT
+from strata.probes.task import (
+    INPUT,
+    NEXT,
+    TARGETS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Task,
+    accuracy,
+    in_unseen_context,
+)
 from strata.progress import Progress, silent
+from strata.stats.seeding import generator
 from strata.text.documents import next_in_document
 
 DEPTHS_OF_TOKEN = 3
@@ -35,6 +47,7 @@ def analyse(
     nmf_components: int,
     nmf_tokens: int,
     draws: int,
+    elsewhere: int,
     resamples: int,
     interval: float,
     seed: int,
@@ -59,6 +72,7 @@ def analyse(
     nmf_components : of the embedding's NMF, fewer than channels
     nmf_tokens : the most frequent ones, which the NMF is made from
     draws : of the random matrices that alignment is compared with
+    elsewhere : scored tokens on which the probe of one depth is tried at all, drawn evenly if there are more
     resamples, interval : of the bootstrap over documents; ``interval`` is a coverage, e.g. 0.95
     seed : of all that is drawn
 
@@ -68,12 +82,13 @@ def analyse(
         By (target, depth), target being ``input`` or ``next``: ``accuracy``, ``accuracy_low``,
         ``accuracy_high`` of the depth's own probe, and what `alignment` and `weight_shares` of
         `strata.probes.bases` return of it; ``refined``, whether its refinement was kept;
-        ``shared_accuracy`` and its bounds, of the one probe of all depths at this depth. By target: the
+        ``shared_accuracy`` and its bounds, of the one probe of all depths at this depth. By (target,
+        fitted_depth, depth): ``elsewhere_accuracy`` and its bounds, of the probe of one depth. By target: the
         rest with the prefix ``shared_``; ``most_frequent``, the accuracy of always saying the most
         frequent token; ``chance``, that of guesses drawn as often as tokens occur in training;
         ``unknown_share``, of scored tokens whose class was never trained, which count as wrong;
-        ``n_scored``, ``n_trained`` (tokens), ``n_classes``, ``n_documents`` (scored). By (target,
-        component): ``singular_value``.
+        ``n_scored``, ``n_elsewhere``, ``n_trained`` (tokens), ``n_classes``, ``n_documents`` (scored). By
+        (target, component): ``singular_value``.
 
     Raises
     ------
@@ -81,15 +96,17 @@ def analyse(
         If a split has no token to use, no class has two samples, an argument is impossible, or there
         are as many NMF components as channels.
     """
-    if min(resamples, draws) < 1 or epochs < 0 or not 0 < interval < 1:
-        raise ValueError(f"impossible: {resamples=}, {draws=}, {epochs=}, {interval=}")
+    if min(resamples, draws, elsewhere) < 1 or epochs < 0 or not 0 < interval < 1:
+        raise ValueError(f"impossible: {resamples=}, {draws=}, {elsewhere=}, {epochs=}, {interval=}")
     unseen = in_unseen_context(text)
     labels = {INPUT: text[TOKEN_ID].values, NEXT: next_in_document(text)}
     results = []
     for target in TARGETS:
         task = Task.of(labels[target], text, unseen)
         basis = Basis.of(matrices[target], task, nmf_components, nmf_tokens, seed)
-        pool, own, own_right = _Pool(len(depths), seed), [], []
+        some = _drawn(len(task.documents), elsewhere, seed)
+        scored = [task.labelled(load(depth), TEST)[0][some] for depth in depths]
+        pool, own, own_right, right_elsewhere = _Pool(len(depths), seed), [], [], []
         for depth in progress(depths, f"probes for the {target} token"):
             states = load(depth)
             train, validation = (task.labelled(states, split) for split in (TRAIN, VALIDATION))
@@ -97,6 +114,7 @@ def analyse(
             probe, refined = fit_better(moments, task.classes, train, validation, epochs, seed)
             own.append(basis.relate(probe, draws, seed).assign(refined=refined))
             own_right.append(task.right(probe, states))
+            right_elsewhere.append([task.right_about(probe, there, some) for there in scored])
             pool.add(moments, train, validation)
         probe, refined = fit_better(pool.moments, task.classes, *pool.samples(), epochs, seed)
         shared_right = [task.right(probe, load(depth)) for depth in progress(depths, "the shared probe")]
@@ -106,19 +124,29 @@ def analyse(
             accuracy(np.stack(right), task.documents, resamples, interval, seed)
             for right in (own_right, shared_right)
         )
+        pairs = accuracy(
+            np.array(right_elsewhere), task.documents[some], resamples, interval, seed, (FITTED_DEPTH, DEPTH)
+        )
         spectrum = xr.Dataset({"singular_value": (COMPONENT, basis.values)})
         parts = [xr.concat(own, dim=DEPTH), by_depth, _prefixed(shared), _prefixed(shared_by_depth)]
-        results.append(xr.merge([*parts, task.baselines(), spectrum], join="exact"))
+        parts += [_prefixed(pairs, "elsewhere"), task.baselines().assign(n_elsewhere=len(some)), spectrum]
+        results.append(xr.merge(parts, join="exact"))
     result = xr.concat(results, dim=TARGET, join="exact")
     components = {name: np.arange(result.sizes[name]) for name in (COMPONENT, NMF_COMPONENT)}
-    result = result.assign_coords({TARGET: list(TARGETS), DEPTH: np.asarray(depths, float), **components})
+    components |= {DEPTH: np.asarray(depths, float), FITTED_DEPTH: np.asarray(depths, float)}
+    result = result.assign_coords({TARGET: list(TARGETS), **components})
     return result.assign_attrs(
         epochs=epochs, interval=interval, n_channels=matrices[INPUT].shape[1], nmf_tokens=nmf_tokens
     )
 
 
-def _prefixed(dataset: xr.Dataset) -> xr.Dataset:
-    return dataset.rename({name: f"shared_{name}" for name in dataset.data_vars})
+def _prefixed(dataset: xr.Dataset, prefix: str = "shared") -> xr.Dataset:
+    return dataset.rename({name: f"{prefix}_{name}" for name in dataset.data_vars})
+
+
+def _drawn(n: int, at_most: int, seed: int) -> np.ndarray:
+    """Indices of at most so many of n, ascending, drawn evenly."""
+    return np.sort(generator(seed, "elsewhere").choice(n, min(n, at_most), replace=False))
 
 
 class _Pool:
