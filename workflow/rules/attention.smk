@@ -27,9 +27,8 @@ rule attend_over_text:
         "results/{model}/attention_text.nc",
     params:
         model=model_settings,
-        attention={key: config["attention"][key] for key in ("documents", "skip", "first", "outsized")},
+        attention={k: config["attention"][k] for k in ("documents", "skip", "first", "outsized", "statistics")},
         long=long_text_made,
-        statistics=config["attention"]["statistics"],
     script:
         "../scripts/attention/attend_over_text.py"
 

@@ -20,7 +20,7 @@ from strata.text.stretches import long_samples
 
 with job(snakemake) as progress:
     settings, made, long = snakemake.params.model, snakemake.params.attention, snakemake.params.long
-    bootstrap = Bootstrap(**snakemake.params.statistics)
+    bootstrap = Bootstrap(**made["statistics"])
     model, tokenizer = open_model(settings)
     parts = find_parts(model)
     documents = documents_of(io.open_dataset(snakemake.input.text))[: made["documents"]]
@@ -39,5 +39,4 @@ with job(snakemake) as progress:
     channels = outsized_channels(in_text, weights, **made["outsized"])
     results = [in_text, varying, by_position, channels]
     result = xr.merge(results, join="exact", combine_attrs="no_conflicts")
-    config = {**made, "long": long, "statistics": snakemake.params.statistics}
-    io.write_dataset(result, snakemake.output[0], model=settings, config=config)
+    io.write_dataset(result, snakemake.output[0], model=settings, config={**made, "long": long})
