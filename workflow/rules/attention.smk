@@ -27,7 +27,9 @@ rule attend_over_text:
         "results/{model}/attention_text.nc",
     params:
         model=model_settings,
-        attention={k: config["attention"][k] for k in ("documents", "skip", "first", "outsized", "statistics")},
+        attention={
+            k: config["attention"][k] for k in ("documents", "skip", "first", "outsized", "statistics")
+        },
         long=long_text_made,
     script:
         "../scripts/attention/attend_over_text.py"

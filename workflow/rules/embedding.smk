@@ -26,19 +26,6 @@ rule describe_channels:
         "../scripts/embedding/describe_channels.py"
 
 
-rule describe_positions:
-    input:
-        weights="results/{model}/weights.h5",
-        channels="results/{model}/embedding/channels.nc",
-    output:
-        "results/{model}/embedding/positions.nc",
-    params:
-        positions=EMBEDDING["sinusoids"],
-        statistics=EMBEDDING["statistics"],
-    script:
-        "../scripts/embedding/describe_positions.py"
-
-
 rule disturb_positions:
     input:
         text="results/{model}/text/text.nc",
@@ -63,9 +50,11 @@ rule describe_gains:
         weights="results/{model}/weights.h5",
         channels="results/{model}/embedding/channels.nc",
     output:
+        positions="results/{model}/embedding/positions.nc",
         gains="results/{model}/embedding/gains.nc",
         table="results/{model}/embedding/gains.tsv",
     params:
+        positions=EMBEDDING["sinusoids"],
         shuffles=EMBEDDING["shuffles"],
         statistics=EMBEDDING["statistics"],
     script:

@@ -1,7 +1,6 @@
 # wildcards of a job, config.yaml -> what rules take as inputs and parameters, stage by stage
 
 
-# the model
 def model_files(wildcards):
     """What is loaded of the job's model, where that is files here."""
     return files_of(wildcards.model, config["models"][wildcards.model])
@@ -29,7 +28,12 @@ def processors(wildcards):
     return 1 if is_small(config["models"][wildcards.model]) else 4
 
 
-# text
+def claimed(busy, wildcards):
+    """The cores of a job that keeps processors busy: its share, where more are asked for than there are."""
+    share = math.ceil((workflow.cores or 1) / os.cpu_count())
+    return share * (busy(wildcards) if callable(busy) else busy)
+
+
 def text_made(wildcards):
     """How a model's text is drawn."""
     keys = ("documents", "max_tokens", "seed")
@@ -58,7 +62,6 @@ def token_counts(wildcards):
     return exact_token_counts(wildcards) or f"results/{wildcards.model}/text/token_counts.tsv"
 
 
-# lens
 def published_lens(wildcards, decoder=None):
     """Where the user keeps a lens that others have published for this model, if at all."""
     lens = config["models"][wildcards.model].get("lenses", {}).get(decoder or wildcards.decoder)
@@ -72,7 +75,6 @@ def depth_maps(wildcards, decoder=None):
     return [] if decoder == "logit" else [f"results/{wildcards.model}/lens/{decoder}_{origin}.nc"]
 
 
-# traces
 def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=False, **changes):
     """How prompts are traced: corrupted as the section says in all but what is named."""
     keys = ("noise", "samples", "replacements", "shared", "seed")
@@ -87,7 +89,6 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
     }
 
 
-# syntax
 def tagged_text_made(wildcards):
     """How a model's tagged text is drawn."""
     made = origin(config, wildcards.model, "tagged_text") | {"seed": SYNTAX["statistics"]["seed"]}
@@ -95,7 +96,6 @@ def tagged_text_made(wildcards):
     return made | {key: SYNTAX[key] for key in keys}
 
 
-# figures
 def data_of(figure):
     """The files that a figure is drawn from; those of every model that is run, where it shows them together."""
     return expand(figure.data.values(), model=config["run"]) if figure.across else figure.data.values()

@@ -5,13 +5,6 @@
 from snakemake.resources import Resources
 
 FIRST = 90  # priority of what leads to the first lens grid and the first trace
-# Cores asked for beyond the processors there are do nothing for jobs that compute: each job takes its share of them.
-SHARE = math.ceil((workflow.cores or 1) / os.cpu_count())
-
-
-def share(processors):
-    """The cores of a job that keeps some processors busy."""
-    return lambda wildcards: SHARE * (processors(wildcards) if callable(processors) else processors)
 
 
 for each in workflow.rules:
@@ -27,7 +20,7 @@ for each in workflow.rules:
         asked = {"nice": 0 if each.priority >= FIRST else 10, "processors": each.resources["_cores"].value}
         if {model_settings, device} & set(filter(callable, each.params)) and "gpu" not in each.resources:
             asked |= {"gpu": gpus, "processors": processors}
-        asked["_cores"] = share(asked["processors"])
+        asked["_cores"] = partial(claimed, asked["processors"])
         each.resources.update(Resources.from_mapping(asked))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

@@ -1,7 +1,6 @@
 # data/organism/ -> results/training/{tokens.npz, tokenizer/} -> results/training/model, loss.tsv   (target: organism)
 # data/models/organism, data/organism/ -> results/organism/evaluation.{tsv,html}
 ORGANISM = config["organism"]
-MODEL_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
 
 rule organism:
@@ -43,7 +42,7 @@ rule train_organism:
 
 rule evaluate_organism:
     input:
-        model=expand("data/models/organism/{file}", file=MODEL_FILES),
+        model=expand("data/models/organism/{file}", file=UNPACKED),
         world=WORLD,
     output:
         table="results/organism/evaluation.tsv",
@@ -53,7 +52,6 @@ rule evaluate_organism:
             labels={"figure": "what it knows", "prompt": ""},
             caption="../report/evaluation.rst",
         ),
-    threads: 2
     params:
         seed=ORGANISM["evaluation"]["seed"],
         folder=lambda wildcards, input: str(Path(input.model[0]).parent),
