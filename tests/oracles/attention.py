@@ -24,6 +24,7 @@ def make_prompts(categories: list[str], lengths: list[int], seed: int = 0) -> pd
             {
                 "id": f"p{i}",
                 "category": category,
+                "fact": f"f{i}",
                 "accepted": True,
                 "n_tokens": n,
                 "subject_start": start,

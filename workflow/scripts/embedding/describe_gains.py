@@ -1,4 +1,4 @@
-"""How smooth the channels of the position embedding are, and how the gains of every layer's norms go with them.
+"""How smooth the channels of the position embedding are, and how the gains of all norms go with them.
 
 Input: weights.h5, embedding/channels.nc. Output: embedding/positions.nc, gains.nc, gains.tsv.
 """

@@ -13,7 +13,7 @@ from strata.attention.names import FIRST, HEAD_CHOICES, HEADS, SITES
 from strata.attention.onset import onset_and_release
 from strata.attention.precision import as_float32
 from strata.attention.subject import peaks_against_transition, subject_peaks
-from strata.names import HEAD, LAYER, PROMPT, SITE, TOKEN
+from strata.names import CATEGORY, FACT, HEAD, LAYER, PROMPT, SITE, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import masks_by_category
 
@@ -75,7 +75,8 @@ def final_token(activations: xr.Dataset, prompts: pd.DataFrame) -> xr.Dataset:
         by `SITES`; a subject that begins a prompt is the first token too. ``even`` (prompt, site): that
         share, if attention were spread evenly; short prompts have a large one. ``entropy`` (prompt, layer,
         head) in nats, ``entropy_relative`` as a share of the logarithm of the number of positions (1:
-        spread evenly). Coordinates ``prompt_category`` and ``n_positions`` (prompt).
+        spread evenly). Coordinates ``prompt_category``, ``prompt_fact`` and ``n_positions``
+        (prompt).
 
     Raises
     ------
@@ -109,7 +110,8 @@ def final_token(activations: xr.Dataset, prompts: pd.DataFrame) -> xr.Dataset:
         },
         coords={
             PROMPT: chosen["id"].to_numpy(object),
-            "prompt_category": (PROMPT, chosen["category"].to_numpy(object)),
+            "prompt_category": (PROMPT, chosen[CATEGORY].to_numpy(object)),
+            "prompt_fact": (PROMPT, chosen[FACT].to_numpy(object)),
             "n_positions": n_positions,
             SITE: list(SITES),
             LAYER: patterns[LAYER].values,
@@ -129,7 +131,7 @@ def average(by_prompt: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
     Returns
     -------
     Dataset
-        Each x with ``x_low``, ``x_high`` (NaN for fewer than two prompts) and ``x_n`` (category), the
+        Each x with ``x_low``, ``x_high`` (NaN where prompts ask too few facts) and ``x_n`` (category), the
         number of prompts. ``attention`` (category, site, layer), the mean over heads;
         ``attention_by_head`` (category, site, layer, head); ``entropy`` and ``entropy_relative``
         (category, layer, head). ``onset`` and ``release`` (category, heads) of attention on the first
@@ -137,7 +139,7 @@ def average(by_prompt: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
         over a layer's heads, and of whichever head of a layer attends to it the most. (A head's number
         means nothing from layer to layer.)
     """
-    groups = masks_by_category(by_prompt["prompt_category"].values)
+    groups, facts = masks_by_category(by_prompt["prompt_category"].values), by_prompt["prompt_fact"].values
     attention, first = by_prompt["attention"], by_prompt["attention"].sel({SITE: FIRST}, drop=True)
     averages = [
         _means("attention", attention.mean(HEAD), groups, bootstrap),
@@ -155,7 +157,7 @@ def average(by_prompt: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
             share = values.mean(axis)  # (layer, head, ...)
             return np.stack([onset_and_release(s)[end] for s in (share.mean(1), share.max(1))])
 
-        averages.append(bootstrap.by_category(name, statistic, beyond_even, groups, dims=(HEADS,)))
+        averages.append(bootstrap.by_category(name, statistic, beyond_even, groups, (HEADS,), facts))
     labels = {name: by_prompt[name] for name in (SITE, LAYER, HEAD)} | {HEADS: list(HEAD_CHOICES)}
     return xr.merge(averages, join="exact").assign_coords(labels)
 
@@ -163,5 +165,5 @@ def average(by_prompt: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
 def _means(
     name: str, values: xr.DataArray, groups: dict[str, np.ndarray], bootstrap: Bootstrap
 ) -> xr.Dataset:
-    values = values.transpose(..., PROMPT)
-    return bootstrap.by_category(name, np.mean, values.values, groups, dims=values.dims[:-1])
+    values, facts = values.transpose(..., PROMPT), values["prompt_fact"].values
+    return bootstrap.by_category(name, np.mean, values.values, groups, values.dims[:-1], facts)

@@ -14,7 +14,7 @@ import xarray as xr
 
 from strata.attention.names import OFFSET
 from strata.attention.precision import as_float32
-from strata.names import CATEGORY, CHANNEL, DEPTH, LAYER, MEASURE, NOISE, PROMPT, TOKEN
+from strata.names import CATEGORY, CHANNEL, DEPTH, FACT, LAYER, MEASURE, NOISE, PROMPT, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
 from strata.stats.groups import each, masks_by_category, with_pooled
@@ -107,7 +107,7 @@ def motion(resid: xr.DataArray, prompts: pd.DataFrame) -> xr.Dataset:
         ``step`` |s_l|, the same units; ``relative_step`` |s_l| / |h_l|; ``growth``
         ln(|h_(l+1)| / |h_l|); ``cosine_state`` cos(h_l, h_(l+1)); ``cosine_step`` cos(s_(l-1), s_l),
         near 1 while the state goes on in one direction, NaN for layer 0 and where a step is zero.
-        Coordinate ``prompt_category`` (prompt).
+        Coordinates ``prompt_category`` and ``prompt_fact`` (prompt).
 
     Raises
     ------
@@ -139,7 +139,8 @@ def motion(resid: xr.DataArray, prompts: pd.DataFrame) -> xr.Dataset:
         PROMPT: chosen["id"].to_numpy(object),
         DEPTH: resid[DEPTH].values,
         LAYER: np.arange(step.shape[1]),
-        "prompt_category": (PROMPT, chosen["category"].to_numpy(object)),
+        "prompt_category": (PROMPT, chosen[CATEGORY].to_numpy(object)),
+        "prompt_fact": (PROMPT, chosen[FACT].to_numpy(object)),
     }
     return xr.Dataset(fields, coordinates)
 
@@ -162,8 +163,8 @@ def average(
     Returns
     -------
     Dataset
-        For every measure x: ``x`` (category, depth or layer), ``x_low``, ``x_high`` (NaN for fewer than
-        two prompts) and ``x_n`` (category), the number of prompts.
+        For every measure x: ``x`` (category, depth or layer), ``x_low``, ``x_high`` (NaN where prompts
+        ask too few facts) and ``x_n`` (category), the number of prompts.
     """
     bootstrap = Bootstrap(resamples, interval, seed)
     groups = with_pooled(masks_by_category(motion["prompt_category"].values), pooled)
@@ -171,7 +172,8 @@ def average(
     for name in MEASURES:
         along = DEPTH if name == "norm" else LAYER
         values = motion[name].dropna(along, how="all").transpose(along, PROMPT)
-        means = bootstrap.by_category(name, np.mean, values.values, groups, dims=(along,))
+        facts = motion["prompt_fact"].values
+        means = bootstrap.by_category(name, np.mean, values.values, groups, (along,), facts)
         averages.append(means.assign_coords({along: values[along]}))
     averages = xr.merge(averages, join="outer", compat="no_conflicts")
     return averages.assign_attrs(resamples=resamples, interval=interval, seed=seed)

@@ -50,18 +50,19 @@ def peaks_against_transition(peaks: xr.Dataset, transition: xr.DataArray, bootst
     -------
     Dataset
         By (heads, category, noise): ``rho``, Spearman's rank correlation of ``peak_layer`` and transition
-        depth; ``rho_low`` and ``rho_high``, percentiles of a bootstrap over prompts; ``rho_p``, two-sided;
+        depth; ``rho_low`` and ``rho_high``, percentiles of a bootstrap over what prompts ask;
+        ``rho_p``, two-sided;
         ``rho_n`` prompts with a transition. NaN for fewer than three prompts or where one side is
         constant; the interval also where one side is nearly so, and constant in more resamples than lie
         outside of the interval. Also ``transition_depth`` (prompt, noise).
     """
-    groups = masks_by_category(peaks["prompt_category"].values)
+    groups, facts = masks_by_category(peaks["prompt_category"].values), peaks["prompt_fact"].values
     depths = transition.reindex({PROMPT: peaks[PROMPT].values}).transpose(PROMPT, NOISE)
 
     def correlation(heads: str, category: str, noise: str) -> xr.Dataset:
         x, y = peaks["peak_layer"].sel({HEADS: heads}).values, depths.sel({NOISE: noise}).values
         kept = groups[category] & np.isfinite(y)
-        return rank_correlation("rho", x[kept], y[kept], bootstrap)
+        return rank_correlation("rho", x[kept], y[kept], bootstrap, clusters=facts[kept])
 
     def by_noise(heads: str, category: str) -> xr.Dataset:
         return each(NOISE, depths[NOISE].values, lambda noise: correlation(heads, category, noise))
@@ -70,5 +71,5 @@ def peaks_against_transition(peaks: xr.Dataset, transition: xr.DataArray, bootst
         return each(CATEGORY, groups, lambda category: by_noise(heads, category))
 
     return each(HEADS, peaks[HEADS].values, by_category).assign(
-        transition_depth=depths.drop_vars("prompt_category", errors="ignore")
+        transition_depth=depths.drop_vars(["prompt_category", "prompt_fact"], errors="ignore")
     )

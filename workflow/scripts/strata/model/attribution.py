@@ -19,7 +19,7 @@ from strata.model.architecture import Parts
 from strata.model.batching import Batch, batches
 from strata.model.capture import See, watching
 from strata.model.weights import norm_parameters
-from strata.names import CATEGORY, HEAD, LAYER, PROMPT, TARGET_ID
+from strata.names import CATEGORY, FACT, HEAD, LAYER, PROMPT, TARGET_ID
 from strata.progress import Progress, silent
 
 DIMS = {
@@ -50,7 +50,7 @@ def attribute(
     ----------
     ids : (prompt, position)
     prompts : DataFrame
-        Rows of ``prompts.tsv`` with a target: ``id``, ``category``, ``target_id``.
+        Rows of ``prompts.tsv`` with a target: ``id``, ``category``, ``fact``, ``target_id``.
     max_tokens : that go through the model at once
 
     Returns
@@ -60,7 +60,7 @@ def attribute(
         ``attention`` (prompt, layer, head): each head, its slice of attention's last linear map;
         ``attention_bias``, ``mlp``, ``mlp_bias`` (prompt, layer): the biases are those of the last linear
         maps; ``token_embedding`` (prompt): depth 0 less the ``position_embedding``; ``constant`` (prompt):
-        biases of norms and of the unembedding. Coordinates ``category``, ``target_id``, ``alternative_id``
+        biases of norms and of the unembedding. Coordinates ``category``, ``fact``, ``target_id``, ``alternative_id``
         (prompt).
     """
     rows: list[dict[str, Tensor]] = []
@@ -81,7 +81,7 @@ def attribute(
         kept | {"logit_difference": (PROMPT, found["logit_difference"])},
         coords={
             PROMPT: prompts["id"].to_numpy(dtype=object),
-            CATEGORY: (PROMPT, prompts[CATEGORY].to_numpy(dtype=object)),
+            **{name: (PROMPT, prompts[name].to_numpy(dtype=object)) for name in (CATEGORY, FACT)},
             LAYER: np.arange(parts.n_layers),
             HEAD: np.arange(parts.n_heads),
             TARGET_ID: (PROMPT, prompts[TARGET_ID].to_numpy()),

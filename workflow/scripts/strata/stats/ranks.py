@@ -20,11 +20,17 @@ def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def rank_correlation(
-    name: str, x: np.ndarray, y: np.ndarray, bootstrap: Bootstrap, dims: tuple[str, ...] = ()
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    bootstrap: Bootstrap,
+    dims: tuple[str, ...] = (),
+    clusters: np.ndarray | None = None,
 ) -> xr.Dataset:
     """Spearman's rank correlation over units (..., unit) with its interval, p (``name_p``) and their number.
 
-    ``dims`` are those before the units. NaN for fewer than three units or where all of ``x`` or of ``y`` is
+    ``dims`` are those before the units, ``clusters`` those of `Bootstrap.ends`; p takes units
+    one by one. NaN for fewer than three units or where all of ``x`` or of ``y`` is
     the same; the interval also where one side is the same in more resamples than lie outside of the interval.
     """
     pairs = np.stack(np.broadcast_arrays(x, y))
@@ -36,9 +42,8 @@ def rank_correlation(
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         p = stats.spearmanrho(*pairs, axis=-1).pvalue
     lost = 1 - bootstrap.interval
-    found = bootstrap.estimate(
-        name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, lost=lost, bounded=True
-    )
+    how = {"lost": lost, "clusters": clusters, "bounded": True}
+    found = bootstrap.estimate(name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, **how)
     return found.assign({f"{name}_p": (dims, p)})
 
 

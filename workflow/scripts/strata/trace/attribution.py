@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from strata.names import CATEGORY, HEAD, LAYER, PROMPT
+from strata.names import CATEGORY, FACT, HEAD, LAYER, PROMPT
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import masks_by_category
 
@@ -12,12 +12,12 @@ TOTAL = "_total"
 
 
 def average_attribution(attribution: xr.Dataset, bootstrap: Bootstrap) -> xr.Dataset:
-    """Means over the prompts of each category, and over all, with bootstrap intervals over prompts.
+    """Means over the prompts of each category, and over all, with bootstrap intervals over what they ask.
 
     Parameters
     ----------
     attribution : Dataset
-        Of `strata.model.attribution.attribute`, with coordinate ``category`` (prompt).
+        Of `strata.model.attribution.attribute`, with coordinates ``category`` and ``fact`` (prompt).
 
     Returns
     -------
@@ -29,10 +29,10 @@ def average_attribution(attribution: xr.Dataset, bootstrap: Bootstrap) -> xr.Dat
     values = {name: attribution[name] for name in attribution.data_vars}
     for part, sub_block in (("attention", values["attention"].sum(HEAD)), ("mlp", values["mlp"])):
         values[part + TOTAL] = sub_block + values.get(part + BIAS, 0)
-    groups = masks_by_category(attribution[CATEGORY].values)
+    groups, facts = masks_by_category(attribution[CATEGORY].values), attribution[FACT].values
     means = []
     for name, value in values.items():
         value = value.transpose(..., PROMPT)
-        means.append(bootstrap.by_category(name, np.mean, value.values, groups, dims=value.dims[:-1]))
+        means.append(bootstrap.by_category(name, np.mean, value.values, groups, value.dims[:-1], facts))
     labels = {dim: attribution[dim].values for dim in (LAYER, HEAD)}
     return xr.merge(means, join="exact").assign_coords(labels).assign_attrs(interval=bootstrap.interval)
