@@ -2,7 +2,6 @@
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
