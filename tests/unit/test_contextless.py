@@ -125,10 +125,16 @@ def test_a_model_without_layers_that_knows_its_bigrams_is_found_out():
         assert float(other["kl"]) > 0.05 and float(other["top_shared"]) < 1
 
 
-def test_no_more_tokens_are_read_than_asked_for():
-    resid = make_states(make_text())
-    few = measure(resid, {"logit": None}, make_decoder(), **SETTINGS | {"tokens": 5})
-    assert int(few["n_read"]) == 5 and int(few["kl_n"]) == 1 and few["kl_low"].isnull().all()
+def test_some_tokens_are_drawn_from_all_documents():
+    resid = make_states(make_text(lengths=(40, 50, 30, 9, *[12] * 20)))
+    whole, some = (
+        measure(resid, {"logit": None}, make_decoder(), **SETTINGS | {"tokens": n}) for n in (999, 90)
+    )
+    assert int(some["n_read"]) == 90 < int(whole["n_read"]) and int(some["kl_n"]) > 15
+    difference = abs(some["kl"] - whole["kl"])
+    assert difference.max() > 0 and (difference < whole["kl_high"] - whole["kl_low"]).all()
+    one = measure(resid, {"logit": None}, make_decoder(), **SETTINGS | {"tokens": 1})
+    assert int(one["kl_n"]) == 1 and one["kl_low"].isnull().all()
 
 
 def test_text_without_pairs_is_refused():

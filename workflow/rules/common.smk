@@ -3,7 +3,6 @@ import math
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
 
 WORKFLOW = Path(workflow.basedir) / "workflow"

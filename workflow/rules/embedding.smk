@@ -1,5 +1,5 @@
 # weights.h5, token counts -> results/{model}/embedding.nc, embedding/*.nc, tables
-# text/text.nc, activations.h5, model -> results/{model}/embedding/experiments.nc, outlier_channels.nc
+# text/activations.h5, model -> results/{model}/embedding/experiments.nc, outlier_channels.nc
 EMBEDDING = config["embedding"]
 
 
@@ -28,7 +28,6 @@ rule describe_channels:
 
 rule disturb_positions:
     input:
-        text="results/{model}/text/text.nc",
         activations="results/{model}/text/activations.h5",
         channels="results/{model}/embedding/channels.nc",
         frequency="results/{model}/embedding/frequency.nc",

@@ -3,13 +3,13 @@
 # these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc
 LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
-MAPS = {name: partial(depth_maps, decoder=name) for name in LENS["decoders"] if name != "extended"}
+MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"] if d != "extended"}
+TEXT = {"activations": "results/{model}/text/activations.h5", "weights": "results/{model}/weights.h5"}
 
 
 rule fit_tuned:
     input:
-        activations="results/{model}/text/activations.h5",
-        weights="results/{model}/weights.h5",
+        **TEXT,
     output:
         maps="results/{model}/lens/tuned_fitted.nc",
         report="results/{model}/lens/tuned_fit.tsv",
@@ -116,14 +116,12 @@ rule write_explorer:
 
 rule fit_probes:
     input:
-        activations="results/{model}/text/activations.h5",
-        weights="results/{model}/weights.h5",
+        **TEXT,
     output:
         "results/{model}/lens/probes.nc",
     params:
         device=device,
-        probes=LENS["probes"],
-        statistics=LENS["statistics"],
+        probes={**LENS["probes"], **LENS["statistics"]},
     script:
         "../scripts/lens/fit_probes.py"
 
@@ -131,13 +129,11 @@ rule fit_probes:
 rule measure_contextless:
     input:
         **MAPS,
-        activations="results/{model}/text/activations.h5",
-        weights="results/{model}/weights.h5",
+        **TEXT,
     output:
         "results/{model}/lens/contextless.nc",
     params:
         device=device,
-        decoders=list(MAPS),
         contextless={"norm": LENS["norm"], **LENS["contextless"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_contextless.py"
@@ -151,7 +147,6 @@ rule measure_repurposing:
         "results/{model}/lens/repurposing.nc",
     params:
         device=device,
-        repurposing=LENS["repurposing"],
-        statistics=LENS["statistics"],
+        repurposing={**LENS["repurposing"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_repurposing.py"

@@ -1,6 +1,6 @@
 """Change of loss where the position embedding is smoothed or silenced, and where outlying channels are.
 
-Input: text/text.nc, text/activations.h5, embedding/channels.nc, embedding/frequency.nc, the model.
+Input: text/activations.h5, embedding/channels.nc, embedding/frequency.nc, the model.
 Output: embedding/experiments.nc, embedding/outlier_channels.nc.
 """
 
@@ -19,13 +19,14 @@ with job(snakemake) as progress:
     settings, made, statistics = (snakemake.params[name] for name in ("model", "experiments", "statistics"))
     model, _ = open_model(settings)
     parts = find_parts(model)
-    documents = documents_of(io.open_dataset(snakemake.input.text), "test")[: made["documents"]]
+    activations = io.open_dataset(snakemake.input.activations)
+    documents = documents_of(activations, "test")[: made["documents"]]
     channels = io.open_dataset(snakemake.input.channels)
     upper = channels["upper"].values.astype(bool) if "upper" in channels else None
     options = {key: made[key] for key in ("widths", "draws", "min_documents")}
     result = disturb(parts, documents, upper, **options, **statistics, progress=progress)
 
-    text = of_text(io.open_dataset(snakemake.input.activations))
+    text = of_text(activations)
     text = text.isel(token=text["split"].values == "test")
     followed = follow(
         parts,

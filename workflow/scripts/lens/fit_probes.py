@@ -22,8 +22,7 @@ with job(snakemake) as progress:
         activations,
         {"input": weights["token_embedding"].values, "next": weights["unembedding"].values * gain},
         **snakemake.params.probes,
-        **snakemake.params.statistics,
         progress=progress,
     )
-    config = {**snakemake.params.probes, **snakemake.params.statistics}
-    io.write_dataset(result, snakemake.output[0], model=io.made_by(activations)["model"], config=config)
+    made_by = {"model": io.made_by(activations)["model"], "config": snakemake.params.probes}
+    io.write_dataset(result, snakemake.output[0], **made_by)

@@ -12,19 +12,16 @@ from strata.model.readout import decoder_from
 from strata.text.tokens import of_text
 
 with job(snakemake) as progress:
-    settings = dict(snakemake.params.contextless)
-    norm = settings.pop("norm")
-    activations = of_text(io.open_dataset(snakemake.input.activations))
-    paths = {name: [*snakemake.input[name]] for name in snakemake.params.decoders}
+    settings, maps = dict(snakemake.params.contextless), dict(snakemake.input.items())
+    norm, weights = settings.pop("norm"), io.open_dataset(maps.pop("weights"))
+    activations = of_text(io.open_dataset(maps.pop("activations")))
     result = contextless.measure(
         activations["resid"],
-        {
-            name: DepthMaps.from_dataset(io.open_dataset(*path)) if path else None
-            for name, path in paths.items()
-        },
-        decoder_from(io.open_dataset(snakemake.input.weights), norm).to(usable(snakemake.params.device)),
+        # The logit lens has no maps.
+        {name: DepthMaps.from_dataset(io.open_dataset(*m)) if m else None for name, m in maps.items()},
+        decoder_from(weights, norm).to(usable(snakemake.params.device)),
         **settings,
         progress=progress,
     )
-    made_by = {"model": io.made_by(activations)["model"], "config": {**settings, "norm": norm}}
+    made_by = {"model": io.made_by(activations)["model"], "config": snakemake.params.contextless}
     io.write_dataset(result.assign_attrs(norm=norm), snakemake.output[0], **made_by)

@@ -18,8 +18,7 @@ with job(snakemake) as progress:
         decoder_from(weights).to(usable(snakemake.params.device)),
         weights["token_embedding"].values,
         **snakemake.params.repurposing,
-        **snakemake.params.statistics,
         progress=progress,
     )
-    config = {**snakemake.params.repurposing, **snakemake.params.statistics}
-    io.write_dataset(result, snakemake.output[0], model=io.made_by(activations)["model"], config=config)
+    made_by = {"model": io.made_by(activations)["model"], "config": snakemake.params.repurposing}
+    io.write_dataset(result, snakemake.output[0], **made_by)

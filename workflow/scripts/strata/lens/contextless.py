@@ -22,6 +22,7 @@ from strata.names import DEPTH, DOCUMENT, SPLIT, TOKEN, TOKEN_ID
 from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import ratio
+from strata.stats.seeding import generator
 from strata.text.documents import next_in_document
 
 UNIGRAM, BIGRAM = REFERENCES = ("unigram", "bigram")
@@ -92,8 +93,8 @@ def measure(
     resid : (depth, token, channel), with ``token_id``, ``document`` and ``split`` (token)
     maps : name of a decoder to what carries its states to the last depth; None for the logit lens
     decoder : the model's own final norm and unembedding
-    tokens : to read, the first ones, of those that anything was seen to follow and that a token follows
-    resamples, interval, seed : see `Bootstrap`
+    tokens : to read, drawn evenly from those that anything was seen to follow and that a token follows
+    resamples, interval, seed : see `Bootstrap`; ``seed`` draws the tokens too
 
     Returns
     -------
@@ -115,9 +116,10 @@ def measure(
     bigrams = Bigrams.of(ids[train], following[train], len(decoder.unembedding))
     held_out = np.flatnonzero(followed & (split == "test"))
     known = bigrams.known(ids[held_out])
-    rows = held_out[known][:tokens]
-    if not len(rows):
+    if not known.any():
         raise ValueError("no held-out token is one that anything was seen to follow")
+    n_read = min(tokens, int(known.sum()))
+    rows = np.sort(generator(seed, "contextless").choice(held_out[known], n_read, replace=False))
 
     device, depths = decoder.unembedding.device, resid[DEPTH].values
     size = max(1, TILE_VALUES // len(bigrams.unigram))
@@ -143,7 +145,7 @@ def measure(
         bootstrap.estimate("top_shared", np.mean, by_document(found[1]), dims=dims),
         bootstrap.estimate("bits", np.mean, by_document(bits), dims=(REFERENCE,)),
     ]
-    counted = {"n_counted": int(train.sum()), "n_read": len(rows), "known_share": known.mean()}
+    counted = {"n_counted": int(train.sum()), "n_read": n_read, "known_share": known.mean()}
     coordinates = {REFERENCE: list(REFERENCES), DECODER: list(maps), DEPTH: depths.astype(int)}
     return xr.merge(parts).assign(counted).assign_coords(coordinates).assign_attrs(interval=interval)
 
