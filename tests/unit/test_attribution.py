@@ -15,7 +15,9 @@ from strata.trace.attribution import average_attribution
 
 PROMPTS = [[5, 17, 3, 60, 2, 44], [9, 9, 41, 0, 96, 3, 8, 12], [71, 4]]
 TARGETS = [31, 8, 60]
-TABLE = pd.DataFrame({"id": ["a", "b", "c"], "category": ["x", "y", "y"], "target_id": TARGETS})
+TABLE = pd.DataFrame(
+    {"id": ["a", "b", "c"], "category": ["x", "y", "y"], "fact": ["a", "b", "c"], "target_id": TARGETS}
+)
 EVERY = pytest.mark.parametrize("name", tiny_models.NAMES)
 
 

@@ -17,7 +17,9 @@ POOLED = {"rote": ["plain_english", "mine"]}
 def hidden():
     rng = np.random.default_rng(0)
     names = np.array([f"p{i}" for i in range(N)], dtype=object)
-    prompts = pd.DataFrame({"id": names, "category": CATEGORIES, "accepted": True, "subject_position": 1})
+    prompts = pd.DataFrame(
+        {"id": names, "category": CATEGORIES, "fact": names, "accepted": True, "subject_position": 1}
+    )
     values = 5 + rng.normal(size=(L + 1, N, 8)).cumsum(0)
     resid = xr.DataArray(
         values, {"depth": range(L + 1), "prompt": ("token", names)}, ("depth", "token", "channel")

@@ -60,8 +60,8 @@ def attribute(
         ``attention`` (prompt, layer, head): each head, its slice of attention's last linear map;
         ``attention_bias``, ``mlp``, ``mlp_bias`` (prompt, layer): the biases are those of the last linear
         maps; ``token_embedding`` (prompt): depth 0 less the ``position_embedding``; ``constant`` (prompt):
-        biases of norms and of the unembedding. Coordinates ``category``, ``fact``, ``target_id``, ``alternative_id``
-        (prompt).
+        biases of norms and of the unembedding. Coordinates ``category``, ``fact``, ``target_id``,
+        ``alternative_id`` (prompt).
     """
     rows: list[dict[str, Tensor]] = []
     order: list[int] = []
