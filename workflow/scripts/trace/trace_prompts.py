@@ -41,10 +41,10 @@ with job(snakemake) as progress:
     if "heads" in paths:
         restorations["heads"] = of_heads(parts.n_layers, parts.n_heads)
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
-    how = {"max_rows": snakemake.params.max_rows, "progress": progress, "everywhere": everywhere}
-    traces = trace_prompts(parts, prompts, restorations, **how)
+    at_once = snakemake.params.max_rows
+    traces = trace_prompts(parts, prompts, restorations, at_once, progress, everywhere)
     if snakemake.params.whole:
-        traces = follow_targets(parts, prompts, restorations, traces, **how)
+        traces = follow_targets(parts, prompts, restorations, traces, at_once, progress)
     labels = table, [tokenizer.strings(prompt) for prompt in ids], levels
     found = {what: restored_dataset(traces[what], *labels, sites) for what, sites in restorations.items()}
     if "attribution" in paths:
