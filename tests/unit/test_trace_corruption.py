@@ -10,7 +10,8 @@ from oracles import tiny_models
 from oracles.noised import IDS, TARGET, noised, table
 from strata.model.architecture import find_parts
 from strata.trace.corruption import REPLACED, corrupt, noise_levels, replacements, seeded_noise
-from strata.trace.dataset import as_dataset, restored_dataset, traceable
+from strata.trace.dataset import as_dataset, of_some, traceable
+from strata.trace.heads import trace_heads
 from strata.trace.restoration import traced_everywhere
 from strata.trace.sites import of_heads, restoration
 from strata.trace.sweep import trace_prompts
@@ -172,12 +173,14 @@ def test_heads_are_labelled_by_number_and_layer():
     chosen = of_heads(parts.n_layers, parts.n_heads)
     traces = trace_prompts(parts, [noised()], {"heads": chosen})["heads"]
     kept = table([("p", "x", 1, 1, TARGET)], n_tokens=[7], target=" t", top_str="u")
-    data = restored_dataset(traces, kept, [[f"s{i}" for i in IDS]], {"1": 1.0}, chosen)
+    data = trace_heads(parts, [noised()], kept, [[f"s{i}" for i in IDS]], {"1": 1.0})
     assert data["p_target"].dims == ("head", "prompt", "noise", "sample", "layer", "position")
     for site, (layer, head) in enumerate(product(range(4), range(4))):
         assert chosen.layers[site] == range(layer, layer + 1) and chosen.heads[site] == head
         one = data.sel(layer=layer, head=head).isel(prompt=0, noise=0, sample=1)
-        np.testing.assert_allclose(one["p_target"], traces[0].restored[0, 1, site].exp(), rtol=1e-6)
+        expected = traces[0].restored[0, 1, site].exp()
+        np.testing.assert_allclose(one["p_target"][[1, 6]], expected[[1, 6]], rtol=1e-6)
+        assert one["p_target"][[0, 2, 3, 4, 5]].isnull().all()
     assert data["p_clean"].dims == ("prompt",) and "kl_clean" not in data
 
 
@@ -207,6 +210,12 @@ def test_sets_of_completions_have_values_where_a_prompt_names_one():
     first = data.sel(prompt="p")
     assert (first["p_set"] > first["p_target"]).where(first["p_target"].notnull(), True).all()
     assert data["p_set"].sel(prompt="q").isnull().all()
+
+
+def test_some_of_the_prompts_and_of_what_is_beside_them():
+    prompts = pd.DataFrame({"id": list("abc")})
+    some, numbers = of_some(prompts["id"] != "b", prompts, [7, 8, 9])
+    assert some["id"].to_dict() == {0: "a", 1: "c"} and numbers == [7, 9]
 
 
 def test_only_accepted_prompts_with_a_subject_are_traced():

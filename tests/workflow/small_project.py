@@ -197,7 +197,7 @@ def make_project(folder: Path) -> Project:
         "samples": 2,
         "noise": {"absolute": [0.1, 0.5], "relative": [3]},
         "everywhere": {"absolute": [0.5], "relative": []},
-        "parts": {"noise": {"absolute": [0.1, 0.5], "relative": []}},
+        "parts": {"noise": {"absolute": [0.1, 0.5], "relative": []}, "heads": 9},
         "window": 1,
         "shown": ["once"],
     }

@@ -88,6 +88,7 @@ DIMS = {
         "transition_depth": ("prompt", "noise"),
     },
     "trace/by_category_p_set.nc": {"restoration": ("category", "noise", "site", "depth")},
+    "trace/by_category_p_whole.nc": {"restoration": ("category", "noise", "site", "depth")},
     "syntax/text.nc": {"tag": ("token",), "next_role": ("token",)},
     "syntax/activations.h5": {"resid": ("depth", "token", "channel"), "tag": ("token",)},
     "syntax/probes.nc": {"accuracy": ("target", "label", "depth"), "gain_centre": ("target", "label")},

@@ -129,6 +129,7 @@ TABLE = {
     "trace.max_rows": (64, TRACE),
     "trace.parts.noise.absolute": ([0.5], PARTS),
     "trace.parts.noise.relative": ([3], PARTS),
+    "trace.parts.heads": (2, PARTS),
     "trace.window": (2, [*PARTS, *SHOWN]),
     "trace.convention": ("paper", [*PARTS, *SHOWN]),
     "trace.shown": (["once", "france"], SHOWN),

@@ -2,7 +2,8 @@
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
-PARTS = ["mlp", "attn", "state_severed_mlp", "state_severed_attn", "heads", "attribution"]
+AVERAGED = ["mlp", "attn", "heads", "attribution"]
+PARTS = ["state_severed_mlp", "state_severed_attn", *AVERAGED]
 MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set", "_p_whole"]
 NOWHERE = {"absolute": [], "relative": []}
 AVERAGING = {"min_gap": AVERAGE["min_gap"], "n_resamples": AVERAGE["resamples"]}
@@ -27,7 +28,7 @@ use rule trace_prompts as trace_parts with:
     output:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
     params:
-        **tracing(WINDOW, NOWHERE, noise=TRACE["parts"]["noise"], replacements=0),
+        **tracing(WINDOW, NOWHERE, **TRACE["parts"], replacements=0),
         model=model_settings,
 
 
@@ -67,15 +68,11 @@ rule average_traces:
 rule average_parts:
     input:
         state="results/{model}/trace/state.nc",
-        windows=[f"results/{{model}}/trace/{part}.nc" for part in ("mlp", "attn")],
+        parts=[f"results/{{model}}/trace/{part}.nc" for part in AVERAGED],
         severed=[f"results/{{model}}/trace/state_severed_{part}.nc" for part in ("mlp", "attn")],
-        heads="results/{model}/trace/heads.nc",
-        attribution="results/{model}/trace/attribution.nc",
     output:
-        averages=[f"results/{{model}}/trace/by_category_{part}.nc" for part in ("mlp", "attn")],
+        averages=[f"results/{{model}}/trace/by_category_{part}.nc" for part in AVERAGED],
         shares=[f"results/{{model}}/trace/severed_{part}.nc" for part in ("mlp", "attn")],
-        heads="results/{model}/trace/by_category_heads.nc",
-        attribution="results/{model}/trace/by_category_attribution.nc",
     params:
         averaging=AVERAGING,
     script:

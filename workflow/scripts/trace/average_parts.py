@@ -17,16 +17,17 @@ with job(snakemake):
     given, config = snakemake.input, snakemake.params.averaging
     state = io.open_dataset(given.state).load()
     made_by = {"model": io.made_by(state)["model"], "config": config}
-    for path, out in zip(given.windows, snakemake.output.averages, strict=True):
-        averages = average_by_category(io.open_dataset(path).load(), **config)
-        io.write_dataset(averages, out, **made_by)
+    mlp, attn, heads, attribution = map(io.open_dataset, given.parts)
+    bootstrap = Bootstrap(config["n_resamples"], config["interval"], config["seed"])
+    averages = [
+        *(average_by_category(window.load(), **config) for window in (mlp, attn)),
+        average_heads(heads, **config),
+        average_attribution(attribution.load(), bootstrap),
+    ]
+    for average, out in zip(averages, snakemake.output.averages, strict=True):
+        io.write_dataset(average, out, **made_by)
     for path, out in zip(given.severed, snakemake.output.shares, strict=True):
         severed = io.open_dataset(path).load()
         # The state's trace has more levels and samples.
         alike = state.sel(noise=severed["noise"].values).isel(sample=slice(severed.sizes["sample"]))
         io.write_dataset(severed_share(alike, severed, **config), out, **made_by)
-    heads = average_heads(io.open_dataset(given.heads), **config)
-    io.write_dataset(heads, snakemake.output.heads, **made_by)
-    bootstrap = Bootstrap(config["n_resamples"], config["interval"], config["seed"])
-    attribution = average_attribution(io.open_dataset(given.attribution).load(), bootstrap)
-    io.write_dataset(attribution, snakemake.output.attribution, **made_by)

@@ -5,7 +5,6 @@ Beside the traces of parts, what each part adds to the answer's logit in the cle
 Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; trace/attribution.nc.
 """
 
-from itertools import compress
 from pathlib import Path
 
 from pipeline.job import job
@@ -15,8 +14,9 @@ from strata.model.architecture import find_parts
 from strata.model.attribution import attribute
 from strata.model.batching import check_lengths
 from strata.trace.corruption import corrupt_as, level_names
-from strata.trace.dataset import after_prefix, restored_dataset, traceable
-from strata.trace.sites import WHATS, of_heads, restoration
+from strata.trace.dataset import after_prefix, as_dataset, of_some, traceable
+from strata.trace.heads import trace_heads
+from strata.trace.sites import WHATS, restoration
 from strata.trace.sweep import trace_prompts
 from strata.trace.whole_target import follow_targets
 
@@ -30,24 +30,23 @@ with job(snakemake) as progress:
     table, ids = after_prefix(table, ids, prefix, len(tokenizer.beginning))
     check_lengths(model, [*map(len, ids)], [f"prompt {name!r}, after the prefix," for name in table["id"]])
     prompts, levels = corrupt_as(made, parts, table, ids)
+    strings, at_once = [tokenizer.strings(prompt) for prompt in ids], snakemake.params.max_rows
     if snakemake.params.only is not None:
         # Corrupted as among all prompts: the same as in the whole trace.
         kept = table["id"].isin(snakemake.params.only)
-        prompts, ids = list(compress(prompts, kept)), list(compress(ids, kept))
-        table = table[kept].reset_index(drop=True)
+        table, prompts, ids, strings = of_some(kept, table, prompts, ids, strings)
     paths = {Path(path).stem: path for path in snakemake.output}
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}
-    if "heads" in paths:
-        restorations["heads"] = of_heads(parts.n_layers, parts.n_heads)
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
-    how = {"max_rows": snakemake.params.max_rows, "progress": progress, "everywhere": everywhere}
-    traces = trace_prompts(parts, prompts, restorations, **how)
+    traces = trace_prompts(parts, prompts, restorations, at_once, progress, everywhere)
     if snakemake.params.whole:
-        traces = follow_targets(parts, prompts, restorations, traces, **how)
-    labels = table, [tokenizer.strings(prompt) for prompt in ids], levels
-    found = {what: restored_dataset(traces[what], *labels, sites) for what, sites in restorations.items()}
-    if "attribution" in paths:
+        traces = follow_targets(parts, prompts, restorations, traces, at_once, progress)
+    found = {w: as_dataset(traces[w], table, strings, levels, r.dim) for w, r in restorations.items()}
+    if snakemake.params.heads:
+        first = table.groupby("category").cumcount() < snakemake.params.heads
+        some, prompts, strings = of_some(first, table, prompts, strings)
+        found["heads"] = trace_heads(parts, prompts, some, strings, levels, at_once, progress)
         found["attribution"] = attribute(parts, ids, table)
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
     for what, dataset in found.items():

@@ -1,7 +1,7 @@
 """Traces of many prompts as one labelled dataset, as averages and figures read it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ import xarray as xr
 from strata.names import (
     CATEGORY,
     FACT,
-    HEAD,
     NOISE,
     POSITION,
     PROMPT,
@@ -19,11 +18,9 @@ from strata.names import (
     TARGET_ID,
     TOKEN_STR,
 )
-from strata.stats.groups import named
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, LOGP_WHOLE, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
-from strata.trace.sites import Restoration
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}
@@ -129,27 +126,9 @@ def as_dataset(
     )
 
 
-def restored_dataset(
-    traces: Sequence[Trace],
-    prompts: pd.DataFrame,
-    token_strings: Sequence[Sequence[str]],
-    levels: Mapping[str, float],
-    chosen: Restoration,
-) -> xr.Dataset:
-    """`as_dataset` of a restoration: that of single heads by layer and along ``head``.
-
-    It has no measures over many tokens.
-    """
-    if not chosen.heads:
-        return as_dataset(traces, prompts, token_strings, levels, chosen.dim)
-    n_heads = 1 + max(chosen.heads)
-    kept = [name for measure in (LOGP_TARGET, LOGIT_DIFFERENCE) for name in VARIABLES[measure]]
-    heads = []
-    for head in range(n_heads):
-        own = [replace(trace, restored=trace.restored[:, :, head::n_heads]) for trace in traces]
-        heads.append(as_dataset(own, prompts, token_strings, levels, chosen.dim)[kept])
-    dim, restored = named(HEAD, range(n_heads)), ["p_target", "logit_difference"]
-    return xr.concat(heads, dim, data_vars=restored, coords="minimal", compat="equals", join="exact")
+def of_some(kept: Sequence[bool], prompts: pd.DataFrame, *others: Sequence) -> tuple:
+    """Some of the prompts, and of what there is beside them."""
+    return prompts[kept].reset_index(drop=True), *(list(compress(other, kept)) for other in others)
 
 
 def after_prefix(

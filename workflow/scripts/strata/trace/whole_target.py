@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from strata.model.architecture import Parts
+from strata.progress import Progress, silent
 from strata.trace.corruption import Prompt
 from strata.trace.measures import LOGP_TARGET, MEASURES
 from strata.trace.sites import Restoration
@@ -17,21 +18,24 @@ def follow_targets(
     prompts: Sequence[Prompt],
     restorations: Mapping[str, Restoration],
     traces: Mapping[str, Sequence[Trace]],
-    **options,
+    max_rows: int = 1024,
+    progress: Progress = silent,
 ) -> dict[str, list[Trace]]:
     """The same traces with one more measure, the last: log-probability (nats) of the whole target.
 
     For every later token of a target, the prompt is traced again with the tokens before it written behind the
     final one: what is restored is the same as without them, and they are as any other position of the
-    restored run. Where the target has one token, the measure is that token's.
+    restored run. Where the target has one token, the measure is that token's; where it has several, it is
+    NaN between the subject and the final token.
 
     Parameters
     ----------
     traces : what `strata.trace.sweep.trace_prompts` makes of the prompts
-    options : those of `strata.trace.sweep.trace_prompts`
+    max_rows, progress : see there
     """
     later = [(i, _written(p, n)) for i, p in enumerate(prompts) for n in range(1, 1 + len(p.rest))]
-    again = trace_prompts(parts, [prompt for _, prompt in later], restorations, **options)
+    written = [prompt for _, prompt in later]
+    again = trace_prompts(parts, written, restorations, max_rows, progress, everywhere=())
     at = MEASURES.index(LOGP_TARGET)
 
     def followed(what: str) -> list[Trace]:
