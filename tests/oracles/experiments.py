@@ -49,5 +49,5 @@ def reads_position(channel: int = VOCAB):
     return model
 
 
-DOCUMENTS = [[1, 0, 1, 0, 1, 0, 1], [5, 0, 1, 0, 1], [7, 0, 1, 0, 1, 0, 1, 0], [3, 0, 1]]
+DOCUMENTS = 4 * [[1, 0, 1, 0, 1, 0, 1], [5, 0, 1, 0, 1], [7, 0, 1, 0, 1, 0, 1, 0], [3, 0, 1]]
 """What `reads_position` predicts: 0 after even positions, 1 after odd ones."""

@@ -28,6 +28,7 @@ def noised(ids=IDS, subject=(1,), samples=2, others=(), completions=(), seed=0, 
 
 
 def table(rows, **columns):
-    """Prompts (id, category, subject_start, subject_position, target_id)."""
+    """Prompts (id, category, subject_start, subject_position, target_id), each a fact of its own."""
     names = ["id", "category", "subject_start", "subject_position", "target_id"]
-    return pd.DataFrame(rows, columns=names).assign(**{"completion_ids": "", "target_ids": ""} | columns)
+    made = pd.DataFrame(rows, columns=names)
+    return made.assign(**{"fact": made["id"], "completion_ids": "", "target_ids": ""} | columns)

@@ -248,14 +248,14 @@ def test_unknown_measure_is_named():
 
 def test_heads_have_the_averages_of_their_own_traces():
     """Head 0 restores nothing, head 1 everything at the final token of layer 2."""
-    trace = step_trace([0, 0, 0]).rename(depth="layer")
+    trace = step_trace([0] * 15).rename(depth="layer")
     nothing = trace.assign(p_target=trace["p_corrupted"] + 0 * trace["p_target"])
     at_end = (trace["position"] == trace["n_tokens"] - 1) & (trace["layer"] == 2)
     heads = nothing["p_target"].where(~at_end, trace["p_clean"])
     heads = xr.concat([nothing["p_target"], heads], "head")
     averages = average_heads(trace.assign(p_target=heads), **OPTIONS)
     assert averages["restoration"].dims == ("head", "category", "noise", "site", "layer")
-    assert averages["n_prompts"].item() == 3 and averages.attrs["min_gap"] == OPTIONS["min_gap"]
+    assert averages["n_prompts"].item() == 15 and averages.attrs["min_gap"] == OPTIONS["min_gap"]
     expected = np.zeros((2, 2, 8))
     expected[1, 1, 2] = 1
     for name in ("restoration", "restoration_low", "restoration_high"):

@@ -17,7 +17,7 @@ from strata.figures.attention_text import (
 )
 from strata.figures.style import CATEGORY_COLOURS
 
-CATEGORIES = ["semantic"] * 6 + ["plain_english"] * 5 + ["mine"]
+CATEGORIES = ["semantic"] * 16 + ["plain_english"] * 15 + ["mine"]
 
 
 def make_attention(n_layers=5, n_heads=3, undefined=()):
@@ -87,12 +87,12 @@ def test_every_site_is_drawn_linear_and_on_a_log_scale():
         assert (linear.get_yscale(), log.get_yscale()) == ("linear", "log")
         for axes in (linear, log):
             lines = by_label(axes)
-            assert list(lines) == ["semantic (6)", "plain english (5)", "mine (1)"]
+            assert list(lines) == ["semantic (16)", "plain english (15)", "mine (1)"]
             for category, line in zip(("semantic", "plain_english", "mine"), lines.values(), strict=True):
                 at = attention.sel(category=category, site=site)
                 np.testing.assert_allclose(line.get_ydata(), at["attention"])
                 assert line.get_xdata().tolist() == [0, 1, 2, 3, 4]
-            assert lines["semantic (6)"].get_color() == CATEGORY_COLOURS["semantic"]
+            assert lines["semantic (16)"].get_color() == CATEGORY_COLOURS["semantic"]
             assert len(axes.collections) == 2, "one prompt alone has no band"
     edges = figure.axes[0].collections[0].get_paths()[0].vertices
     at = attention.sel(category="semantic", site="first", layer=2)
@@ -162,29 +162,29 @@ def test_a_sink_that_never_sets_in_has_no_marks():
 
 
 def test_peaks_stand_against_transitions():
-    attention = make_attention(undefined=[2, 11])
+    attention = make_attention(undefined=[2, 31])
     figure = draw_subject_peak(attention, "3x")
     render(figure)
     for row, heads in enumerate(("mean", "best")):
         scatter, forest = figure.axes[2 * row : 2 * row + 2]
         dots = {c.get_label(): c.get_offsets() for c in scatter.collections}
-        assert {label: len(xy) for label, xy in dots.items()} == {"semantic": 5, "plain english": 5}
-        rows = [0, 1, 3, 4, 5]
+        assert {label: len(xy) for label, xy in dots.items()} == {"semantic": 15, "plain english": 15}
+        rows = [i for i in range(16) if i != 2]
         found = dots["semantic"]
         np.testing.assert_allclose(found[:, 1], attention["transition_depth"].sel(noise="3x")[rows])
         assert (abs(found[:, 0] - attention["peak_layer"].sel(heads=heads)[rows].values) <= 0.3).all()
         at = attention.sel(heads=heads, noise="3x", category="all")
         rho, low, high = (float(at[f"rho{end}"]) for end in ("", "_low", "_high"))
-        told = f"noise 3x: ρ = {rho:.2f} [{low:.2f}, {high:.2f}], n = 10"
+        told = f"noise 3x: ρ = {rho:.2f} [{low:.2f}, {high:.2f}], n = 30"
         assert scatter.get_title() == told
         labels = [label.get_text() for label in forest.get_yticklabels()]
-        assert labels == ["all (10)", "semantic (5)", "plain english (5)", "mine (0)"]
+        assert labels == ["all (30)", "semantic (15)", "plain english (15)", "mine (0)"]
         points = {line.get_label(): line for line in forest.lines if line.get_marker() != "None"}
         assert points["noise 3x"].get_xdata()[0] == pytest.approx(float(at["rho"]))
 
 
 def test_peaks_without_transitions_can_be_drawn():
-    figure = draw_subject_peak(make_attention(undefined=range(12)), "0.5")
+    figure = draw_subject_peak(make_attention(undefined=range(32)), "0.5")
     render(figure)
     assert figure.axes[0].get_title() == "noise 0.5: no correlation, n = 0"
 

@@ -34,7 +34,7 @@ def test_smoothing_is_drawn_by_width_and_by_position(found):
     for axes, width in zip(shown, (1, 3), strict=True):
         one = found.sel(treatment=f"smoothed, width {width}")
         np.testing.assert_allclose(axes.lines[0].get_ydata(), one["change"])
-    assert "4 held-out documents, 19 tokens" in figure.get_supxlabel()
+    assert "16 held-out documents, 76 tokens" in figure.get_supxlabel()
 
 
 def test_silencing_is_drawn_with_its_controls(found):
@@ -54,13 +54,27 @@ def test_silencing_is_drawn_with_its_controls(found):
                 if list(line.get_ydata()) == [place] and len(line.get_xdata()) == 1
             )
             assert point.get_xdata()[0] == pytest.approx(float(at["change_overall"]))
-            assert overall.texts[place].get_text().startswith(f"{float(at['change_overall']):+.3f} [")
+            ends = (float(at[f"change_overall{end}"]) for end in ("", "_low", "_high"))
+            assert overall.texts[place].get_text().startswith("{:+.3f} [{:+.3f}, {:+.3f}]".format(*ends))
             assert ("less random" in overall.texts[place].get_text()) == key.startswith(("low", "high"))
         lines = {line.get_label(): line.get_ydata() for line in by_position.lines}
         for key, name in zip(keys[3:], names[3:], strict=True):
             np.testing.assert_allclose(lines[name], found["change"].sel(treatment=f"{kind}, {key}"))
         assert not any(name in lines for name in names[:3])
     assert "3 draws" in figure.get_supxlabel()
+
+
+def test_few_documents_are_drawn_without_intervals():
+    model = slow.reads_position()
+    upper = model.transformer.wpe.weight.numpy().std(0) > 0.5
+    few = experiments.disturb(find_parts(model), slow.DOCUMENTS[:4], upper, **OPTIONS)
+    render(figures.draw_smoothing(few))
+    figure = figures.draw_silencing(few)
+    render(figure)
+    told = [text.get_text() for axes in figure.axes for text in axes.texts]
+    values = (few["change_overall"].sel(treatment=f"{kind}, all, 48") for kind in ("zeroed", "averaged"))
+    assert {f"{float(value):+.3f}" for value in values} <= set(told) and not any("nan" in t for t in told)
+    assert sum("less random: " in text for text in told) == 2 * 3
 
 
 def test_a_model_without_positions_is_a_line():

@@ -8,8 +8,8 @@ from strata.attention import hidden as analysis
 from strata.figures.hidden import draw_aligned, draw_motion, draw_pooled
 from strata.figures.style import CATEGORY_COLOURS
 
-L, N = 9, 24
-CATEGORIES = ["semantic"] * 12 + ["plain_english"] * 11 + ["mine"]
+L, N = 9, 32
+CATEGORIES = ["semantic"] * 16 + ["plain_english"] * 15 + ["mine"]
 POOLED = {"rote": ["plain_english", "mine"]}
 
 
@@ -43,12 +43,12 @@ def test_every_measure_is_drawn_by_category(hidden, cropped):
     assert len(figure.axes) == 6
     for axes, name in zip(figure.axes, analysis.MEASURES, strict=True):
         lines = by_label(axes)
-        assert list(lines) == ["semantic (12)", "plain english (11)", "mine (1)"]
+        assert list(lines) == ["semantic (16)", "plain english (15)", "mine (1)"]
         if name == "norm":
             along, where = "depth", range(cropped, L + 1 - cropped)
         else:
             along, where = "layer", range(cropped + (name == "cosine_step"), L - cropped)
-        line = lines["semantic (12)"]
+        line = lines["semantic (16)"]
         assert line.get_xdata().tolist() == list(where)
         at = hidden.sel({"category": "semantic", along: list(where)})
         np.testing.assert_allclose(line.get_ydata(), at[name])
@@ -67,15 +67,15 @@ def test_pooled_categories_stand_beside_the_others_of_the_order(hidden):
     render(figure)
     for axes, name in zip(figure.axes, analysis.MEASURES, strict=True):
         lines = by_label(axes)
-        assert list(lines) == ["semantic (12)", "rote (12)"]
+        assert list(lines) == ["semantic (16)", "rote (16)"]
         along = "depth" if name == "norm" else "layer"
-        at = hidden.sel({"category": "rote", along: list(lines["rote (12)"].get_xdata())})
-        np.testing.assert_allclose(lines["rote (12)"].get_ydata(), at[name])
+        at = hidden.sel({"category": "rote", along: list(lines["rote (16)"].get_xdata())})
+        np.testing.assert_allclose(lines["rote (16)"].get_ydata(), at[name])
 
 
 def test_where_nothing_is_pooled_the_order_is_drawn(hidden):
     apart = hidden.drop_sel(category="rote")
-    assert list(by_label(draw_pooled(apart, ["mine", "semantic"]).axes[0])) == ["mine (1)", "semantic (12)"]
+    assert list(by_label(draw_pooled(apart, ["mine", "semantic"]).axes[0])) == ["mine (1)", "semantic (16)"]
     figure = draw_pooled(apart, ["nobody"])
     render(figure)
     assert not figure.axes and "no prompts of nobody" in figure.texts[0].get_text()

@@ -22,7 +22,7 @@ OPTIONS = {"resamples": 50, "interval": 0.9, "seed": 3}
 
 @pytest.fixture(scope="module")
 def questions():
-    return ask(*make_run(), **OPTIONS)
+    return ask(*make_run(prompts_of_category=4), **OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,7 @@ def texts(figure):
 def test_figures_can_be_drawn(draw, questions, little, tmp_path):
     render(draw(questions))
     render(draw(little))
+    assert "(nan" not in texts(draw(little))
     io.write_dataset(little, tmp_path / "questions.nc")
     render(draw(io.open_dataset(tmp_path / "questions.nc")))
 
@@ -57,7 +58,8 @@ def test_first_block_draws_every_share(questions):
         told = panel.get_legend().get_texts()[0].get_text()
         first = questions.sel(decoder="logit", category="all", layer=0)
         assert told.startswith(f"logit, block 0: {float(first[name]):.1%} ({float(first[name + '_low']):.1%}")
-    assert "12 prompts" in texts(axes[0].figure) and "90% bootstrap intervals" in texts(axes[0].figure)
+        assert np.isfinite(first[name + "_low"])
+    assert "16 prompts" in texts(axes[0].figure) and "90% bootstrap intervals" in texts(axes[0].figure)
 
 
 def test_input_kept_draws_bands_correlation_and_copied_words(questions):
@@ -79,7 +81,7 @@ def test_input_kept_draws_bands_correlation_and_copied_words(questions):
 
 def test_commas_draws_a_panel_for_each_passage_and_decoder(questions):
     figure = draw_commas(questions)
-    panels = np.array(figure.axes).reshape(3, 2)
+    panels = np.array(figure.axes).reshape(4, 2)
     for row, passage in zip(panels, questions["passage"].values, strict=True):
         assert passage in row[0].get_ylabel()
         for axes, decoder in zip(row, ("logit", "tuned"), strict=True):

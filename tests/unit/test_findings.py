@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from oracles import intervals
 from strata.findings import embedding, lens, traces
 from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, UNDEFINED, Estimate, read, verdict
+from strata.stats.draws import times_drawn
+from strata.stats.seeding import generator
 
 STATISTICS = {"resamples": 200, "interval": 0.95, "seed": 0}
 
@@ -175,28 +178,45 @@ def test_severed_share():
 
 
 def planted_lens() -> xr.Dataset:
-    """Two prompts, three depths with halves; a beginning token that must not count."""
+    """Two prompts, eight times over; three depths with halves; a beginning token that must not count."""
     kl = np.array([[9, 4, 4, 8], [7, 7, 7, 7], [9, 2, 2, 9], [7, 7, 7, 7], [0, 1, 1, 0]], float)
     ranks = np.array([[0, 0, 0, 0], [9, 9, 9, 9], [9, 0, 5, 0], [9, 9, 9, 9], [9, 9, 9, 9]])
+    prompts = [f"{i}{prompt}" for i in range(8) for prompt in "aaab"]
     return xr.Dataset(
-        {"kl_final": (("depth", "token"), kl), "rank_of_input": (("depth", "token"), ranks)},
+        {
+            "kl_final": (("depth", "token"), np.tile(kl, 8)),
+            "rank_of_input": (("depth", "token"), np.tile(ranks, 8)),
+        },
         {
             "depth": [0, 0.5, 1, 1.5, 2],
-            "prompt": ("token", ["a", "a", "a", "b"]),
-            "category": ("token", ["x", "x", "x", "x"]),
-            "beginning": ("token", [True, False, False, False]),
+            "prompt": ("token", prompts),
+            "fact": ("token", prompts),
+            "category": ("token", ["x"] * len(prompts)),
+            "beginning": ("token", [True, False, False, False] * 8),
         },
     )
+
+
+def ends_of_mean(values: list[float]) -> tuple[float, float]:
+    """Ends of the mean of values, of a fact each, in loops over the same resamples."""
+    drawn = times_drawn(generator(STATISTICS["seed"], "findings"), len(values), STATISTICS["resamples"])
+    draws = [[[v] for v, n in zip(values, times, strict=True) for _ in range(n)] for times in drawn]
+    return intervals.studentised([[v] for v in values], draws, STATISTICS["interval"])
 
 
 def test_the_lens_is_read_at_whole_depths_of_a_texts_own_tokens():
     found = lens.kl_by_depth(planted_lens())
     assert found.columns.tolist() == [0, 1, 2]
-    assert found.to_numpy().tolist() == [[4, 2, 1], [8, 9, 0]]
+    assert found.to_numpy().tolist() == 8 * [[4, 2, 1], [8, 9, 0]]
     falling = lens.falling(planted_lens(), STATISTICS)
-    assert (falling.value, falling.low, falling.high, falling.n) == (0.75, 0.5, 1.0, 2)
+    assert (falling.value, falling.n) == (0.75, 16)
+    assert (falling.low, falling.high) == pytest.approx(ends_of_mean(8 * [1.0, 0.5]))
+    assert 0.5 < falling.low < 0.75 < falling.high < 1
     kept = lens.input_kept(planted_lens(), 1, STATISTICS)
-    assert (kept.value, kept.low, kept.high, kept.n) == (0.75, 0.5, 1.0, 2)
+    assert (kept.value, kept.n) == (0.75, 16)
+    assert (kept.low, kept.high) == pytest.approx(ends_of_mean(8 * [0.5, 1.0]))
+    two = lens.falling(planted_lens().isel(token=slice(4)), STATISTICS)
+    assert (two.value, two.n) == (0.75, 2) and isnan(two.low) and isnan(two.high)
 
 
 def with_ends(name: str, dims, at: dict, n=6) -> xr.Dataset:

@@ -267,7 +267,12 @@ def test_the_lens_is_drawn_by_share_of_depth():
             "kl_final": (("depth", "token"), np.outer(3 - depths, [1.0, 3.0])),
             "rank_of_input": (("depth", "token"), np.tile([0, 1], (len(depths), 1))),
         },
-        {"depth": depths, "prompt": ("token", ["a", "b"]), "category": ("token", ["x", "x"])},
+        {
+            "depth": depths,
+            "prompt": ("token", ["a", "b"]),
+            "fact": ("token", ["a", "b"]),
+            "category": ("token", ["x", "x"]),
+        },
     )
     left, right = figures.draw_lens({"tiny": lens}).axes
     assert np.allclose(left.lines[0].get_xdata(), [0, 1 / 3, 2 / 3])

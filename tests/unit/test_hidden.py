@@ -23,6 +23,7 @@ def make_prompts(categories, lengths=None):
             "category": categories,
             "accepted": True,
             "subject_position": 1,
+            "fact": [f"p{i}" for i in range(len(categories))],
         }
     )
     return table, np.repeat(table["id"].to_numpy(object), lengths)
@@ -126,8 +127,8 @@ def test_other_prompts_are_left_out():
 
 
 def test_averages_equal_the_loop():
-    categories = ["a", "b", "a", "c", "a"]
-    motion = motion_of(np.random.default_rng(0).normal(size=(5, L + 1, C)), categories)
+    categories = [*"aba", *"ca" * 14]
+    motion = motion_of(np.random.default_rng(0).normal(size=(31, L + 1, C)), categories)
     found = hidden.average(motion, **BOOTSTRAP)
     assert found["category"].values.tolist() == ["all", "a", "b", "c"]
     for category in ("all", "a", "b"):

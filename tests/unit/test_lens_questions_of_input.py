@@ -9,6 +9,7 @@ from oracles import lens_questions as oracle
 from oracles.lens_questions import join, make_prompts, make_run, make_text
 from strata.lens.questions_of_input import commas, first_instance, input_kept
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.thresholds import LEAST_UNITS
 
 BOOTSTRAP = Bootstrap(resamples=200, interval=0.9, seed=3)
 
@@ -29,14 +30,15 @@ def kept_lens(ranks):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_rank_that_follows_frequency_correlates_perfectly(sign):
-    lens = kept_lens(np.arange(8) ** 2)
-    counts = pd.Series(10 ** np.arange(8))[::sign]
-    found = input_kept(of(lens), counts.set_axis(range(8)), BOOTSTRAP).sel(decoder="logit")
+    lens = kept_lens(np.arange(LEAST_UNITS) ** 2)
+    counts = pd.Series(10 ** np.arange(LEAST_UNITS))[::sign]
+    found = input_kept(of(lens), counts.set_axis(range(LEAST_UNITS)), BOOTSTRAP).sel(decoder="logit")
     np.testing.assert_allclose(found["frequency_rho"].values[1:], sign)
-    np.testing.assert_allclose(found["frequency_rho_low"].values[1:], sign)
+    for end in ("low", "high"):
+        np.testing.assert_allclose(found[f"frequency_rho_{end}"].values[1:], sign)
     assert np.isnan(found["frequency_rho"].values[0])  # all are kept at depth 0: there is no order
     assert found["frequency_rho_overall"] == pytest.approx(sign)
-    assert found["frequency_rho_n"] == 8  # types, not tokens
+    assert found["frequency_rho_n"] == LEAST_UNITS  # types, not tokens
 
 
 def test_correlation_and_bands_equal_the_loop():
@@ -135,12 +137,14 @@ def test_commas_of_passages_stand_side_by_side():
 
 def test_change_of_commas_is_the_mean_over_passages():
     parts = [
-        make_text(f"p{n}", "passages", np.array([100, 100, 100]), rank_of_input=[[0, 5, n]])
-        for n in (9, 99, 999)
+        make_text(f"p{i}", "passages", np.array([100, 100, 100]), rank_of_input=[[0, 5, 10**change - 1]])
+        for i, change in enumerate(5 * [1, 2, 3])
     ]
-    found = commas(of(join(*parts)), BOOTSTRAP).sel(decoder="logit")
-    np.testing.assert_allclose(found["comma_change"], 2)
+    found, few = (commas(of(join(*some)), BOOTSTRAP).sel(decoder="logit") for some in (parts, parts[:3]))
+    for passages in (found, few):
+        np.testing.assert_allclose(passages["comma_change"], 2)
     assert (found["comma_change_low"] < 2).all() and (found["comma_change_high"] > 2).all()
+    assert found["comma_change_n"] == 15 and few["comma_change_low"].isnull().all()
 
 
 # Words to be copied -------------------------------------------------------------------------

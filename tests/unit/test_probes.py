@@ -12,6 +12,7 @@ from strata.probes.linear import Moments, Probe, fit, fit_better, oas_shrinkage,
 from strata.probes.task import accuracy, unseen_contexts
 from strata.probes.tokens import analyse
 from strata.stats.nmf import factorise
+from strata.stats.thresholds import LEAST_UNITS
 from strata.text.documents import as_dataset, documents_of, next_in_document
 
 SETTINGS = {"nmf_components": 3, "nmf_tokens": 30, "draws": 4, "elsewhere": 99}
@@ -162,7 +163,7 @@ def test_the_better_on_validation_is_kept():
 
 def test_accuracy_counts_tokens_and_draws_documents():
     rng = np.random.default_rng(5)
-    documents = np.repeat(np.arange(12), rng.integers(1, 30, size=12))
+    documents = np.repeat(np.arange(20), rng.integers(1, 30, size=20))
     right = rng.random((2, len(documents))) < np.array([[0.3], [0.8]])
     found = accuracy(right, documents, resamples=300, interval=0.8, seed=6)
     for row in range(2):
@@ -170,8 +171,9 @@ def test_accuracy_counts_tokens_and_draws_documents():
         values = [float(found[f"accuracy{end}"][row]) for end in ("", "_low", "_high")]
         assert values == pytest.approx([right[row].mean(), low, high])
         assert low < values[0] < high
-    alone = accuracy(right, np.zeros(len(documents)), resamples=10, interval=0.8, seed=6)
-    assert alone["accuracy_low"].isnull().all() and alone["accuracy"].notnull().all()
+    for few in (0 * documents, documents % (LEAST_UNITS - 1)):
+        without = accuracy(right, few, resamples=10, interval=0.8, seed=6)
+        assert without["accuracy_low"].isnull().all() and without["accuracy"].notnull().all()
 
 
 def random_matrix(n, n_channels, seed):

@@ -8,6 +8,7 @@ from strata import io
 from strata.lens.repurposing import SETS, along, analyse, token_sets
 from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
+from strata.stats.thresholds import LEAST_UNITS
 
 DEPTHS, TOKENS, CHANNELS, VOCAB, M = 4, 600, 32, 200, 4
 PLANTED = 2  # the depth at which states lie in the span of unlikely tokens' embeddings
@@ -18,7 +19,7 @@ def lowest(logits):
     return np.argsort(logits, axis=-1)[..., :M]
 
 
-def make(seed=0, n_prompts=20):
+def make(seed=0):
     """Random states, but for one depth; an embedding that has nothing to do with the unembedding."""
     rng = np.random.default_rng(seed)
     embedding, unembedding = rng.normal(size=(2, VOCAB, CHANNELS)).astype(np.float32)
@@ -27,7 +28,7 @@ def make(seed=0, n_prompts=20):
     logits = decoder.logits(torch.from_numpy(states[-1])).numpy()
     amounts = rng.normal(size=(TOKENS, M)).astype(np.float32)
     states[PLANTED] = np.einsum("tm,tmc->tc", amounts, embedding[lowest(logits)])
-    prompts = np.sort(rng.integers(n_prompts, size=TOKENS)).astype(str)
+    prompts = np.sort(rng.integers(20, size=TOKENS)).astype(str)
     resid = xr.DataArray(
         states,
         dims=("depth", "token", "channel"),
@@ -82,7 +83,7 @@ def test_planted_energy_is_found_where_it_is():
 
 
 def test_values_are_means_of_prompts_about_the_mean_state():
-    resid, decoder, embedding, logits = make(n_prompts=5)
+    resid, decoder, embedding, logits = make()
     found = analyse(resid.transpose("token", ...), decoder, embedding, **SETTINGS, tile=37)
     states = resid.values.astype(float)
     for state, shown in (("whole", states), ("centred", states - states.mean(1, keepdims=True))):
@@ -117,11 +118,18 @@ def test_intervals_come_from_prompts():
     resid, decoder, embedding, _ = make()
     alone = analyse(resid.assign_coords(prompt=("token", ["p"] * TOKENS)), decoder, embedding, **SETTINGS)
     assert alone["energy_low"].isnull().all() and alone["energy"].notnull().all()
-    twice = xr.concat([resid.isel(token=slice(30))] * 2, dim="token", join="exact")
-    twice = twice.assign_coords(prompt=("token", ["a"] * 30 + ["b"] * 30))
-    same = analyse(twice, decoder, embedding, **SETTINGS).sel(token_set="unlikely")
-    np.testing.assert_allclose(same["energy_low"], same["energy_high"], atol=1e-6)
-    assert int(same["n_prompts"]) == 2
+
+    def copies(n):
+        """As many prompts that are the same."""
+        same = xr.concat([resid.isel(token=slice(30))] * n, dim="token", join="exact")
+        same = same.assign_coords(prompt=("token", np.repeat(np.arange(n), 30).astype(str)))
+        return analyse(same, decoder, embedding, **SETTINGS).sel(token_set="unlikely")
+
+    same, few = copies(LEAST_UNITS), copies(LEAST_UNITS - 1)
+    for end in ("low", "high"):
+        np.testing.assert_allclose(same[f"energy_{end}"], same["energy"], atol=1e-6)
+    assert same["energy"].notnull().all() and int(same["n_prompts"]) == LEAST_UNITS
+    assert few["energy_low"].isnull().all() and int(few["n_prompts"]) == LEAST_UNITS - 1
 
 
 def test_tokens_are_sampled_and_the_result_can_be_written(tmp_path):

@@ -9,6 +9,7 @@ from strata import io
 from strata.probes.syntax import CENTRES, analyse, centres, compare, tables
 from strata.stats.draws import DrawnGroups
 from strata.stats.seeding import generator
+from strata.stats.thresholds import LEAST_UNITS
 from strata.text.documents import as_dataset, documents_of
 from strata.text.words import LABELS
 
@@ -197,15 +198,16 @@ def test_usual_label_of_a_token_is_what_a_model_without_context_could_say():
 
 def test_bootstrap_draws_documents_for_all_tasks_alike():
     rng = np.random.default_rng(5)
-    documents = np.repeat(np.arange(12), rng.integers(1, 30, size=12))
+    documents = np.repeat(np.arange(20), rng.integers(1, 30, size=20))
     right = rng.random((2, len(documents))) < np.array([[0.3], [0.8]])
     drawn = DrawnGroups.of([documents, documents[:40]], 300, generator(6))
     means = drawn.shares(right, documents)
     for row in range(2):
         bounds = oracle.bootstrap_accuracy(right[row].tolist(), documents.tolist(), 300, 0.8, 6)
         np.testing.assert_allclose(np.quantile(means[:, row], [0.1, 0.9]), bounds)
-    single = DrawnGroups.of([np.zeros(9)], 10, generator(0))
-    assert np.isnan(single.shares(np.ones((2, 9)), np.zeros(9))).all()
+    for n in (1, LEAST_UNITS - 1):
+        few = DrawnGroups.of([np.arange(n)], 10, generator(0))
+        assert np.isnan(few.shares(np.ones((2, n)), np.arange(n))).all()
 
 
 def test_intervals_are_of_the_accuracy_and_of_one_width_with_it(found):
