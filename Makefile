@@ -52,6 +52,7 @@ bench: .venv/installed-dev
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_decoders.py
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_probes.py
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_zero_layer.py
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_coverage.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

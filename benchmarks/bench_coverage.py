@@ -20,6 +20,7 @@ UNITS = (LEAST_UNITS, 20, 30, 50, 100, 200)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--only", default="", help="kinds of interval whose name has this")
     options = parser.parse_args()
     error = 100 * np.sqrt(0.95 * 0.05 / options.trials)
     print(
@@ -27,7 +28,7 @@ def main() -> None:
     )
     print("| interval | " + " | ".join(f"{n} units" for n in UNITS) + " |")
     print("| --- |" + " ---: |" * len(UNITS))
-    for name, covers in INTERVALS.items():
+    for name, covers in ((name, covers) for name, covers in INTERVALS.items() if options.only in name):
         found = [f"{100 * coverage(covers, n, options.trials):.1f}" for n in UNITS]
         print(f"| {name} | " + " | ".join(found) + " |", flush=True)
     facts = {}
