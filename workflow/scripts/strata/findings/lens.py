@@ -21,7 +21,7 @@ def kl_by_depth(lens: xr.Dataset) -> pd.DataFrame:
 
 
 def input_on_top(lens: xr.Dataset) -> pd.DataFrame:
-    """Share of a prompt's tokens whose own token is the top guess: rows (category, prompt), columns depth."""
+    """Share of a prompt's tokens whose own token is the top guess: rows as `prompt_means`, columns depth."""
     return prompt_means((_whole(lens[["rank_of_input"]])["rank_of_input"] == 0).astype(float))
 
 
@@ -33,13 +33,15 @@ def falling(lens: xr.Dataset, statistics: Mapping) -> Estimate:
     lens : of lens/logit.nc
     statistics : ``resamples``, ``interval`` and ``seed`` of the bootstrap
     """
-    steps = np.diff(kl_by_depth(lens).to_numpy(), axis=1)
-    return _mean((steps < 0).mean(axis=1), statistics)
+    means = kl_by_depth(lens)
+    falls = np.diff(means.to_numpy(), axis=1) < 0
+    return _mean(falls.mean(axis=1), means.index.get_level_values(FACT), statistics)
 
 
 def input_kept(lens: xr.Dataset, depth: int, statistics: Mapping) -> Estimate:
     """Share of tokens whose own token is the top guess at a depth; unit: prompts."""
-    return _mean(input_on_top(lens)[depth].to_numpy(), statistics)
+    means = input_on_top(lens)[depth]
+    return _mean(means.to_numpy(), means.index.get_level_values(FACT), statistics)
 
 
 def first_block_share(questions: xr.Dataset) -> Estimate:
@@ -102,6 +104,6 @@ def _whole(lens: xr.Dataset) -> xr.Dataset:
     return of_text(lens.isel({DEPTH: lens[DEPTH].values % 1 == 0}))
 
 
-def _mean(values: np.ndarray, statistics: Mapping) -> Estimate:
-    found = Bootstrap(**statistics).of("findings").estimate("mean", np.mean, values)
+def _mean(values: np.ndarray, facts: np.ndarray, statistics: Mapping) -> Estimate:
+    found = Bootstrap(**statistics).of("findings").estimate("mean", np.mean, values, clusters=facts)
     return read(found, "mean")

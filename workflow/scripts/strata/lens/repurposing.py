@@ -99,7 +99,7 @@ def analyse(
     Dataset
         By (token_set, state, depth), where the set is ``unlikely`` (lowest final logits), ``likely``
         (highest) or ``random``, and the state ``whole`` or ``centred``: ``energy`` and ``cosine`` of
-        `along`, with ``_low`` and ``_high`` (NaN for one prompt). ``p_unlikely_median``,
+        `along`, with ``_low`` and ``_high`` (NaN for few prompts). ``p_unlikely_median``,
         ``p_unlikely_95``, ``p_unlikely_max``: the median, 95th percentile and maximum over tokens of the
         largest probability among the unlikely. ``random_subspace``: m / channels, the mean energy in a
         Gaussian subspace of m dimensions. ``m``, ``n_tokens``, ``n_prompts``.
