@@ -8,7 +8,7 @@ import xarray as xr
 
 from strata.findings.estimates import Estimate, percentiles, read
 from strata.lens.comparison import kl_to_final, prompt_means
-from strata.names import ALL, CATEGORY, DEPTH, LABEL, LAYER, TARGET
+from strata.names import ALL, CATEGORY, DEPTH, FACT, LABEL, LAYER, TARGET
 from strata.stats.bootstrap import Bootstrap
 from strata.text.tokens import of_text
 

@@ -174,7 +174,7 @@ def accuracy(
 
     Returns
     -------
-    Dataset: ``accuracy``, ``accuracy_low``, ``accuracy_high`` (..., of ``dims``); bounds NaN for few documents
+    Dataset: ``accuracy``, ``accuracy_low``, ``accuracy_high`` (..., of ``dims``; bounds NaN for few)
     """
     drawn = DrawnGroups.of([documents], resamples, generator(seed))
     low, high = percentiles(drawn.shares(right, documents), interval, axis=0)
