@@ -12,5 +12,6 @@ with job(snakemake):
     trace = io.open_dataset(snakemake.input.trace).load()
     config = snakemake.params.averaging
     trace = still_guessed(trace)
-    averages = average_by_category(trace, **config).assign_coords(still_guessed=trace["still_guessed"])
+    averages = average_by_category(trace, **config)
+    averages = averages.assign_coords(still_guessed=trace["still_guessed"].reset_coords(drop=True))
     io.write_dataset(averages, snakemake.output[0], model=io.made_by(trace)["model"], config=config)
