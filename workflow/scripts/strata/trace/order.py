@@ -66,7 +66,7 @@ def exclusion(table: pd.DataFrame, how: Resampling, order: Sequence[str]) -> pd.
         excluded = by_fact(part.assign(excluded=part[PLACE].isna().astype(float)), "excluded")
         for category in order:
             shares = excluded[category]
-            low, high = how.ends(np.mean, [shares], "exclusion", level, category)
+            low, high = np.clip(how.ends(np.mean, [shares], "exclusion", level, category), 0, 1)
             value, n = shares.mean(), len(shares)
             rows.append(
                 row("exclusion", level, category, "share excluded", value, low, high, n=n, unit="share")
