@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 COST = "cost "
@@ -19,8 +20,8 @@ COST = "cost "
 def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
     """Run a script's work with its output in its ``log:``; yields a progress bar maker.
 
-    An error stands in the log in full, and on the terminal as one line. Torch, if the script has
-    imported it, is held to the job's processors, and to those that there are: two jobs with two threads
+    An error stands in the log in full, and on the terminal as one line. NumPy, and torch if the script has
+    imported it, are held to the job's processors, and to those that there are: two jobs with two threads
     each on two cores are several times slower than one after the other. The log's last line says what
     the job cost: seconds of CPU, of which before its work began (imports), and the most memory that it
     held.
@@ -33,7 +34,7 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
         stack.enter_context(redirect_stdout(log))
         logging.basicConfig(stream=log, level=logging.INFO, force=True)
         threads = min(snakemake.resources.get("processors", snakemake.threads), os.cpu_count())
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+        threadpool_limits(threads)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
 

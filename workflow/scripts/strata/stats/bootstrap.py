@@ -111,14 +111,18 @@ class Bootstrap:
         clusters: np.ndarray,
         rng: np.random.Generator,
     ) -> np.ndarray:
-        """The same where clusters are drawn: one resample at a time, as their sizes differ."""
+        """The same where clusters are drawn; resamples of as many units are taken together."""
         names, which = np.unique(clusters, return_inverse=True)
-        units = np.split(which.argsort(kind="stable"), np.cumsum(np.bincount(which))[:-1])
+        sizes = np.bincount(which)
+        units = np.split(which.argsort(kind="stable"), np.cumsum(sizes)[:-1])
+        chosen = units_drawn(rng, len(names), self.resamples)
+        n_units, tile = sizes[chosen].sum(1), max(1, TILE_VALUES // sum(sample.size for sample in samples))
         drawn = []
-        for chosen in units_drawn(rng, len(names), self.resamples):
-            at = np.concatenate([units[cluster] for cluster in chosen])
-            drawn.append(statistic(*(sample[..., at] for sample in samples), axis=-1))
-        return np.stack(drawn, axis=-1)
+        for n in np.unique(n_units):
+            at = np.array([np.concatenate([units[c] for c in row]) for row in chosen[n_units == n]])
+            for some in np.split(at, range(tile, len(at), tile)):
+                drawn.append(statistic(*(sample[..., some] for sample in samples), axis=-1))
+        return np.concatenate(drawn, axis=-1)
 
     def estimate(
         self,
