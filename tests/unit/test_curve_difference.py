@@ -43,3 +43,23 @@ def test_excluded_prompts_take_no_part_in_curves():
     assert (found["n"] == 11).all() and found["value"].notna().all()
     few = curve_difference(averages.isel(prompt=slice(4, None)), "invented", "copying", HOW)
     assert few["value"].isna().all() and few["p"].isna().all()
+
+
+def test_without_included_prompts_nothing_is_told():
+    averages = make_averages({"invented": np.full(6, 8.0), "semantic": np.full(6, 8.0)})
+    averages["included"][:] = False
+    found = curve_difference(averages, "invented", "semantic", HOW)
+    assert (found["n"] == 0).all() and found["value"].isna().all()
+
+
+def test_prompts_of_one_fact_count_once_in_curves():
+    averages = make_averages({"invented": np.full(6, 8.0), "semantic": np.full(8, 8.0)})
+    facts = [f"f{i}" for i in (0, 1, 2, 3, 4, 4, 6, 7, 8, 9, 10, 10, 10, 13)]
+    found = curve_difference(
+        averages.assign_coords(prompt_fact=("prompt", facts)), "invented", "semantic", HOW
+    )
+    values = averages["restoration_prompt"].values[:, 0, 1, 2]
+    first = [*values[:4], values[4:6].mean()]
+    second = [*values[6:10], values[10:13].mean(), values[13]]
+    row = one(found, noise="0.5", site="final", depth=2)
+    assert row["n"] == 11 and row["value"] == pytest.approx(np.mean(first) - np.mean(second))

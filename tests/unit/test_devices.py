@@ -141,7 +141,7 @@ def test_heads_and_attribution(name, moved):
     chosen = {"heads": of_heads(here.n_layers, here.n_heads)}
     expected, found = (trace_prompts(parts, [prompt], chosen)["heads"][0] for parts in (here, there))
     close(found.restored, expected.restored)
-    prompts = pd.DataFrame({"id": list("abc"), "category": "x", "target_id": [3, 4, 6]})
+    prompts = pd.DataFrame({"id": list("abc"), "category": "x", "fact": list("abc"), "target_id": [3, 4, 6]})
     same(*(attribute(parts, DOCUMENTS, prompts) for parts in (there, here)))
 
 

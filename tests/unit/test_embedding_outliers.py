@@ -90,7 +90,7 @@ def test_silencing_is_what_the_models_own_modules_say(name):
         at = found.sel(channel=channel)
         expected = measures(channel) - untouched
         np.testing.assert_allclose([at["loss_change"], at["entropy_change"]], expected, atol=1e-4)
-        assert at["loss_change_low"] <= at["loss_change"] <= at["loss_change_high"]
+        assert at["loss_change_low"].isnull()  # too few documents
     assert found["loss_change"].isnull().sum() == parts.n_channels - 6
     assert int(found["n_tokens"]) == len(kept)
 

@@ -66,16 +66,17 @@ def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampl
         `COLUMNS`, and ``site`` and ``depth`` (or ``layer``). ``value`` has no unit: it is restoration.
     """
     axis = depth_or_layer(averages, "restoration_prompt")
-    category, group = averages["prompt_category"].values, f"{first} less {second}"
+    category, facts = averages["prompt_category"].values, averages["prompt_fact"].values
+    group = f"{first} less {second}"
     tables = []
     for level in averages[NOISE].values:
         curves = averages["restoration_prompt"].sel({NOISE: level}).transpose(PROMPT, SITE, axis)
         used = averages["included"].sel({NOISE: level}).values & np.isin(category, [first, second])
-        values = curves[used].groupby("prompt_fact").mean()
-        of_first = (
-            category[used][np.unique(curves["prompt_fact"].values[used], return_index=True)[1]] == first
-        )
-        values = values.transpose("prompt_fact", SITE, axis).values
+        _, first_of, which = np.unique(facts[used], return_index=True, return_inverse=True)
+        values = np.zeros((len(first_of), *curves.shape[1:]))
+        np.add.at(values, which, curves.values[used])
+        values /= np.bincount(which)[:, None, None]
+        of_first = category[used][first_of] == first
         difference, half, p = _max_band(values, of_first, how, group, level)
         table = curves.isel({PROMPT: 0}, drop=True).copy(data=difference).to_dataframe("value").reset_index()
         names = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}
