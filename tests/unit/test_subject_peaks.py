@@ -29,9 +29,10 @@ def test_peaks_are_found():
 
 def peaks_and_transition(layers, depths, categories):
     names = np.array([f"p{i}" for i in range(len(layers))], dtype=object)
+    of_prompts = {"prompt_category": ("prompt", np.array(categories)), "prompt_fact": ("prompt", names)}
     peaks = xr.Dataset(
         {"peak_layer": (("heads", "prompt"), np.stack([layers, np.zeros(len(layers))]))},
-        {"prompt": names, "heads": ["mean", "best"], "prompt_category": ("prompt", np.array(categories))},
+        {"prompt": names, "heads": ["mean", "best"], **of_prompts},
     )
     coordinates = {"prompt": names, "noise": ["1"], "noise_sd": ("noise", [1.0])}
     return peaks, xr.DataArray(np.array(depths)[:, None], coordinates, ("prompt", "noise"))
