@@ -27,8 +27,8 @@ def test_every_file_and_figure_that_is_not_of_what_it_lacks_is_there_of_the_seco
     def files(model: str) -> set[str]:
         return {str(path.relative_to(results / model)) for path in (results / model).rglob("*.*")}
 
-    tagged, positions = ("syntax", "figures/syntax"), ("embedding/positions",)
-    lacking = ("evaluation", *tagged, *positions, *(f"figures/{name}." for name in OF_POSITIONS))
+    tagged = ("syntax", "figures/syntax")
+    lacking = ("evaluation", *tagged, *(f"figures/{name}." for name in OF_POSITIONS))
     assert files(SECOND) == {name for name in files(MODEL) if not name.startswith(lacking)}
     assert all(any(name.startswith(one) for name in files(MODEL)) for one in lacking)
 

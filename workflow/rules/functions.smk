@@ -30,7 +30,7 @@ def processors(wildcards):
 
 def claimed(busy, wildcards):
     """The cores of a job that keeps processors busy: its share, where more are asked for than there are."""
-    share = math.ceil((workflow.cores or 1) / os.cpu_count())
+    share = math.ceil((workflow.resource_settings.cores or 1) / os.cpu_count())
     return share * (busy(wildcards) if callable(busy) else busy)
 
 
