@@ -28,7 +28,8 @@ def main() -> None:
     )
     print("| interval | " + " | ".join(f"{n} units" for n in UNITS) + " |")
     print("| --- |" + " ---: |" * len(UNITS))
-    for name, covers in ((name, covers) for name, covers in INTERVALS.items() if options.only in name):
+    for name in filter(lambda name: options.only in name, INTERVALS):
+        covers = INTERVALS[name]
         found = [f"{100 * coverage(covers, n, options.trials):.1f}" for n in UNITS]
         print(f"| {name} | " + " | ".join(found) + " |", flush=True)
     facts = {}

@@ -43,13 +43,18 @@ def mean_of_units(kind):
     return covers
 
 
+def _prompts_of_facts(draw, n, rng, most):
+    """The facts of prompts, one to ``most`` of each of n, and values, of which facts have most."""
+    facts = np.repeat(np.arange(n), rng.integers(1, most + 1, n))
+    return facts, draw(rng, n)[facts] + rng.normal(0, 0.3, len(facts))
+
+
 def mean_over_facts(kind):
     """One value a prompt, one to three prompts a fact, which share most of what varies."""
     draw, truth = VALUES[kind]
 
     def covers(n, rng, trial):
-        facts = np.repeat(np.arange(n), rng.integers(1, 4, n))
-        values = draw(rng, n)[facts] + rng.normal(0, 0.3, len(facts))
+        facts, values = _prompts_of_facts(draw, n, rng, 3)
         low, high = interval_of_mean(values, RESAMPLES, INTERVAL, generator(trial), facts)
         return low <= truth <= high
 
@@ -61,8 +66,7 @@ def traces(kind):
     draw, truth = VALUES[kind]
 
     def covers(n, rng, trial):
-        facts = np.repeat(np.arange(n), rng.integers(1, 3, n))
-        values = draw(rng, n)[facts] + rng.normal(0, 0.3, len(facts))
+        facts, values = _prompts_of_facts(draw, n, rng, 2)
         trace = _trace_of(values[:, None] + rng.normal(0, 0.3, (len(facts), 2)), facts)
         options = {"min_gap": 0.1, "n_resamples": RESAMPLES, "interval": INTERVAL, "seed": trial}
         found = average_by_category(trace, **options).squeeze().sel(site="subject", depth=0)

@@ -8,7 +8,7 @@ from strata.trace import resampling
 OPTIONS = {"min_gap": 0.1, "n_resamples": 50, "interval": 0.9, "seed": 3}
 
 
-def make_trace(n_prompts=6, n_noise=2, n_samples=4, n_depths=5, n_positions=7, seed=0, facts=None):
+def make_trace(n_prompts=6, n_noise=2, n_samples=4, n_depths=5, n_positions=7, seed=0):
     """Random probabilities with every prompt's own length and subject; NaN outside."""
     rng = np.random.default_rng(seed)
     n_tokens = rng.integers(4, n_positions + 1, n_prompts)
@@ -31,7 +31,7 @@ def make_trace(n_prompts=6, n_noise=2, n_samples=4, n_depths=5, n_positions=7, s
             "depth": np.arange(n_depths),
             "p_clean": ("prompt", rng.uniform(0.4, 1, n_prompts).astype("f4")),
             "category": ("prompt", ["rote", "fact"] * (n_prompts // 2)),
-            "fact": ("prompt", facts or [f"f{i}" for i in range(n_prompts)]),
+            "fact": ("prompt", [f"f{i}" for i in range(n_prompts)]),
             "subject_position": ("prompt", subject),
             "n_tokens": ("prompt", n_tokens),
             "token_str": (("prompt", "position"), np.full((n_prompts, n_positions), "x")),

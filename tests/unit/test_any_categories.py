@@ -152,8 +152,7 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     coordinates = {"prompt": prompts["id"].to_numpy(object), "noise": [NOISE, "3x"]}
     transition = xr.DataArray(rng.uniform(1, 4, (7, 2)), coordinates, ("prompt", "noise"))
     found["attention.nc"] = final_token.analyse(attended, prompts, transition, **SAMPLED)
-    fact_of = pd.Series(prompts["id"].values, prompts["id"].values)
-    heads = contrast_heads(found["attention.nc"], fact_of, **CONTRAST, bootstrap=Bootstrap(**SAMPLED))
+    heads = contrast_heads(found["attention.nc"], **CONTRAST, bootstrap=Bootstrap(**SAMPLED))
     token = {"depth": range(6), "prompt": ("token", prompts["id"].to_numpy(object))}
     resid = xr.DataArray(rng.normal(size=(6, 7, 8)), token, ("depth", "token", "channel"))
     moved = {"cropped": 1, "n_offsets": 1, "shuffles": 20, "pooled": {"both": NAMES["two"]}} | SAMPLED

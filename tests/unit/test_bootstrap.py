@@ -7,7 +7,7 @@ from scipy import stats
 from oracles import intervals
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.draws import DrawnGroups, check_resampling, interval_of_mean, times_drawn
-from strata.stats.groups import each, masks_by_category, named
+from strata.stats.groups import cluster_means, each, masks_by_category, named
 from strata.stats.seeding import generator
 from strata.stats.thresholds import LEAST_UNITS
 
@@ -150,6 +150,14 @@ def test_groups_are_drawn_as_wholes():
 
 
 # Groups -------------------------------------------------------------------------------------
+
+
+def test_means_of_clusters_equal_the_loop():
+    values, clusters = np.arange(24.0).reshape(6, 2, 2) ** 2, np.array(["b", "a", "b", "c", "a", "b"])
+    found = cluster_means(values, clusters)
+    expected = [[values[i] for i in range(6) if clusters[i] == name] for name in "abc"]
+    np.testing.assert_allclose(found, [sum(own) / len(own) for own in expected])
+    assert cluster_means(values[:0], clusters[:0]).shape == (0, 2, 2)
 
 
 def test_masks_and_results_by_name():

@@ -29,7 +29,7 @@ def make_case(categories):
     fact_of = pd.Series(prompts["id"].values, prompts["id"].values)
     fact_of.iloc[[0, 1]], fact_of.iloc[[2, 3]] = "first", "second"
     patterns = slow.random_patterns(prompts, L, H)
-    return prompts, patterns, fact_of
+    return prompts.assign(fact=fact_of.to_numpy()), patterns, fact_of
 
 
 def log_odds(share, even):
@@ -53,7 +53,7 @@ def units_of(case, chosen, site, layer, head):
 
 def test_every_row_equals_the_loop():
     case = prompts, patterns, fact_of = make_case(CATEGORIES)
-    table = contrast_heads(attention_of(patterns, prompts), fact_of, **KINDS, bootstrap=BOOTSTRAP)
+    table = contrast_heads(attention_of(patterns, prompts), **KINDS, bootstrap=BOOTSTRAP)
     assert table.columns.tolist() == COLUMNS and len(table) == 3 * L * H
     assert set(table["n_facts"]) == {18} and set(table["n_rote"]) == {19}
     for row in table.itertuples():
@@ -73,8 +73,8 @@ def test_every_row_equals_the_loop():
 
 def test_p_is_that_of_all_orders_and_corrected_over_all_heads():
     """With few units and no ties the rank test is exact: of all ways to deal out the ranks."""
-    prompts, patterns, fact_of = make_case(FEW)
-    table = contrast_heads(attention_of(patterns, prompts), fact_of, **KINDS, bootstrap=BOOTSTRAP)
+    prompts, patterns, _ = make_case(FEW)
+    table = contrast_heads(attention_of(patterns, prompts), **KINDS, bootstrap=BOOTSTRAP)
     n, m = 6, 11
     ways = np.zeros(n * m + 1)  # by how many pairs the smaller group wins: the q-binomial's coefficients
     ways[0] = 1
@@ -108,8 +108,7 @@ def planted(prompts, noise=0.05):
 
 def test_the_head_that_reads_the_subject_of_facts_alone_holds():
     prompts = slow.make_prompts(["recalled"] * 30 + ["english"] * 40, [12] * 30 + [5] * 40)
-    fact_of = pd.Series(prompts["id"].values, prompts["id"].values)
-    table = contrast_heads(attention_of(planted(prompts), prompts), fact_of, **KINDS, bootstrap=BOOTSTRAP)
+    table = contrast_heads(attention_of(planted(prompts), prompts), **KINDS, bootstrap=BOOTSTRAP)
     top = table.iloc[0]
     assert (top["site"], top["layer"], top["head"]) == ("subject", 2, 1)
     assert top["holds"] and top["difference"] > 0.6 and top["concordance"] == 1
@@ -120,9 +119,9 @@ def test_the_head_that_reads_the_subject_of_facts_alone_holds():
 
 def test_prompts_of_one_fact_are_one_observation():
     prompts = slow.make_prompts(["recalled"] * 30 + ["english"] * 40, [6] * 70)
-    attention = attention_of(planted(prompts), prompts)
-    same = pd.Series(["f0"] * 15 + ["f1"] * 15 + [f"r{i // 20}" for i in range(40)], prompts["id"].values)
-    table = contrast_heads(attention, same, **KINDS, bootstrap=BOOTSTRAP)
+    same = ["f0"] * 15 + ["f1"] * 15 + [f"r{i // 20}" for i in range(40)]
+    attention = attention_of(planted(prompts), prompts.assign(fact=same))
+    table = contrast_heads(attention, **KINDS, bootstrap=BOOTSTRAP)
     assert set(table["n_facts"]) == set(table["n_rote"]) == {2} and not table["holds"].any()
 
 
@@ -131,8 +130,7 @@ def test_a_head_that_sees_nothing_of_a_site_is_no_difference():
     patterns = slow.random_patterns(prompts, L, H)
     for pattern in patterns:
         pattern[0, 0] = np.eye(6)[5]
-    fact_of = pd.Series(prompts["id"].values, prompts["id"].values)
-    table = contrast_heads(attention_of(patterns, prompts), fact_of, **KINDS, bootstrap=BOOTSTRAP)
+    table = contrast_heads(attention_of(patterns, prompts), **KINDS, bootstrap=BOOTSTRAP)
     blind = table[(table["layer"] == 0) & (table["head"] == 0)]
     assert (blind["p"] == 1).all() and (blind["concordance"] == 0.5).all() and not blind["holds"].any()
     assert table["p_corrected"].notna().all()
@@ -140,7 +138,7 @@ def test_a_head_that_sees_nothing_of_a_site_is_no_difference():
 
 @pytest.mark.parametrize("facts,rote", [(["recalled"], []), (["none"], ["english"]), ([], [])])
 def test_without_one_kind_there_is_nothing_to_compare(facts, rote):
-    prompts, patterns, fact_of = make_case(FEW)
+    prompts, patterns, _ = make_case(FEW)
     attention = attention_of(patterns, prompts)
-    table = contrast_heads(attention, fact_of, facts, rote, BOOTSTRAP)
+    table = contrast_heads(attention, facts, rote, BOOTSTRAP)
     assert table.empty and table.columns.tolist() == COLUMNS

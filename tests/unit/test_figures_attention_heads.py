@@ -26,8 +26,7 @@ def make_attention(n_layers=5, n_heads=3):
 
 def make_heads(n_layers=5, n_heads=3):
     attention = make_attention(n_layers, n_heads)
-    names = attention["prompt"].values
-    table = contrast_heads(attention, pd.Series(names, names), **CONTRAST, bootstrap=Bootstrap(40, 0.9, 0))
+    table = contrast_heads(attention, **CONTRAST, bootstrap=Bootstrap(40, 0.9, 0))
     table["holds"] = (table["layer"] + table["head"]) % 3 == 0
     return table
 

@@ -42,7 +42,7 @@ def test_every_script_has_its_rule_and_is_short():
 
 
 def test_rules_are_short_and_open_with_their_inputs_and_outputs():
-    assert sum(len(file.read_text().splitlines()) for file in RULE_FILES) <= 900
+    assert sum(len(file.read_text().splitlines()) for file in [*RULE_FILES, ROOT / "Snakefile"]) <= 900
     for file in RULE_FILES:
         first = file.read_text().splitlines()[0]
         assert first.startswith("# ") and "->" in first, file

@@ -1,5 +1,6 @@
 # activations.h5, prompts.tsv, trace/by_category.nc -> results/{model}/attention.nc, attention_heads.tsv, hidden.nc
 # text/text.nc, the text that it was drawn from, weights.h5, model -> results/{model}/attention_text.nc
+ATTENTION = config["attention"]
 
 
 rule read_attention:
@@ -11,8 +12,8 @@ rule read_attention:
         attention="results/{model}/attention.nc",
         heads="results/{model}/attention_heads.tsv",
     params:
-        contrast=config["attention"]["contrast"],
-        statistics=config["attention"]["statistics"],
+        contrast=ATTENTION["contrast"],
+        statistics=ATTENTION["statistics"],
     script:
         "../scripts/attention/read_attention.py"
 
@@ -27,9 +28,7 @@ rule attend_over_text:
         "results/{model}/attention_text.nc",
     params:
         model=model_settings,
-        attention={
-            k: config["attention"][k] for k in ("documents", "skip", "first", "outsized", "statistics")
-        },
+        attention={k: ATTENTION[k] for k in ("documents", "skip", "first", "outsized", "statistics")},
         long=long_text_made,
     script:
         "../scripts/attention/attend_over_text.py"

@@ -42,8 +42,8 @@ def text_made(wildcards):
 
 def long_text_made(wildcards):
     """How long samples of a model's text are drawn."""
-    origin_of_text = origin(config, wildcards.model, "long_text")
-    return origin_of_text | config["attention"]["long"] | {"documents": config["text"]["documents"]}
+    made = ATTENTION["long"] | {"documents": config["text"]["documents"]}
+    return origin(config, wildcards.model, "long_text") | made
 
 
 def source_files(wildcards, kind="text"):

@@ -20,7 +20,7 @@ for each in workflow.rules:
         asked = {"nice": 0 if each.priority >= FIRST else 10, "processors": each.resources["_cores"].value}
         if {model_settings, device} & set(filter(callable, each.params)) and "gpu" not in each.resources:
             asked |= {"gpu": gpus, "processors": processors}
-        asked["_cores"] = partial(claimed, asked["processors"])
+        asked["_cores"] = lambda wildcards, busy=asked["processors"]: claimed(busy, wildcards)
         each.resources.update(Resources.from_mapping(asked))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

@@ -54,18 +54,15 @@ rule evaluate_organism:
         ),
     params:
         seed=ORGANISM["evaluation"]["seed"],
-        folder=lambda wildcards, input: str(Path(input.model[0]).parent),
+        folder=lambda wildcards, input: os.path.commonpath(input.model),
     script:
         "../scripts/organism/evaluate_organism.py"
 
 
 use rule evaluate_organism as evaluate_retrained with:
     input:
-        model="results/training/model",
+        model=["results/training/model"],
         world=WORLD,
     output:
         table="results/training/evaluation.tsv",
         page="results/training/evaluation.html",
-    params:
-        seed=ORGANISM["evaluation"]["seed"],
-        folder=lambda wildcards, input: str(input.model),

@@ -17,6 +17,5 @@ with job(snakemake):
     result = analyse(activations, prompts, transition, **config)
     model = io.made_by(activations)["model"]
     io.write_dataset(result, snakemake.output.attention, model=model, config=config)
-    fact_of, contrast = prompts.set_index("id")["fact"], snakemake.params.contrast
-    heads = contrast_heads(result, fact_of, **contrast, bootstrap=Bootstrap(**config))
+    heads = contrast_heads(result, **snakemake.params.contrast, bootstrap=Bootstrap(**config))
     io.write_table(heads, snakemake.output.heads)

@@ -35,6 +35,7 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
         logging.basicConfig(stream=log, level=logging.INFO, force=True)
         threads = min(snakemake.resources.get("processors", snakemake.threads), os.cpu_count())
         threadpool_limits(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # of what the job loads later
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
 

@@ -1,6 +1,6 @@
 """Corrupt the subject, restore one thing at a time: a state, the outputs of MLPs, attention or single heads.
 
-Beside the traces of parts, what each part adds to the answer's logit in the clean run.
+With the traces of parts comes what each adds to the answer's logit in the clean run.
 
 Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; trace/attribution.nc.
 """

@@ -22,6 +22,7 @@ from statsmodels.stats.multitest import multipletests
 from strata.attention.names import FINAL, FIRST, SUBJECT
 from strata.names import HEAD, LAYER, PROMPT, SITE
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.groups import cluster_means
 
 CONTRASTED = (SUBJECT, FIRST, FINAL)
 """Sites that are compared."""
@@ -38,7 +39,6 @@ LEVEL = 0.05
 
 def contrast_heads(
     attention: xr.Dataset,
-    fact_of: pd.Series,
     facts: Sequence[str],
     rote: Sequence[str],
     bootstrap: Bootstrap,
@@ -53,8 +53,6 @@ def contrast_heads(
     ----------
     attention : Dataset
         As `strata.attention.final_token.analyse` returns it.
-    fact_of : Series
-        What each prompt (index) asks.
     facts, rote : categories of either kind, pooled; those without prompts are left out
     bootstrap : over units
 
@@ -70,14 +68,13 @@ def contrast_heads(
     """
     at_sites = attention.sel({SITE: list(CONTRASTED)})
     share, even = (at_sites[f"{name}_prompt"].astype(float) for name in ("attention", "even"))
-    unit = fact_of.loc[attention[PROMPT].values].to_numpy()
+    unit = attention["prompt_fact"].values
     kinds = [np.isin(attention["prompt_category"].values, kind) for kind in (facts, rote)]
 
     def units(values: xr.DataArray) -> list[np.ndarray]:
         """Means over the prompts of each unit (row, unit), of either kind."""
         rows = values.transpose(PROMPT, *HEADS_OF_SITES).values.reshape(len(unit), -1)
-        by_unit = [pd.DataFrame(rows[chosen]).groupby(unit[chosen]).mean() for chosen in kinds]
-        return [means.to_numpy().T for means in by_unit]
+        return [cluster_means(rows[chosen], unit[chosen]).T for chosen in kinds]
 
     shares, evens = units(share), units(even.broadcast_like(share))
     n_facts, n_rote = (a.shape[1] for a in shares)

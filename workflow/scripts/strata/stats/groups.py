@@ -1,6 +1,7 @@
 """Groups of units, by category, and results side by side, one for each name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,13 @@ def with_pooled(
         name: [groups[member] for member in members if member in groups] for name, members in pooled.items()
     }
     return {**groups, **{name: np.any(masks, axis=0) for name, masks in there.items() if len(masks) > 1}}
+
+
+def cluster_means(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Means over the units of each cluster, (cluster, ...) of ``values`` (unit, ...); clusters sorted."""
+    shape = values.shape[1:]
+    table = pd.DataFrame(values.reshape(len(values), prod(shape))).groupby(clusters).mean()
+    return table.to_numpy().reshape(-1, *shape) if len(table) else np.empty((0, *shape))
 
 
 def named(dim: str, names: Iterable) -> xr.DataArray:

@@ -7,11 +7,11 @@ import pandas as pd
 import xarray as xr
 
 from strata.names import CATEGORY, NOISE, PROMPT, SITE
+from strata.stats.draws import ROUNDING
+from strata.stats.groups import cluster_means
 from strata.stats.permutation import p_value, permuted
 from strata.trace.restoration import depth_or_layer
 from strata.trace.testing import COLUMNS, CORRECTED, Resampling, present
-
-ROUNDING = 1e-12  # of sums of restorations
 
 
 def curve_differences(averages: xr.Dataset, order: Sequence[str], how: Resampling) -> pd.DataFrame:
@@ -72,11 +72,8 @@ def curve_difference(averages: xr.Dataset, first: str, second: str, how: Resampl
     for level in averages[NOISE].values:
         curves = averages["restoration_prompt"].sel({NOISE: level}).transpose(PROMPT, SITE, axis)
         used = averages["included"].sel({NOISE: level}).values & np.isin(category, [first, second])
-        _, first_of, which = np.unique(facts[used], return_index=True, return_inverse=True)
-        values = np.zeros((len(first_of), *curves.shape[1:]))
-        np.add.at(values, which, curves.values[used])
-        values /= np.bincount(which)[:, None, None]
-        of_first = category[used][first_of] == first
+        values = cluster_means(curves.values[used], facts[used])
+        of_first = cluster_means(category[used] == first, facts[used]) == 1  # a fact has one category
         difference, half, p = _max_band(values, of_first, how, group, level)
         table = curves.isel({PROMPT: 0}, drop=True).copy(data=difference).to_dataframe("value").reset_index()
         names = {"test": "curves", "noise": level, "group": group, "statistic": "difference of means"}

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from strata.names import CATEGORY, FACT, NOISE, PROMPT
+from strata.stats.draws import ROUNDING
 from strata.stats.permutation import p_value, permuted
 from strata.stats.ranks import concordance, concordance_bounds
 from strata.trace.confounders import PLACE
 from strata.trace.testing import BATCH, Resampling, by_fact, present, ranks_by_fact, row, table_of
-
-ROUNDING = 1e-12  # of sums in another order
 
 
 def trend(table: pd.DataFrame, how: Resampling, order: Sequence[str], test: str = "order") -> pd.DataFrame:
@@ -74,25 +73,12 @@ def exclusion(table: pd.DataFrame, how: Resampling, order: Sequence[str]) -> pd.
         if len(order) > 1:
             values = np.concatenate([excluded[category] for category in order])
             own = np.repeat(np.arange(len(order)), [len(excluded[category]) for category in order])
-            labels = np.concatenate(
-                [own[None], permuted(how.generator("exclusion", level), own, how.n_permutations)]
-            )
+            dealt = permuted(how.generator("exclusion", level), own, how.n_permutations)
+            labels = np.concatenate([own[None], dealt])
             means = [((labels == k) @ values) / (own == k).sum() for k in range(len(order))]
-            spread = np.ptp(means, axis=0)
-            p = p_value(spread[1:] >= spread[0] - ROUNDING)
-            group = ", ".join(order)
-            rows.append(
-                row(
-                    "exclusion",
-                    level,
-                    group,
-                    "largest less smallest",
-                    spread[0],
-                    p=p,
-                    n=len(own),
-                    unit="share",
-                )
-            )
+            found, *by_chance = np.ptp(means, axis=0)
+            told = {"p": p_value(np.array(by_chance) >= found - ROUNDING), "n": len(own), "unit": "share"}
+            rows.append(row("exclusion", level, ", ".join(order), "largest less smallest", found, **told))
     return table_of(rows)
 
 
