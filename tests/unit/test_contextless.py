@@ -63,7 +63,7 @@ def test_bigrams_are_those_of_the_definition_and_sum_to_one():
 @pytest.mark.parametrize("tile", [1, 7, 10**6])
 def test_measures_against_definitions(tile, monkeypatch):
     monkeypatch.setattr("strata.lens.contextless.TILE_VALUES", tile * VOCAB)
-    text, decoder, maps = make_text(), make_decoder(), make_maps()
+    text, decoder, maps = make_text(lengths=(40, 50, 30, 9) + 16 * (6,)), make_decoder(), make_maps()
     resid = make_states(text)
     result = measure(resid, {"logit": None, "mapped": maps}, decoder, **SETTINGS)
 
@@ -100,7 +100,12 @@ def test_measures_against_definitions(tile, monkeypatch):
                 assert float(at["kl"]) == pytest.approx(kl, rel=1e-5)
                 assert float(at["top_shared"]) == pytest.approx(same)
                 assert float(at["bits"]) == pytest.approx(bits)
-    assert int(result["kl_n"]) == 2 and (result["kl_low"] <= result["kl_high"]).all()
+    assert int(result["kl_n"]) == 16 and (result["kl_low"] < result["kl_high"]).all()
+
+
+def test_no_interval_from_few_documents():
+    result = measure(make_states(make_text()), {"logit": None}, make_decoder(), **SETTINGS)
+    assert int(result["kl_n"]) == 2 and result["kl"].notnull().all() and result["kl_low"].isnull().all()
 
 
 def test_a_model_without_layers_that_knows_its_bigrams_is_found_out():

@@ -94,7 +94,7 @@ def test_a_foreign_family_is_traced(name, what):
 @pytest.mark.parametrize("name", FOREIGN)
 def test_a_foreign_familys_parts_sum_to_its_logit_difference(name):
     model = foreign(name)
-    prompts = pd.DataFrame({"id": ["a"], "category": "x", "target_id": [31]})
+    prompts = pd.DataFrame({"id": ["a"], "category": "x", "fact": "a", "target_id": [31]})
     found = attribute(find_parts(model), IDS.tolist(), prompts)
     logits = model(input_ids=IDS).logits[0, -1]
     difference = float(logits[31] - logits[int(found["alternative_id"][0])])
