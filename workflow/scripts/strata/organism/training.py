@@ -4,7 +4,10 @@ One thing is not plain. ``early_attention_dropout`` drops the whole output of a 
 a position, with a probability that falls linearly from block 0 to nothing at block
 ``early_attention_blocks`` (stochastic depth, Huang et al. 2016, on attention alone). Without it the
 smallest loss is reached by copying every subject to the last token in block 0; with it the early
-blocks are no reliable road between positions. The trained model is an ordinary GPT-2.
+blocks are no reliable road between positions.
+
+With ``every_depth`` every block's output is read out, by the final norm and the unembedding, and trained to
+give its best guess of the next token. The trained model is an ordinary GPT-2 either way.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +38,8 @@ class Recipe:
     weight_decay: float
     early_attention_dropout: float
     early_attention_blocks: int
+    every_depth: float
+    """Share of tokens, drawn in each step for each depth, whose readout is trained before the last depth."""
 
 
 def build_model(recipe: Recipe) -> GPT2LMHeadModel:
@@ -151,6 +156,7 @@ def train(
     autocast = {"dtype": torch.bfloat16, "enabled": torch.ops.mkldnn._is_mkldnn_bf16_supported()}
     model = build_model(recipe).train()
     optimiser = _optimiser(model, recipe)
+    drawn = torch.Generator().manual_seed(recipe.seed)
     with early_attention_dropout(model, recipe):
         for step in range(recipe.steps):
             rows = slice(step * recipe.rows_per_step, (step + 1) * recipe.rows_per_step)
@@ -159,15 +165,41 @@ def train(
                 group["lr"] = learning_rate(step, recipe)
             positions, mask = within_documents(batch, recipe.vocab_size - 1)
             with torch.autocast("cpu", **autocast):
-                output = model(input_ids=batch, position_ids=positions, attention_mask=mask, use_cache=False)
-            logits = output.logits[:, :-1]
-            targets = batch[:, 1:].reshape(-1)
-            each = cross_entropy(logits.reshape(len(targets), -1).float(), targets, reduction="none")
-            each.mean().backward()
+                output = model(
+                    input_ids=batch,
+                    position_ids=positions,
+                    attention_mask=mask,
+                    use_cache=False,
+                    output_hidden_states=recipe.every_depth > 0,
+                )
+                targets = batch[:, 1:].reshape(-1)
+                each = _next_token_loss(output.logits[:, :-1].flatten(0, 1), targets)
+                depths = [each.mean()]
+                if recipe.every_depth:
+                    states = [depth[:, :-1].flatten(0, 1) for depth in output.hidden_states[1:-1]]
+                    depths += _losses_on_the_way(model, states, targets, recipe.every_depth, drawn)
+            torch.stack(depths).mean().backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             yield step, _losses(each.detach(), kinds[rows, 1:], kind_names), model
+
+
+def _next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    return cross_entropy(logits.float(), targets, reduction="none")
+
+
+def _losses_on_the_way(
+    model: GPT2LMHeadModel, depths: list[Tensor], targets: Tensor, share: float, drawn: torch.Generator
+) -> list[Tensor]:
+    """Mean next-token loss of the readout of each depth (token, channel), at tokens drawn for each."""
+    n = max(1, round(share * len(targets)))
+    losses = []
+    for states in depths:
+        chosen = torch.randperm(len(targets), generator=drawn)[:n]
+        logits = model.lm_head(model.transformer.ln_f(states[chosen]))
+        losses.append(_next_token_loss(logits, targets[chosen]).mean())
+    return losses
 
 
 def _losses(each: torch.Tensor, kinds: np.ndarray, names: list[str]) -> dict[str, float]:
