@@ -27,4 +27,4 @@ rule all:
         expand("results/{model}/lens/explorer.html", model=config["run"]),
         expand("results/{model}/trace/order.tsv", model=config["run"]),
         expand("results/{model}/trace/left_out.tsv", model=config["run"]),
-        "results/organism/evaluation.html" if "organism" in config["run"] else [],
+        expand("results/{model}/evaluation.html", model=sorted(RUN.keys() & ORGANISM["variants"])),

@@ -45,6 +45,6 @@ resource_scopes:
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, config["models"])),
+    model="|".join(map(re.escape, config["models"] | config["organism"]["variants"])),
     decoder="|".join(sorted({"logit", *config["lens"]["decoders"]})),
     part="|_updates",

@@ -1,12 +1,11 @@
-# data/organism/ -> results/training/{tokens.npz, tokenizer/} -> results/training/model, loss.tsv   (target: organism)
-# data/models/organism, data/organism/ -> results/organism/evaluation.{tsv,html}
+# data/organism/ -> results/training/{tokens.npz, tokenizer/} -> results/training/{model}/model, loss.tsv   (target: organism)
+# a variant of the organism, data/organism/ -> results/{model}/evaluation.{tsv,html}
 ORGANISM = config["organism"]
 
 
 rule organism:
     input:
-        "results/training/loss.png",
-        "results/training/evaluation.tsv",
+        expand("results/training/{model}/{file}", model=ORGANISM["variants"], file=["loss.png", "evaluation.tsv"]),
 
 
 rule write_corpus:
@@ -29,26 +28,24 @@ rule train_organism:
         tokens="results/training/tokens.npz",
         tokenizer="results/training/tokenizer",
     output:
-        model=directory("results/training/model"),
-        loss="results/training/loss.tsv",
-    threads: 2
-    resources:
-        gpu=1,
+        model=directory("results/training/{model}/model"),
+        loss="results/training/{model}/loss.tsv",
     params:
-        recipe=ORGANISM["recipe"],
+        recipe=lambda wildcards: ORGANISM["recipe"] | ORGANISM["variants"][wildcards.model],
     script:
         "../scripts/organism/train_organism.py"
 
 
 rule evaluate_organism:
     input:
-        model=expand("data/models/organism/{file}", file=UNPACKED),
+        model=model_files,
         world=WORLD,
     output:
-        table="results/organism/evaluation.tsv",
+        table="results/{model}/evaluation.tsv",
         page=report(
-            "results/organism/evaluation.html",
+            "results/{model}/evaluation.html",
             category="0 The organism",
+            subcategory="{model}",
             labels={"figure": "what it knows", "prompt": ""},
             caption="../report/evaluation.rst",
         ),
@@ -61,8 +58,8 @@ rule evaluate_organism:
 
 use rule evaluate_organism as evaluate_retrained with:
     input:
-        model=["results/training/model"],
+        model=["results/training/{model}/model"],
         world=WORLD,
     output:
-        table="results/training/evaluation.tsv",
-        page="results/training/evaluation.html",
+        table="results/training/{model}/evaluation.tsv",
+        page="results/training/{model}/evaluation.html",

@@ -8,6 +8,7 @@ from functools import cache
 from pipeline.job import job
 from strata import io
 from strata.figures import findings as figures
+from strata.figures.kept import draw_kept
 from strata.figures.saving import save_figure
 from strata.findings.answers import answer
 from strata.findings.page import describe_model, noise_of, transitions_of, write_page
@@ -35,6 +36,7 @@ with job(snakemake):
         "traces": figures.draw_transitions(transitions, {name: m["layers"] for name, m in about.items()}),
         "lens": figures.draw_lens(of_each("lens/logit.nc")),
         "embedding": figures.draw_values(answers["embedding"], list(models)),
+        "twins": draw_kept(of_each("lens/logit.nc"), of_each("lens/probes.nc"), averages, noise),
     }
     for name, png, svg in zip(drawn, snakemake.output.png, snakemake.output.svg, strict=True):
         save_figure(drawn[name], png, svg)

@@ -167,6 +167,12 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             close = difflib.get_close_matches(name, config["models"], n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"declared are {', '.join(config['models'])}"
             raise BadInput(f"{file}: run: {name!r} is not declared under models; {hint}")
+    for name, model in config["models"].items():
+        twin = model.get("twin")
+        if twin is not None and (twin == name or twin not in config["models"]):
+            raise BadInput(
+                f"{file}: models.{name}.twin: {twin!r} is no other model (expected: one declared under models)"
+            )
     check_sources(config, file)
     for name in config["run"]:
         for decoder, lens in config["models"][name].get("lenses", {}).items():

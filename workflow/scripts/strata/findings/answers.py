@@ -6,11 +6,11 @@ from math import isnan
 from types import MappingProxyType
 from typing import Any
 
-from strata.findings import embedding, lens, traces
+from strata.findings import embedding, lens, traces, twins
 from strata.findings.estimates import CHANCE, Estimate, verdict
-from strata.findings.table import is_asked
+from strata.findings.table import data_of, lacks
 
-PACKAGES = MappingProxyType({"traces": traces, "lens": lens, "embedding": embedding})
+PACKAGES = MappingProxyType({"traces": traces, "lens": lens, "embedding": embedding, "twins": twins})
 RELATIONS = {"above": "above", "below": "below", "apart_from": "apart from"}
 
 
@@ -53,9 +53,9 @@ def answer(
     statistic = getattr(PACKAGES[package], function)
 
     def ask(model: str) -> Estimate:
-        if not is_asked(finding, models[model]):
-            return Estimate(missing=f"no {finding['needs'].replace('_', ' ')}")
-        data = {argument: opened(path.format(model=model)) for argument, path in finding["data"].items()}
+        if lacking := lacks(finding, model, models):
+            return Estimate(missing=lacking)
+        data = {argument: opened(path) for argument, path in data_of(finding, model, models).items()}
         return statistic(**data, **finding["options"])
 
     estimates = {model: ask(model) for model in models}

@@ -17,12 +17,12 @@ LOGIT = "logit"
 
 def kl_by_depth(lens: xr.Dataset) -> pd.DataFrame:
     """Mean KL(final ‖ depth) of each prompt, nat: rows (category, fact, prompt), columns whole depths."""
-    return prompt_means(kl_to_final(_whole(lens[["kl_final"]])))
+    return prompt_means(kl_to_final(whole_depths(lens[["kl_final"]])))
 
 
 def input_on_top(lens: xr.Dataset) -> pd.DataFrame:
     """Share of a prompt's tokens whose own token is the top guess: rows as `prompt_means`, columns depth."""
-    return prompt_means((_whole(lens[["rank_of_input"]])["rank_of_input"] == 0).astype(float))
+    return prompt_means((whole_depths(lens[["rank_of_input"]])["rank_of_input"] == 0).astype(float))
 
 
 def falling(lens: xr.Dataset, statistics: Mapping) -> Estimate:
@@ -35,13 +35,13 @@ def falling(lens: xr.Dataset, statistics: Mapping) -> Estimate:
     """
     means = kl_by_depth(lens)
     falls = np.diff(means.to_numpy(), axis=1) < 0
-    return _mean(falls.mean(axis=1), means.index.get_level_values(FACT), statistics)
+    return mean_over_prompts(falls.mean(axis=1), means.index.get_level_values(FACT), statistics)
 
 
 def input_kept(lens: xr.Dataset, depth: int, statistics: Mapping) -> Estimate:
     """Share of tokens whose own token is the top guess at a depth; unit: prompts."""
     means = input_on_top(lens)[depth]
-    return _mean(means.to_numpy(), means.index.get_level_values(FACT), statistics)
+    return mean_over_prompts(means.to_numpy(), means.index.get_level_values(FACT), statistics)
 
 
 def first_block_share(questions: xr.Dataset) -> Estimate:
@@ -99,11 +99,12 @@ def next_token_depth(probes: xr.Dataset) -> Estimate:
     return found.of(float(probes[DEPTH][-1]))
 
 
-def _whole(lens: xr.Dataset) -> xr.Dataset:
+def whole_depths(lens: xr.Dataset) -> xr.Dataset:
     """A text's own tokens at whole depths."""
     return of_text(lens.isel({DEPTH: lens[DEPTH].values % 1 == 0}))
 
 
-def _mean(values: np.ndarray, facts: np.ndarray, statistics: Mapping) -> Estimate:
+def mean_over_prompts(values: np.ndarray, facts: np.ndarray, statistics: Mapping) -> Estimate:
+    """Mean of values of prompts, its interval over their facts."""
     found = Bootstrap(**statistics).of("findings").estimate("mean", np.mean, values, clusters=facts)
     return read(found, "mean")

@@ -16,6 +16,7 @@ SHOWN = [
     "results/{model}/text/text.nc",
     "results/{model}/trace/by_category.nc",
     "results/{model}/lens/logit.nc",
+    "results/{model}/lens/probes.nc",
 ]
 """What the page and its figures are made from besides: the model, its prompts and text, curves."""
 
@@ -50,11 +51,20 @@ def files_behind(table: Mapping, models: Mapping[str, Mapping]) -> list[str]:
     found = {path.format(model=name) for path in SHOWN for name in models}
     for section in table.values():
         for finding in section["findings"].values():
-            asked = [name for name, model in models.items() if is_asked(finding, model)]
-            found |= {path.format(model=name) for path in finding["data"].values() for name in asked}
+            asked = [name for name in models if not lacks(finding, name, models)]
+            found |= {path for name in asked for path in data_of(finding, name, models).values()}
     return sorted(found)
 
 
-def is_asked(finding: Mapping, model: Mapping) -> bool:
-    """Whether a model has what a finding needs."""
-    return "needs" not in finding or bool(model.get(finding["needs"]))
+def data_of(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> dict[str, str]:
+    """The files that a finding asks of a model, and of its twin, by the statistic's arguments."""
+    names = {"model": model, "twin": models[model].get("twin")}
+    return {argument: path.format(**names) for argument, path in finding["data"].items()}
+
+
+def lacks(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> str:
+    """What a finding needs that a model has not, among models that are run; empty if it has all."""
+    needs = finding.get("needs")
+    if not needs or models[model].get(needs) and (needs != "twin" or models[model]["twin"] in models):
+        return ""
+    return f"no {needs.replace('_', ' ')}{' that is run' if models[model].get(needs) else ''}"

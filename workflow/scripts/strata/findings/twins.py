@@ -1,0 +1,131 @@
+"""A model whose every depth was trained to guess, and its twin, whose last depth alone was: what became of what it hides.
+
+A reader of the logit lens (nostalgebraist 2020) asked this. Both twins are of one recipe and read the same
+prompts, so that a statistic is the model's value less its twin's, prompt by prompt, of prompts that both have.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from strata.findings.estimates import Estimate, read
+from strata.findings.lens import kl_by_depth, mean_over_prompts, whole_depths
+from strata.lens.by_decoder import COPYING
+from strata.lens.comparison import bits_of_target, prompt_means
+from strata.lens.questions_of_output import TOP, settled_depth
+from strata.names import CATEGORY, DEPTH, FACT, NOISE, PROMPT, TARGET, TARGET_ID, TOKEN
+
+
+def kl_on_the_way(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
+    """Difference of KL(final ‖ depth), nat, mean over a prompt's tokens and depths 1 to L - 1.
+
+    Parameters
+    ----------
+    lens, twin : of lens/logit.nc
+    statistics : ``resamples``, ``interval`` and ``seed`` of the bootstrap
+    """
+    means = [kl_by_depth(each).iloc[:, 1:-1].mean(axis=1) for each in (lens, twin)]
+    return _difference(*means, statistics)
+
+
+def input_rank(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
+    """Difference of log10(rank + 1) of the input token in its own readout, mean over depths 1 to L."""
+    means = [input_rank_by_depth(each).iloc[:, 1:].mean(axis=1) for each in (lens, twin)]
+    return _difference(*means, statistics)
+
+
+def copied_depth(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
+    """Difference of the depths from which on a copied word is among the ten top guesses, in shares of L."""
+    depths = []
+    for each in (lens, twin):
+        there = copied_by_depth(each)
+        holds = xr.DataArray(there.to_numpy(), dims=(PROMPT, DEPTH), coords={DEPTH: there.columns})
+        depths.append(pd.Series(settled_depth(holds).values, there.index) / there.columns[-1])
+    return _difference(*depths, statistics)
+
+
+def last_guess(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
+    """Difference of the bits that the last depth needs for the next token, mean over a prompt's tokens."""
+    means = [prompt_means(bits_of_target(whole_depths(each))).iloc[:, -1] for each in (lens, twin)]
+    return _difference(*means, statistics)
+
+
+def input_probed(probes: xr.Dataset, twin: xr.Dataset, depth: float) -> Estimate:
+    """Difference of the shares of tokens that a linear probe names by their own state; unit: documents.
+
+    Its ends are as far from it as those of both shares together, squares added, which holds for independent
+    ones and is wide for shares of the same text (Zou and Donner 2008).
+
+    Parameters
+    ----------
+    probes, twin : of lens/probes.nc
+    depth : of the states, as a share of L; the nearest there is
+    """
+
+    def at(data: xr.Dataset) -> Estimate:
+        there = data[DEPTH].values
+        nearest = there[np.abs(there - depth * there[-1]).argmin()]
+        n = int(data["n_documents"].sel({TARGET: "input"}))
+        return read(data, "accuracy", n=n, **{TARGET: "input", DEPTH: nearest})
+
+    return independent_difference(at(probes), at(twin))
+
+
+def handed_over(averages: xr.Dataset, twin: xr.Dataset, noise: str, statistics: Mapping) -> Estimate:
+    """Difference of transition depths, in shares of L, over prompts of all categories.
+
+    Parameters
+    ----------
+    averages, twin : of trace/by_category.nc
+    """
+    for each in (averages, twin):
+        if noise not in each[NOISE].values:
+            return Estimate(missing=f"no noise {noise} in the results")
+    return _difference(*(transitions_by_prompt(each, noise) for each in (averages, twin)), statistics)
+
+
+def input_rank_by_depth(lens: xr.Dataset) -> pd.DataFrame:
+    """log10(rank + 1) of the input token where it stands: rows as `prompt_means`, columns whole depths."""
+    return prompt_means(np.log10(whole_depths(lens[["rank_of_input"]])["rank_of_input"] + 1.0))
+
+
+def copied_by_depth(lens: xr.Dataset) -> pd.DataFrame:
+    """Whether a copied word is among the ten top guesses: rows (category, fact, prompt), columns whole depths.
+
+    At the last token of each prompt of `copying`.
+    """
+    whole = whole_depths(lens[["rank_of_target"]])
+    last = ~pd.Series(whole[PROMPT].values).duplicated(keep="last").to_numpy()
+    copies = last & (whole[CATEGORY].values == COPYING) & (whole[TARGET_ID].values >= 0)
+    chosen = whole.isel({TOKEN: np.flatnonzero(copies)})
+    keys = [pd.Index(chosen[name].values, name=name) for name in (CATEGORY, FACT, PROMPT)]
+    ranks = chosen["rank_of_target"].transpose(TOKEN, DEPTH).values
+    return pd.DataFrame(ranks < TOP, pd.MultiIndex.from_arrays(keys), whole[DEPTH].values)
+
+
+def transitions_by_prompt(averages: xr.Dataset, noise: str) -> pd.Series:
+    """Transition depths as shares of L, NaN where there is none: rows (category, fact, prompt)."""
+    depths = averages["transition_depth"].sel({NOISE: noise})
+    keys = {CATEGORY: f"{PROMPT}_{CATEGORY}", FACT: f"{PROMPT}_{FACT}", PROMPT: PROMPT}
+    index = pd.MultiIndex.from_arrays([averages[at].values for at in keys.values()], names=list(keys))
+    return pd.Series(depths.values / averages.sizes[DEPTH], index)
+
+
+def independent_difference(one: Estimate, other: Estimate) -> Estimate:
+    """One estimate less another, their errors taken as independent (Zou and Donner 2008)."""
+    if one.missing or other.missing:
+        return Estimate(missing=one.missing or other.missing)
+    value = one.value - other.value
+    down = np.hypot(one.value - one.low, other.high - other.value)
+    up = np.hypot(one.high - one.value, other.value - other.low)
+    return Estimate(value, float(value - down), float(value + up), min(one.n, other.n))
+
+
+def _difference(values: pd.Series, others: pd.Series, statistics: Mapping) -> Estimate:
+    """Mean difference over the prompts that both have."""
+    difference = (values - others.reindex(values.index)).dropna()
+    if difference.empty:
+        return Estimate(missing="no prompt that both can be asked")
+    return mean_over_prompts(difference.to_numpy(), difference.index.get_level_values(FACT), statistics)
