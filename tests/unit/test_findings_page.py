@@ -57,6 +57,24 @@ def test_a_model_without_tagged_text_is_not_asked_for_its_syntax():
     assert asked.estimates["b"].missing == "no tagged text" and asked.verdicts["b"] == NOT_ASKED
 
 
+def test_a_twin_is_asked_of_where_both_are_run():
+    models = {"a": {"twin": "b"}, "b": {}, "c": {"twin": "d"}}
+    row, asked = FINDINGS["twin_pays"], []
+
+    def opened(path: str):
+        asked.append(path)
+        return planted_lens()
+
+    found = answer("twin_pays", row, models, opened)
+    assert asked == ["results/a/lens/logit.nc", "results/b/lens/logit.nc"]
+    assert found.estimates["a"].value == 0
+    assert [found.estimates[model].missing for model in "bc"] == ["no twin", "no twin that is run"]
+    only = {"twins": {"findings": {"twin_pays": row}}}
+    needed = files_behind(only, {"a": {"twin": "b"}, "b": {}})
+    assert set(asked) <= set(needed)
+    assert not any("None" in path or "/d/" in path for path in files_behind(only, models))
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -100,6 +118,19 @@ def averages(shift: float) -> xr.Dataset:
             "depth": np.arange(10),
         },
         {"provenance": json.dumps(made)},
+    )
+
+
+def planted_lens() -> xr.Dataset:
+    """Two prompts of two tokens, a fact each."""
+    return xr.Dataset(
+        {"logprob_target": (("depth", "token"), np.full((2, 4), -1.0))},
+        {
+            "depth": [0.0, 1.0],
+            "prompt": ("token", ["a", "a", "b", "b"]),
+            "fact": ("token", ["a", "a", "b", "b"]),
+            "category": ("token", ["x"] * 4),
+        },
     )
 
 

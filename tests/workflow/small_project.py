@@ -23,6 +23,7 @@ from strata.organism.training import Recipe, build_model
 
 ROOT = Path(__file__).parents[2]
 MODEL, SECOND = "organism", "llama"
+EVERY_DEPTH = "organism-every-depth"
 TINY = {
     "seed": 0,
     "n_layers": 2,
@@ -163,10 +164,12 @@ def make_project(folder: Path) -> Project:
     tokenizer = train_tokenizer(TEXTS * 5, TINY["vocab_size"])
     model_folder = folder / "data/models/organism"
     as_pretrained(tokenizer, TINY["row_length"]).save_pretrained(model_folder)
-    model = build_model(Recipe(**TINY | {"vocab_size": tokenizer.get_vocab_size()}))
+    model = build_model(Recipe(**TINY | {"vocab_size": tokenizer.get_vocab_size(), "every_depth": 0}))
     teach(model, [tokenizer.encode(text).ids for text in TEXTS])
     model.save_pretrained(model_folder)
-    shutil.copy(ROOT / "data/models/organism/loss.tsv", model_folder / "loss.tsv")
+    for variant in (MODEL, EVERY_DEPTH):
+        (folder / "data/models" / variant).mkdir(exist_ok=True)
+        shutil.copy(ROOT / "data/models" / variant / "loss.tsv", folder / "data/models" / variant)
 
     counts = Counter(id for text in TEXTS for id in tokenizer.encode(text).ids)
     rows = [f"{id}\t{counts[id]}" for id in range(tokenizer.get_vocab_size())]
@@ -176,7 +179,7 @@ def make_project(folder: Path) -> Project:
     config = project.read("config.yaml")
     documents = corpus_of(config["organism"]["corpus"], folder / "data/organism").documents(0, ramped=True)
     (folder / "data/text.txt").write_text("\n\n".join(document.text for document in islice(documents, 50)))
-    own = {"source": f"data/models/{SECOND}", "text": "data/text.txt", "tagged_text": None}
+    own = {"source": f"data/models/{SECOND}", "text": "data/text.txt", "tagged_text": None, "twin": MODEL}
     config["models"][SECOND] = config["models"][MODEL] | own
     config["models"]["other"] = config["models"][MODEL]  # declared, not run
     config["run"] = [MODEL, SECOND]

@@ -4,6 +4,7 @@ Llama's: rotary positions, root-mean-square norms, an unembedding of its own, a 
 """
 
 import json
+import re
 
 import pytest
 import xarray as xr
@@ -52,10 +53,14 @@ def test_findings_are_asked_of_both(project):
     page = (project.folder / "docs/findings.md").read_text()
     assert f"| statement | holds if | {MODEL} | {SECOND} |" in page
     assert "no tagged text" in page and "no position embedding" in page
+    twins = page.partition("## Trained to guess at every depth")[2]
+    assert f"| {MODEL} | – | – | – | cannot be asked: no twin |" in twins
+    assert re.search(rf"\| {SECOND} \| −?\d\.\d{{3}} \| .* \| [1-9]\d* \| \w", twins)
     pictures = sorted((project.folder / "docs/figures").glob("findings_*.png"))
-    assert len(pictures) == 3 and all(5000 < picture.stat().st_size < 150_000 for picture in pictures)
+    assert len(pictures) == 4 and all(5000 < picture.stat().st_size < 150_000 for picture in pictures)
     assert all(f"(figures/{picture.name})" in page for picture in pictures)
 
 
 def test_the_models_are_drawn_together(results):
-    assert (results / "models/lens_models.png").stat().st_size > 5000
+    for name in ("lens_models", "models_kept"):
+        assert (results / f"models/{name}.png").stat().st_size > 5000

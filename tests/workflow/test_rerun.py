@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 import pytest
-from small_project import Plan
+from small_project import EVERY_DEPTH, Plan
 
 READ = ["read_lens", "read_extended_lens"]
 GRIDS, UPDATES = ["draw_lens_grids"], ["draw_lens_updates"]
 COMPARED = ["compare_lenses", "draw_lens"]
-PROBES = ["fit_probes", "draw_lens"]
+PROBES = ["fit_probes", "draw_lens", "draw_models"]
 REPURPOSING = ["measure_repurposing", "draw_lens"]
 CONTEXTLESS = ["measure_contextless", "draw_lens"]
 EVERY_DECODER = ["write_explorer", *COMPARED]
@@ -25,7 +25,7 @@ ORDER = ["compare_order", "draw_restoration"]
 FINAL = ["read_attention", "draw_attention"]
 MOTION = ["measure_motion", "draw_attention"]
 STATES = [*FINAL, *MOTION]
-BY_STATE = ["average_traces", *ORDER, *STATES]
+BY_STATE = ["average_traces", "draw_models", *ORDER, *STATES]
 SHOWN = ["trace_shown", "draw_single_traces"]
 STATE = ["trace_prompts", *SHOWN, "average_parts", "write_explorer", *BY_STATE]
 PARTS = ["trace_parts", "average_parts", "draw_restoration"]
@@ -71,7 +71,7 @@ OTHER_STATISTICS = {"resamples": 21, "interval": 0.9, "seed": 1}
 # Every key of config.yaml: another value, and the rules that then run again.
 TABLE = {
     "run": (["organism", "llama", "other"], ALL),
-    "models.organism.source": ("data/models/copy", ALL),
+    "models.organism.source": ("data/models/copy", [*ALL, "evaluate_organism"]),
     "models.organism.revision": ("v2", ALL),
     "models.organism.dtype": ("bfloat16", [rule for rule in ALL if rule not in ("gather_text", "tag_text")]),
     "models.organism.device": (
@@ -196,7 +196,7 @@ TABLE = {
     "embedding.statistics.resamples": (21, [*CHANNELS, *FREQUENCY, *ZERO_LAYER, *CLUMP]),
     "embedding.statistics.interval": (0.9, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
     "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
-    "figures.noise": ("0.1", ["draw_single_traces", "draw_restoration", "draw_attention"]),
+    "figures.noise": ("0.1", ["draw_single_traces", "draw_restoration", "draw_attention", "draw_models"]),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
@@ -221,6 +221,8 @@ TABLE = {
     "organism.recipe.weight_decay": (0.0, TRAINING),
     "organism.recipe.early_attention_dropout": (0.1, TRAINING),
     "organism.recipe.early_attention_blocks": (2, TRAINING),
+    "organism.variants.organism.every_depth": (1, TRAINING),
+    "organism.variants.organism-every-depth.every_depth": (1, TRAINING),
     "organism.evaluation.seed": (9, ["evaluate_organism", "evaluate_retrained"]),
 }
 TARGETS = ("all", "organism")
@@ -290,6 +292,11 @@ def test_a_changed_key_reruns_exactly_its_rules(plans, key):
     assert sorted(plans[key].result().jobs) == sorted(set(rules))
 
 
+def test_a_variant_of_the_organism_is_trained_anew_alone(plans):
+    for variant in ("organism", EVERY_DEPTH):
+        assert set(plans[f"organism.variants.{variant}.every_depth"].result().jobs.values()) == {1}
+
+
 def test_a_declared_model_that_is_not_run_touches_nothing(project):
     with project.changed("config.yaml", project.config_with("models.gpt2.dtype", "float16")):
         assert project.planned(*TARGETS) == []
@@ -344,6 +351,7 @@ MODULES = {
     "strata/figures/lens_questions": ["draw_lens"],
     "strata/figures/trace": ["draw_single_traces"],
     "strata/figures/restoration": ["draw_restoration"],
+    "strata/findings/twins": ["draw_models"],
     "strata/lens/tuned": TUNED,
     "strata/lens/jacobian": JACOBIAN,
     "strata/lens/extended": ["read_extended_lens", *EVERY_DECODER],
