@@ -140,15 +140,14 @@ def stepped(monkeypatch):
 
 def slow_loss(model, depths: range) -> torch.Tensor:
     """Mean over depths of the mean next-token loss of their readouts, token by token."""
-    losses = {depth: [] for depth in depths}
+    losses, states = {depth: [] for depth in depths}, {}
+    for depth in depths:
+
+        def keep(block, args, output, depth=depth):
+            states[depth] = output[0] if isinstance(output, tuple) else output
+
+        model.transformer.h[depth - 1].register_forward_hook(keep)
     for row in torch.from_numpy(TOKENS):
-        states = {}
-        for depth in depths:
-
-            def keep(block, args, output, depth=depth):
-                states[depth] = output[0] if isinstance(output, tuple) else output
-
-            model.transformer.h[depth - 1].register_forward_hook(keep)
         model(input_ids=row[None])
         for depth in depths:
             for at in range(len(row) - 1):

@@ -5,7 +5,8 @@ ORGANISM = config["organism"]
 
 rule organism:
     input:
-        expand("results/training/{model}/{file}", model=ORGANISM["variants"], file=["loss.png", "evaluation.tsv"]),
+        expand("results/training/{model}/loss.png", model=ORGANISM["variants"]),
+        expand("results/training/{model}/evaluation.tsv", model=ORGANISM["variants"]),
 
 
 rule write_corpus:

@@ -171,7 +171,7 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
         twin = model.get("twin")
         if twin is not None and (twin == name or twin not in config["models"]):
             raise BadInput(
-                f"{file}: models.{name}.twin: {twin!r} is no other model (expected: one declared under models)"
+                f"{file}: models.{name}.twin: {twin!r} is no other model (expected: one under models)"
             )
     check_sources(config, file)
     for name in config["run"]:

@@ -39,14 +39,14 @@ def draw_kept(
         # The last depth is the final distribution: at 0, which has no place on a log scale.
         _draw_prompts(distance, kl_by_depth(lenses[name]).iloc[:, :-1], layers, look)
         _draw_prompts(rank, input_rank_by_depth(lenses[name]), layers, look)
-        _draw_prompts(copied, copied_by_depth(lenses[name]).astype(float), layers, look)
+        _draw_prompts(copied, copied_by_depth(lenses[name]).astype(float), layers, look, share=True)
         _draw_probe(probed, probes[name].sel({TARGET: "input"}), look)
         _draw_probe(following, probes[name].sel({TARGET: "next"}), look)
         _draw_taken(taken, transitions_by_prompt(averages[name], noise), look)
     set_log_scale(distance)
     distance.set(title="distance from the final guess", ylabel="KL(final ‖ depth) [nat], log scale")
     rank.set(title="the input token, as decoded", ylabel="mean log₁₀(rank + 1)")
-    copied.set(title="a copied word is among the ten top guesses", ylabel="share of prompts of copying")
+    copied.set(title="a copied word is in the top ten", ylabel="share of prompts of copying")
     probed.set(title="the input token, by a linear probe", ylabel="accuracy on held-out text")
     following.set(title="the next token, by a linear probe", ylabel="accuracy on held-out text")
     taken.set(title=f"the final token has taken over (noise {noise})", ylabel="share of prompts that cross")
@@ -61,21 +61,22 @@ def draw_kept(
     return figure
 
 
-def _draw_prompts(axes: Axes, values: pd.DataFrame, layers: int, look: Mapping[str, str]) -> None:
-    """The mean over prompts (rows) at each depth (columns)."""
+def _draw_prompts(
+    axes: Axes, values: pd.DataFrame, layers: int, look: Mapping[str, str], share: bool = False
+) -> None:
+    """The mean over prompts (rows) at each depth (columns); of a share, at most 1."""
     if values.empty:
         return
     places = marks(values.columns)
     values = values.set_axis(values.columns / layers, axis="columns")
     mean, half = values.mean(), 2 * values.sem()
-    draw_curve(axes, mean, (mean - half).clip(lower=0), mean + half, **look, markevery=places)
+    high = (mean + half).clip(upper=1) if share else mean + half
+    draw_curve(axes, mean, (mean - half).clip(lower=0), high, **look, markevery=places)
 
 
 def _draw_probe(axes: Axes, probe: xr.Dataset, look: Mapping[str, str]) -> None:
     depths = probe[DEPTH].values
-    ends = [
-        pd.Series(probe[f"accuracy{end}"].values, depths / depths[-1]) for end in ("", "_low", "_high")
-    ]
+    ends = [pd.Series(probe[f"accuracy{end}"].values, depths / depths[-1]) for end in ("", "_low", "_high")]
     draw_curve(axes, *ends, **look, markevery=marks(depths))
 
 

@@ -1,7 +1,8 @@
-"""A model whose every depth was trained to guess, and its twin, whose last depth alone was: what became of what it hides.
+"""A model whose every depth was trained to guess, less its twin, whose last depth alone was.
 
-A reader of the logit lens (nostalgebraist 2020) asked this. Both twins are of one recipe and read the same
-prompts, so that a statistic is the model's value less its twin's, prompt by prompt, of prompts that both have.
+A reader of the logit lens (nostalgebraist 2020) asked whether such a model would lose what it hides. Twins
+are of one recipe and read the same prompts: a statistic is the model's value less its twin's, prompt by
+prompt, of the prompts that both complete.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.findings.estimates import Estimate, read
+from strata.findings.estimates import Estimate
 from strata.findings.lens import kl_by_depth, mean_over_prompts, whole_depths
 from strata.lens.by_decoder import COPYING
 from strata.lens.comparison import bits_of_target, prompt_means
@@ -52,25 +53,26 @@ def last_guess(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estim
     return _difference(*means, statistics)
 
 
-def input_probed(probes: xr.Dataset, twin: xr.Dataset, depth: float) -> Estimate:
-    """Difference of the shares of tokens that a linear probe names by their own state; unit: documents.
+def input_probed(probes: xr.Dataset, twin: xr.Dataset) -> Estimate:
+    """Difference of how often a linear probe names a token by its state, mean over depths 1 to L - 1.
 
-    Its ends are as far from it as those of both shares together, squares added, which holds for independent
-    ones and is wide for shares of the same text (Zou and Donner 2008).
+    Unit: documents. Each mean's ends are the means of those at its depths, and those of the difference as far
+    from it as both together, squares added (Zou and Donner 2008): wide, for depths and twins that are read
+    on the same text.
 
     Parameters
     ----------
     probes, twin : of lens/probes.nc
-    depth : of the states, as a share of L; the nearest there is
     """
 
-    def at(data: xr.Dataset) -> Estimate:
-        there = data[DEPTH].values
-        nearest = there[np.abs(there - depth * there[-1]).argmin()]
-        n = int(data["n_documents"].sel({TARGET: "input"}))
-        return read(data, "accuracy", n=n, **{TARGET: "input", DEPTH: nearest})
+    def on_the_way(data: xr.Dataset) -> Estimate:
+        probe = data.sel({TARGET: "input"})
+        depths = probe[DEPTH].values
+        chosen = probe.isel({DEPTH: (depths >= 1) & (depths < depths[-1])})
+        ends = (float(chosen[f"accuracy{end}"].mean(skipna=False)) for end in ("", "_low", "_high"))
+        return Estimate(*ends, int(probe["n_documents"]))
 
-    return independent_difference(at(probes), at(twin))
+    return independent_difference(on_the_way(probes), on_the_way(twin))
 
 
 def handed_over(averages: xr.Dataset, twin: xr.Dataset, noise: str, statistics: Mapping) -> Estimate:
@@ -92,9 +94,9 @@ def input_rank_by_depth(lens: xr.Dataset) -> pd.DataFrame:
 
 
 def copied_by_depth(lens: xr.Dataset) -> pd.DataFrame:
-    """Whether a copied word is among the ten top guesses: rows (category, fact, prompt), columns whole depths.
+    """Whether a copied word is among the ten top guesses, at the last token of each prompt of `copying`.
 
-    At the last token of each prompt of `copying`.
+    Rows (category, fact, prompt), columns whole depths.
     """
     whole = whole_depths(lens[["rank_of_target"]])
     last = ~pd.Series(whole[PROMPT].values).duplicated(keep="last").to_numpy()
@@ -115,8 +117,6 @@ def transitions_by_prompt(averages: xr.Dataset, noise: str) -> pd.Series:
 
 def independent_difference(one: Estimate, other: Estimate) -> Estimate:
     """One estimate less another, their errors taken as independent (Zou and Donner 2008)."""
-    if one.missing or other.missing:
-        return Estimate(missing=one.missing or other.missing)
     value = one.value - other.value
     down = np.hypot(one.value - one.low, other.high - other.value)
     up = np.hypot(one.high - one.value, other.value - other.low)
