@@ -181,7 +181,7 @@ def page() -> str:
         ]
         for section in TABLE
     }
-    pictures = {section: f"figures/{section}.png" for section in TABLE}
+    pictures = {key: f"figures/{key}.png" for key, section in TABLE.items() if "caption" in section}
     return write_page(TABLE, answers, about, transitions_of(both, "3x", ORDER), "3x", pictures)
 
 

@@ -1,4 +1,25 @@
-# what every stage leaves of the models that are run, workflow/findings.yaml -> docs/findings.md   (target: findings)
+# what every stage leaves of a model, workflow/findings.yaml -> results/{model}/claims.tsv
+# what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
+DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
+
+
+rule judge_claims:
+    input:
+        lambda wildcards: files_asked(PROJECT.findings, wildcards.model, RUN),
+    output:
+        table="results/{model}/claims.tsv",
+        page=report(
+            "results/{model}/claims.html",
+            category="0 Claims",
+            subcategory="{model}",
+            labels={"figure": "what holds", "prompt": ""},
+            caption="../report/claims.rst",
+        ),
+    params:
+        table=PROJECT.findings,
+        models=RUN,
+    script:
+        "../scripts/findings/judge_claims.py"
 
 
 rule findings:
@@ -7,8 +28,8 @@ rule findings:
         template="workflow/scripts/strata/findings/findings.md.j2",
     output:
         page="docs/findings.md",
-        png=expand("docs/figures/findings_{section}.png", section=PROJECT.findings),
-        svg=expand("results/models/findings_{section}.svg", section=PROJECT.findings),
+        png=expand("docs/figures/findings_{section}.png", section=DRAWN),
+        svg=expand("results/models/findings_{section}.svg", section=DRAWN),
     params:
         table=PROJECT.findings,
         models=RUN,

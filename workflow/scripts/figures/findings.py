@@ -10,7 +10,7 @@ from strata import io
 from strata.figures import findings as figures
 from strata.figures.kept import draw_kept
 from strata.figures.saving import save_figure
-from strata.findings.answers import answer
+from strata.findings.answers import answers_of
 from strata.findings.page import describe_model, noise_of, transitions_of, write_page
 
 with job(snakemake):
@@ -20,10 +20,7 @@ with job(snakemake):
     def of_each(path: str) -> dict:
         return {name: opened(f"results/{name}/{path}") for name in models}
 
-    answers = {
-        key: [answer(name, finding, models, opened) for name, finding in part["findings"].items()]
-        for key, part in sections.items()
-    }
+    answers = answers_of(sections, models, opened)
     averages = of_each("trace/by_category.nc")
     prompts, texts = of_each("prompts.tsv"), of_each("text/text.nc")
     about = {
@@ -37,6 +34,7 @@ with job(snakemake):
         "lens": figures.draw_lens(of_each("lens/logit.nc")),
         "embedding": figures.draw_values(answers["embedding"], list(models)),
         "twins": draw_kept(of_each("lens/logit.nc"), of_each("lens/probes.nc"), averages, noise),
+        "verdicts": figures.draw_verdicts(sections, answers),
     }
     for name, png, svg in zip(drawn, snakemake.output.png, snakemake.output.svg, strict=True):
         save_figure(drawn[name], png, svg)

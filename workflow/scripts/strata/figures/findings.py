@@ -7,13 +7,17 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from strata.figures.curves import draw_curve, marks, set_log_scale
 from strata.figures.style import ASIDE_COLOUR, category_colours, line_looks, new_figure
 from strata.figures.trace_panels import category_name
 from strata.findings.answers import Answer
-from strata.findings.estimates import Estimate
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, Estimate
 from strata.findings.lens import input_on_top, kl_by_depth
+from strata.findings.page import number
+
+VERDICT_COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "none"}
 
 
 def draw_transitions(transitions: Mapping[str, Mapping[str, Estimate]], layers: Mapping[str, int]) -> Figure:
@@ -100,6 +104,52 @@ def draw_values(answers: Sequence[Answer], models: Sequence[str]) -> Figure:
     legend = figure.legend(frameon=False, ncols=len(models) + 1, loc="outside upper center")
     for text in legend.get_texts():
         text.set_parse_math(False)
+    return figure
+
+
+def draw_verdicts(sections: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]]) -> Figure:
+    """What holds of which model: a row a claim, a column a model, a word and a colour for the verdict.
+
+    Claims that none of the models can be asked are left out.
+
+    Parameters
+    ----------
+    sections : name to ``title``
+    answers : of each section
+    """
+    models = list(next(iter(answers.values()))[0].estimates)
+    asked = {
+        key: [a for a in part if set(a.verdicts.values()) != {NOT_ASKED}] for key, part in answers.items()
+    }
+    answers = {key: part for key, part in asked.items() if part}
+    n_rows = sum(len(part) + 1 for part in answers.values())
+    figure = new_figure(4.6 + 1.75 * len(models), 0.7 + 0.23 * n_rows)
+    axes = figure.subplots()
+    row, names = 0, []
+    for key, part in answers.items():
+        names.append((row, sections[key]["title"], "bold"))
+        for row, answer in enumerate(part, row + 1):
+            names.append((row, answer.short, "normal"))
+            for column, model in enumerate(models):
+                found, said = answer.estimates[model], answer.verdicts[model]
+                box = Rectangle(
+                    (column + 0.03, row - 0.44), 0.94, 0.88, facecolor=VERDICT_COLOURS[said], lw=0
+                )
+                axes.add_patch(box)
+                value = "" if found.missing or found.refuted else f"  {number(found.value, 2)}"
+                colour = ASIDE_COLOUR if said == NOT_ASKED else "black"
+                axes.text(column + 0.5, row, said + value, ha="center", va="center", fontsize=7, color=colour)
+        row += 1
+    for at, text, weight in names:
+        axes.text(-0.03, at, text, ha="right", va="center", fontsize=8, fontweight=weight, parse_math=False)
+    axes.set(xlim=(0, len(models)), ylim=(row - 0.5, -0.5), yticks=[])
+    axes.set_xticks([column + 0.5 for column in range(len(models))], models)
+    for label in axes.get_xticklabels():
+        label.set_parse_math(False)
+    axes.grid(False)
+    axes.tick_params(length=0, labelbottom=False, labeltop=True)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
     return figure
 
 

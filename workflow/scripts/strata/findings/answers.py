@@ -1,17 +1,19 @@
 """Findings asked of models: every statistic of the table, with its verdict."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from types import MappingProxyType
 from typing import Any
 
-from strata.findings import embedding, lens, traces, twins
+from strata.findings import embedding, lens, published, traces, twins
 from strata.findings.estimates import CHANCE, Estimate, verdict
 from strata.findings.table import data_of, lacks
 
-PACKAGES = MappingProxyType({"traces": traces, "lens": lens, "embedding": embedding, "twins": twins})
-RELATIONS = {"above": "above", "below": "below", "apart_from": "apart from"}
+PACKAGES = MappingProxyType(
+    {"traces": traces, "lens": lens, "embedding": embedding, "twins": twins, "published": published}
+)
+RELATIONS = {"above": "above", "below": "below", "apart_from": "apart from", "between": "between"}
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,13 @@ class Answer:
 
 
 def answer(
-    name: str, finding: Mapping[str, Any], models: Mapping[str, Mapping], opened: Callable[[str], Any]
+    name: str,
+    finding: Mapping[str, Any],
+    models: Mapping[str, Mapping],
+    opened: Callable[[str], Any],
+    asked: Iterable[str] | None = None,
 ) -> Answer:
-    """Ask one finding of some models.
+    """Ask one finding of the models that are run, or of those ``asked`` among them.
 
     Parameters
     ----------
@@ -58,7 +64,7 @@ def answer(
         data = {argument: opened(path) for argument, path in data_of(finding, model, models).items()}
         return statistic(**data, **finding["options"])
 
-    estimates = {model: ask(model) for model in models}
+    estimates = {model: ask(model) for model in (models if asked is None else asked)}
     return Answer(
         name,
         finding["short"],
@@ -73,7 +79,23 @@ def answer(
     )
 
 
+def answers_of(
+    table: Mapping[str, Mapping],
+    models: Mapping[str, Mapping],
+    opened: Callable[[str], Any],
+    asked: Sequence[str] | None = None,
+) -> dict[str, list[Answer]]:
+    """Every finding of the table, as `answer` asks it, by section."""
+    return {
+        key: [answer(name, finding, models, opened, asked) for name, finding in section["findings"].items()]
+        for key, section in table.items()
+    }
+
+
 def told(holds: Mapping[str, float | str]) -> str:
     """When a statement holds, in words."""
     ((relation, threshold),) = holds.items()
-    return f"{RELATIONS[relation]} {threshold if threshold == CHANCE else f'{threshold:.3g}'}"
+    if threshold == CHANCE:
+        return f"{RELATIONS[relation]} {CHANCE}"
+    ends = threshold if relation == "between" else [threshold]
+    return f"{RELATIONS[relation]} {' and '.join(f'{end:.3g}' for end in ends)}"

@@ -1,5 +1,7 @@
 """The embedding matrix and the norms' gains: statistics of what Scherlis (2022) found in GPT-2 small."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -67,6 +69,30 @@ def outlier_channel(frequency: xr.Dataset) -> Estimate:
     return Estimate(value, low, high, found.n, chance=float(np.nanquantile(np.abs(others), 0.95)))
 
 
+def standing_out(frequency: xr.Dataset) -> Estimate:
+    """In what share of all norms the gain of one channel is an outlier, of the one most often: exact.
+
+    Parameters
+    ----------
+    frequency : of embedding/frequency.nc
+    """
+    share = frequency["outlying_share"]
+    if share.isnull().all():
+        return Estimate(missing="no norm has gains")
+    return Estimate.of_weights(float(share.max()), share.sizes[CHANNEL])
+
+
+def outliers_among(gains: xr.Dataset, channels: Sequence[int]) -> Estimate:
+    """How many of these channels are among as many whose gains are outliers in most layers: exact.
+
+    Parameters
+    ----------
+    gains : of embedding/gains.nc
+    """
+    most = gains["outlier_layers"].values.argsort(kind="stable")[::-1][: len(channels)]
+    return Estimate.of_weights(len(set(channels) & set(most.tolist())), gains.sizes[CHANNEL])
+
+
 def own_match(zero_layer: xr.Dataset) -> Estimate:
     """Share of tokens whose best match among all embeddings is their own.
 
@@ -75,6 +101,11 @@ def own_match(zero_layer: xr.Dataset) -> Estimate:
     zero_layer : of embedding/zero_layer.nc
     """
     return read(zero_layer, "share", variant="embedding")
+
+
+def other_exceptions(zero_layer: xr.Dataset) -> Estimate:
+    """Share of the tokens that do not match themselves whose match differs in no kind that is named."""
+    return read(zero_layer, "kind_share", variant="embedding", kind="other")
 
 
 def rarer_in_clump(clump: xr.Dataset) -> Estimate:
@@ -99,6 +130,18 @@ def two_groups(channels: xr.Dataset) -> Estimate:
     channels : of embedding/channels.nc
     """
     return _of_positions(channels, "ashmans_d")
+
+
+def moved_channels(channels: xr.Dataset, deviation: float) -> Estimate:
+    """How many channels' deviation between positions is above ``deviation``, embedding units: exact."""
+    if channels.attrs.get("position_embedding") != "present":
+        return Estimate(missing="no position embedding")
+    return Estimate.of_weights(int((channels["position_std"] > deviation).sum()), channels.sizes[CHANNEL])
+
+
+def larger_means(channels: xr.Dataset) -> Estimate:
+    """Rank correlation over channels of the deviation between positions with the size of tokens' mean."""
+    return _of_positions(channels, "rho", **{MEASURE: "token_mean"})
 
 
 def avoided(channels: xr.Dataset) -> Estimate:

@@ -76,8 +76,9 @@ def verdict(estimate: Estimate, holds: Mapping[str, float | str]) -> str:
     holds : mapping of one relation to its threshold
         ``above`` or ``below`` a number: holds if the whole interval is there, fails if it is on the other
         side, and is undecided where it reaches the threshold or there is no interval. ``apart_from`` a
-        number: holds if the interval leaves it out, and is undecided otherwise. The threshold ``chance``
-        is the estimate's own.
+        number: holds if the interval leaves it out, and is undecided otherwise. ``between`` two numbers:
+        holds if the whole interval is there, fails if it is outside, and is undecided otherwise. The
+        threshold ``chance`` is the estimate's own.
     """
     ((relation, threshold),) = holds.items()
     threshold = estimate.chance if threshold == CHANCE else threshold
@@ -85,11 +86,27 @@ def verdict(estimate: Estimate, holds: Mapping[str, float | str]) -> str:
         return NOT_ASKED
     if estimate.refuted:
         return FAILS
+    if relation == "between":
+        least, most = threshold
+        if estimate.high < least or estimate.low > most:
+            return FAILS
+        return HOLDS if least <= estimate.low and estimate.high <= most else UNDECIDED
     higher, lower = estimate.low > threshold, estimate.high < threshold
     if relation == "apart_from":
         return HOLDS if higher or lower else UNDECIDED
     agrees, differs = {"above": (higher, lower), "below": (lower, higher)}[relation]
     return HOLDS if agrees else FAILS if differs else UNDECIDED
+
+
+def independent_difference(one: Estimate, other: Estimate) -> Estimate:
+    """One estimate less another, their errors taken as independent (Zou and Donner 2008)."""
+    for each in (one, other):
+        if each.missing:
+            return each
+    value = one.value - other.value
+    down = np.hypot(one.value - one.low, other.high - other.value)
+    up = np.hypot(one.high - one.value, other.value - other.low)
+    return Estimate(value, float(value - down), float(value + up), min(one.n, other.n))
 
 
 def percentiles(draws: np.ndarray, interval: float) -> tuple[float, float]:

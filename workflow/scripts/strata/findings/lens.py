@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.findings.estimates import Estimate, percentiles, read
+from strata.findings.estimates import Estimate, independent_difference, percentiles, read
 from strata.lens.comparison import kl_to_final, prompt_means
 from strata.names import ALL, CATEGORY, DEPTH, FACT, LABEL, LAYER, TARGET
 from strata.stats.bootstrap import Bootstrap
@@ -44,6 +44,16 @@ def input_kept(lens: xr.Dataset, depth: int, statistics: Mapping) -> Estimate:
     return mean_over_prompts(means.to_numpy(), means.index.get_level_values(FACT), statistics)
 
 
+def first_block_of_input(questions: xr.Dataset) -> Estimate:
+    """Block 0's share of the rise of KL(input ‖ depth) less its share of the fall of KL(final ‖ depth).
+
+    Unit: prompts; the two are taken as independent.
+    """
+    where = {"decoder": LOGIT, CATEGORY: ALL, LAYER: 0}
+    shares = (read(questions, name, **where) for name in ("kl_input_share", "kl_final_share"))
+    return independent_difference(*shares)
+
+
 def first_block_share(questions: xr.Dataset) -> Estimate:
     """Share of the fall of KL(final ‖ depth) that is block 0's, logit lens.
 
@@ -71,6 +81,54 @@ def copied_depth(questions: xr.Dataset) -> Estimate:
 def repeated_depth(questions: xr.Dataset, repeat: int) -> Estimate:
     """Depth from which on the next token is among the ten top guesses in a repeat, as a share of L."""
     return read(questions, "repeat_depth", decoder=LOGIT, repeat=repeat).of(questions.sizes[LAYER])
+
+
+def repeats_needed(questions: xr.Dataset, first: int, later: int) -> Estimate:
+    """How many more of the next tokens are among the ten top guesses in a later repeat than in a first one.
+
+    Of all next tokens; unit: prompts. The two repeats are taken as independent.
+    """
+    shares = (read(questions, "repeat_share", decoder=LOGIT, repeat=repeat) for repeat in (later, first))
+    return independent_difference(*shares)
+
+
+def comma_change(questions: xr.Dataset) -> Estimate:
+    """log10(rank + 1) of a text's third comma, where it is the input, less that of its first.
+
+    Mean over depths 1 to L; unit: passages.
+    """
+    return read(questions, "comma_change_overall", decoder=LOGIT)
+
+
+def nearer_to_bigrams(contextless: xr.Dataset, share: float) -> Estimate:
+    """KL(bigram ‖ readout) on the way less that at the last depth, nat; unit: documents.
+
+    The two depths are taken as independent.
+
+    Parameters
+    ----------
+    contextless : of lens/contextless.nc
+    share : of the number of blocks, rounded down, the depth on the way
+    """
+    depths = contextless[DEPTH].values
+    where = {"reference": "bigram", "decoder": LOGIT}
+    kl = (read(contextless, "kl", **where, **{DEPTH: d}) for d in (int(share * depths[-1]), depths[-1]))
+    return independent_difference(*kl)
+
+
+def nearer_when_extended(
+    lens: xr.Dataset, extended: xr.Dataset, share: float, statistics: Mapping
+) -> Estimate:
+    """KL(final ‖ depth) with the last blocks part of the decoder, less that without them, nat; unit: prompts.
+
+    Parameters
+    ----------
+    lens, extended : of lens/logit.nc and lens/extended.nc
+    share : of the number of blocks, rounded down, the depth
+    """
+    means = [kl_by_depth(each) for each in (extended, lens)]
+    depth = int(share * means[0].columns[-1])
+    return difference_over_prompts(*(each[depth] for each in means), statistics)
 
 
 def relation_after_tag(probes: xr.Dataset, interval: float) -> Estimate:
@@ -108,3 +166,11 @@ def mean_over_prompts(values: np.ndarray, facts: np.ndarray, statistics: Mapping
     """Mean of values of prompts, its interval over their facts."""
     found = Bootstrap(**statistics).of("findings").estimate("mean", np.mean, values, clusters=facts)
     return read(found, "mean")
+
+
+def difference_over_prompts(values: pd.Series, others: pd.Series, statistics: Mapping) -> Estimate:
+    """Mean difference over the prompts that both have."""
+    difference = (values - others.reindex(values.index)).dropna()
+    if difference.empty:
+        return Estimate(missing="no prompt that both can be asked")
+    return mean_over_prompts(difference.to_numpy(), difference.index.get_level_values(FACT), statistics)

@@ -49,11 +49,14 @@ def read_findings(workflow: Path, config: Mapping) -> dict[str, Any]:
 def files_behind(table: Mapping, models: Mapping[str, Mapping]) -> list[str]:
     """Every file that the page is written from, given the models' sections of the configuration."""
     found = {path.format(model=name) for path in SHOWN for name in models}
-    for section in table.values():
-        for finding in section["findings"].values():
-            asked = [name for name in models if not lacks(finding, name, models)]
-            found |= {path for name in asked for path in data_of(finding, name, models).values()}
-    return sorted(found)
+    return sorted(found.union(*(files_asked(table, name, models) for name in models)))
+
+
+def files_asked(table: Mapping, model: str, models: Mapping[str, Mapping]) -> list[str]:
+    """The files that one model's answers come from, among models that are run."""
+    asked = (finding for section in table.values() for finding in section["findings"].values())
+    files = (data_of(each, model, models) for each in asked if not lacks(each, model, models))
+    return sorted({path for of_one in files for path in of_one.values()})
 
 
 def data_of(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> dict[str, str]:
@@ -64,6 +67,8 @@ def data_of(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> dict
 
 def lacks(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> str:
     """What a finding needs that a model has not, among models that are run; empty if it has all."""
+    if "only" in finding and models[model].get("source") not in finding["only"]:
+        return f"said of {' and '.join(finding['only'])} only"
     needs = finding.get("needs")
     if not needs or models[model].get(needs) and (needs != "twin" or models[model]["twin"] in models):
         return ""

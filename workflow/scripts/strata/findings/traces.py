@@ -100,14 +100,35 @@ def release(attention: xr.Dataset) -> Estimate:
     return read(attention, "release", heads="mean", **{CATEGORY: ALL}).of(last)
 
 
-def severed_share(severed: xr.Dataset, noise: str, category: str, depth: int) -> Estimate:
-    """Share of the effect of the subject's state at a depth that remains with later MLPs there severed.
+def first_position_far(text: xr.Dataset, beyond: int) -> Estimate:
+    """Attention on the first position that positions from ``beyond`` on pay, mean over them and all layers.
+
+    Unit: samples. The ends are the means of those of layers and positions: wide.
+
+    Parameters
+    ----------
+    text : of attention_text.nc
+    """
+    far = text["position"].values >= beyond
+    if not far.any():
+        return Estimate(missing=f"no position {beyond} within the model's context or its text")
+    of_far = text.isel(position=far)
+    ends = (float(of_far[f"first_of_layer{end}"].mean(skipna=False)) for end in ("", "_low", "_high"))
+    return Estimate(*ends, int(text["first_of_layer_n"]))
+
+
+def severed_share(
+    severed: xr.Dataset, noise: str, category: str, share: float, site: str = "subject"
+) -> Estimate:
+    """Share of the effect of a state at a depth that remains with later MLPs there severed.
 
     Parameters
     ----------
     severed : of trace/severed_mlp.nc
+    share : of the number of blocks, rounded down, the depth
     """
-    where = {CATEGORY: category, NOISE: noise, "site": "subject", DEPTH: depth}
+    depth = int(share * severed.sizes[DEPTH])
+    where = {CATEGORY: category, NOISE: noise, "site": site, DEPTH: depth}
     n = 0
     if category in severed[CATEGORY].values and noise in severed[NOISE].values:
         n = int(severed["n_prompts"].sel({CATEGORY: category, NOISE: noise}))

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.findings.estimates import Estimate
-from strata.findings.lens import kl_by_depth, mean_over_prompts, whole_depths
+from strata.findings.estimates import Estimate, independent_difference
+from strata.findings.lens import difference_over_prompts, kl_by_depth, whole_depths
 from strata.lens.by_decoder import COPYING
 from strata.lens.comparison import bits_of_target, prompt_means
 from strata.lens.questions_of_output import TOP, settled_depth
@@ -28,13 +28,13 @@ def kl_on_the_way(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Es
     statistics : ``resamples``, ``interval`` and ``seed`` of the bootstrap
     """
     means = [kl_by_depth(each).iloc[:, 1:-1].mean(axis=1) for each in (lens, twin)]
-    return _difference(*means, statistics)
+    return difference_over_prompts(*means, statistics)
 
 
 def input_rank(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
     """Difference of log10(rank + 1) of the input token in its own readout, mean over depths 1 to L."""
     means = [input_rank_by_depth(each).iloc[:, 1:].mean(axis=1) for each in (lens, twin)]
-    return _difference(*means, statistics)
+    return difference_over_prompts(*means, statistics)
 
 
 def copied_depth(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
@@ -44,13 +44,13 @@ def copied_depth(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Est
         there = copied_by_depth(each)
         holds = xr.DataArray(there.to_numpy(), dims=(PROMPT, DEPTH), coords={DEPTH: there.columns})
         depths.append(pd.Series(settled_depth(holds).values, there.index) / there.columns[-1])
-    return _difference(*depths, statistics)
+    return difference_over_prompts(*depths, statistics)
 
 
 def last_guess(lens: xr.Dataset, twin: xr.Dataset, statistics: Mapping) -> Estimate:
     """Difference of the bits that the last depth needs for the next token, mean over a prompt's tokens."""
     means = [prompt_means(bits_of_target(whole_depths(each))).iloc[:, -1] for each in (lens, twin)]
-    return _difference(*means, statistics)
+    return difference_over_prompts(*means, statistics)
 
 
 def input_probed(probes: xr.Dataset, twin: xr.Dataset) -> Estimate:
@@ -85,7 +85,9 @@ def handed_over(averages: xr.Dataset, twin: xr.Dataset, noise: str, statistics: 
     for each in (averages, twin):
         if noise not in each[NOISE].values:
             return Estimate(missing=f"no noise {noise} in the results")
-    return _difference(*(transitions_by_prompt(each, noise) for each in (averages, twin)), statistics)
+    return difference_over_prompts(
+        *(transitions_by_prompt(each, noise) for each in (averages, twin)), statistics
+    )
 
 
 def input_rank_by_depth(lens: xr.Dataset) -> pd.DataFrame:
@@ -113,19 +115,3 @@ def transitions_by_prompt(averages: xr.Dataset, noise: str) -> pd.Series:
     keys = {CATEGORY: f"{PROMPT}_{CATEGORY}", FACT: f"{PROMPT}_{FACT}", PROMPT: PROMPT}
     index = pd.MultiIndex.from_arrays([averages[at].values for at in keys.values()], names=list(keys))
     return pd.Series(depths.values / averages.sizes[DEPTH], index)
-
-
-def independent_difference(one: Estimate, other: Estimate) -> Estimate:
-    """One estimate less another, their errors taken as independent (Zou and Donner 2008)."""
-    value = one.value - other.value
-    down = np.hypot(one.value - one.low, other.high - other.value)
-    up = np.hypot(one.high - one.value, other.value - other.low)
-    return Estimate(value, float(value - down), float(value + up), min(one.n, other.n))
-
-
-def _difference(values: pd.Series, others: pd.Series, statistics: Mapping) -> Estimate:
-    """Mean difference over the prompts that both have."""
-    difference = (values - others.reindex(values.index)).dropna()
-    if difference.empty:
-        return Estimate(missing="no prompt that both can be asked")
-    return mean_over_prompts(difference.to_numpy(), difference.index.get_level_values(FACT), statistics)

@@ -1,0 +1,84 @@
+"""The scorecard of one model: what was claimed of models like it, and what its own results say."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import pandas as pd
+
+from strata.findings.answers import Answer
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED
+from strata.findings.page import interval, number
+
+COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "#ffffff"}
+
+
+def scorecard(
+    table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]], model: str
+) -> pd.DataFrame:
+    """A row for each claim, in the order of the table.
+
+    Columns: ``section``, ``claim`` (its name), ``says``, ``source``, ``statistic`` in words; ``value``,
+    ``low``, ``high``, ``n`` and ``p``, NaN where there is none; ``chance``, where the claim is held against
+    it; ``holds_if``, ``verdict``, and ``reason`` where it cannot be asked or what it speaks of is not there.
+
+    Parameters
+    ----------
+    table : sections with ``title`` and ``source``
+    answers : of each section, `strata.findings.answers.answers_of`
+    """
+    rows = []
+    for key, section in table.items():
+        for answer in answers[key]:
+            found = answer.estimates[model]
+            rows.append(
+                {
+                    "section": section["title"],
+                    "claim": answer.name,
+                    "says": answer.says,
+                    "source": answer.source or section["source"],
+                    "statistic": answer.measure,
+                    **{name: getattr(found, name) for name in ("value", "low", "high", "n", "p", "chance")},
+                    "holds_if": answer.rule,
+                    "verdict": answer.verdicts[model],
+                    "reason": found.missing or found.refuted,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def as_page(table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]], model: str) -> str:
+    """The same to be read, as HTML: how many claims hold, then each with its number."""
+    claims = scorecard(table, answers, model)
+    estimates = [answer.estimates[model] for section in answers.values() for answer in section]
+    shown = pd.DataFrame(
+        {
+            "": claims["section"].where(~claims["section"].duplicated(), ""),
+            "claim": claims["says"],
+            "verdict": claims["verdict"],
+            "value": [number(found.value) if not found.missing else "–" for found in estimates],
+            "interval": ["–" if found.missing or found.refuted else interval(found) for found in estimates],
+            "holds if": claims["holds_if"],
+            "what is measured": claims["statistic"]
+            + claims["reason"].map(lambda why: f" ({why})" if why else ""),
+        }
+    )
+    counts = claims["verdict"].value_counts()
+    said = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in COLOURS)
+    styled = (
+        shown.style.hide(axis="index")
+        .format(escape="html")
+        .set_caption(f"{escape(model)}: of {len(claims)} claims {said}")
+        .map(lambda verdict: f"background: {COLOURS[verdict]}", subset=["verdict"])
+        .set_table_styles(
+            [
+                {"selector": "", "props": "border-collapse: collapse; font: 14px sans-serif"},
+                {"selector": "caption", "props": "text-align: left; font-size: 18px; padding: 8px 0"},
+                {
+                    "selector": "th, td",
+                    "props": "padding: 4px 10px; border-bottom: 1px solid #ccc; "
+                    "text-align: left; vertical-align: top",
+                },
+            ]
+        )
+    )
+    return styled.to_html(doctype_html=True)
