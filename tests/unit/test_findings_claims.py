@@ -22,7 +22,7 @@ from strata.findings.estimates import (
     verdict,
 )
 from strata.findings.scorecard import as_page, scorecard
-from strata.findings.table import files_asked, read_findings
+from strata.findings.table import files_asked, lacks, read_findings
 from strata.inputs import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -217,6 +217,15 @@ def test_a_statement_of_one_model_is_asked_of_no_other():
     assert answer.verdicts == {"a": HOLDS, "b": NOT_ASKED} and XL in answer.estimates["b"].missing
     ((alone,),) = answers_of(row, models, lambda path: averages, ["a"]).values()
     assert list(alone.verdicts) == ["a"]
+
+
+def test_a_decoder_that_is_not_used_is_not_asked_for():
+    models = {"a": {"source": "folder"}}
+    assert "results/a/lens/extended.nc" in files_asked(TABLE, "a", models)
+    without = read_findings(ROOT / "workflow", CONFIG | {"lens": CONFIG["lens"] | {"decoders": ["logit"]}})
+    assert "results/a/lens/extended.nc" not in files_asked(without, "a", models)
+    row = without["lens"]["findings"]["extended_decodes"]
+    assert "no extended" in lacks(row, "a", models)
 
 
 @pytest.fixture

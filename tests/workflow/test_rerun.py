@@ -68,6 +68,14 @@ COUNTED_TEXT = [*TEXT, *ORDER, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]
 
 OTHER_STATISTICS = {"resamples": 21, "interval": 0.9, "seed": 1}
 
+# What is judged is what these leave.
+JUDGED = {
+    *("average_parts", "average_traces", "compare_order", "read_attention", "attend_over_text"),
+    *("read_lens", "read_extended_lens", "compare_lenses", "measure_contextless", "probe_syntax"),
+    *("decompose_embeddings", "describe_components", "correlate_frequency", "apply_zero_layer"),
+    *("find_clumps", "describe_channels", "describe_gains"),
+}
+
 # Every key of config.yaml: another value, and the rules that then run again.
 TABLE = {
     "run": (["organism", "llama", "other"], ALL),
@@ -196,7 +204,10 @@ TABLE = {
     "embedding.statistics.resamples": (21, [*CHANNELS, *FREQUENCY, *ZERO_LAYER, *CLUMP]),
     "embedding.statistics.interval": (0.9, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
     "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
-    "figures.noise": ("0.1", ["draw_single_traces", "draw_restoration", "draw_attention", "draw_models"]),
+    "figures.noise": (
+        "0.1",
+        ["draw_single_traces", "draw_restoration", "draw_attention", "draw_models", "judge_claims"],
+    ),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
@@ -247,6 +258,11 @@ def test_every_key_of_the_config_is_in_the_table(project):
     assert keys == set(TABLE)
 
 
+def judged(rules: list[str]) -> list[str]:
+    """What runs again: these rules, and the scorecard where they leave something that it is drawn up from."""
+    return sorted({*rules, *(["judge_claims"] if JUDGED & set(rules) else [])})
+
+
 def plan_with_key(project, key: str) -> Plan:
     value, _ = TABLE[key]
     changed = project.config_with(key, value)
@@ -289,7 +305,7 @@ def plans(project, tmp_path_factory):
 @pytest.mark.parametrize("key", TABLE)
 def test_a_changed_key_reruns_exactly_its_rules(plans, key):
     _, rules = TABLE[key]
-    assert sorted(plans[key].result().jobs) == sorted(set(rules))
+    assert sorted(plans[key].result().jobs) == judged(rules)
 
 
 def test_a_variant_of_the_organism_is_trained_anew_alone(plans):
@@ -307,7 +323,7 @@ def test_a_new_prompt_reruns_what_depends_on_prompts_and_nothing_of_the_embeddin
     before = project.read(file)
     spain = {"id": "spain", "text": "The capital of Spain is", "subject": "Spain", "target": " Madrid"}
     with project.changed(file, before | {"prompts": [*before["prompts"], spain]}):
-        assert project.planned(*TARGETS) == sorted(set(PROMPTS))
+        assert project.planned(*TARGETS) == judged(PROMPTS)
 
 
 def test_a_file_of_prompts_in_another_format_reruns_the_same(project):
@@ -328,7 +344,7 @@ def test_a_file_of_prompts_in_another_format_reruns_the_same(project):
     try:
         for name, content in files.items():
             (folder / name).write_text(content)
-            assert project.planned(*TARGETS) == sorted(set(PROMPTS))
+            assert project.planned(*TARGETS) == judged(PROMPTS)
             (folder / name).unlink()
     finally:
         shutil.rmtree(folder / "of")
@@ -351,7 +367,7 @@ MODULES = {
     "strata/figures/lens_questions": ["draw_lens"],
     "strata/figures/trace": ["draw_single_traces"],
     "strata/figures/restoration": ["draw_restoration"],
-    "strata/findings/twins": ["draw_models"],
+    "strata/findings/twins": ["draw_models", "judge_claims"],
     "strata/lens/tuned": TUNED,
     "strata/lens/jacobian": JACOBIAN,
     "strata/lens/extended": ["read_extended_lens", *EVERY_DECODER],
@@ -363,7 +379,7 @@ MODULES = {
 
 @pytest.mark.parametrize("module", MODULES)
 def test_an_edited_module_reruns_the_rules_that_depend_on_it(plans, module):
-    assert sorted(plans[module].result().jobs) == sorted(set(MODULES[module]))
+    assert sorted(plans[module].result().jobs) == judged(MODULES[module])
 
 
 def test_a_caption_or_a_label_redraws_nothing(project):

@@ -43,6 +43,8 @@ def read_findings(workflow: Path, config: Mapping) -> dict[str, Any]:
         for name, finding in section["findings"].items():
             asked = {arg: setting(name, key) for arg, key in finding.pop("config", {}).items()}
             finding["options"] = finding.get("options", {}) | asked
+            if "decoder" in finding and finding["decoder"] not in config["lens"]["decoders"]:
+                finding["lacking"] = f"lens.decoders has no {finding['decoder']}"
     return table
 
 
@@ -66,7 +68,9 @@ def data_of(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> dict
 
 
 def lacks(finding: Mapping, model: str, models: Mapping[str, Mapping]) -> str:
-    """What a finding needs that a model has not, among models that are run; empty if it has all."""
+    """What a finding needs that a model, or the run, has not; empty if it has all."""
+    if "lacking" in finding:
+        return finding["lacking"]
     if "only" in finding and models[model].get("source") not in finding["only"]:
         return f"said of {' and '.join(finding['only'])} only"
     needs = finding.get("needs")
