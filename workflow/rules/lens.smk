@@ -1,6 +1,6 @@
 # text/activations.h5, or text/text.nc and the model, or what others published -> results/{model}/lens/{decoder}_*.nc: maps
 # activations.h5, weights.h5, prompts.tsv, maps -> results/{model}/lens/{decoder}.nc; {decoder}_updates.nc, where a figure needs it
-# these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc
+# these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc, mixing.nc
 LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
 MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"] if d != "extended"}
@@ -150,3 +150,16 @@ rule measure_repurposing:
         repurposing={**LENS["repurposing"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_repurposing.py"
+
+
+rule measure_mixing:
+    input:
+        text="results/{model}/text/text.nc",
+        model=model_files,
+    output:
+        "results/{model}/lens/mixing.nc",
+    params:
+        model=model_settings,
+        mixing={**LENS["mixing"], **LENS["statistics"]},
+    script:
+        "../scripts/lens/measure_mixing.py"
