@@ -96,8 +96,8 @@ def test_depths_are_in_equal_steps():
 
 TOLD, SUBJECT, LAST = 0, 1, 2
 """The token guessed at the subject, whose position that is, and the last token's."""
-FIRST = (5, 6)
-"""Tokens that documents begin with, and no other has."""
+FIRST, ABSENT = (5, 6), (18, 19)
+"""Tokens that documents begin with, and that are elsewhere in none; tokens that are in none at all."""
 
 
 def transfer():
@@ -108,8 +108,10 @@ def transfer():
     """
     model = planted.one_transfer(3, LAST, SUBJECT)
     moved = planted.WIDTH - planted.VOCAB
-    for token in FIRST:
+    for token, absent in zip(FIRST, ABSENT, strict=True):
+        # A difference: what the norm makes of channels where nothing is cancels.
         model.lm_head.weight[TOLD, moved + token] = 6.0
+        model.lm_head.weight[TOLD, moved + absent] = -6.0
     return find_parts(model)
 
 

@@ -53,6 +53,7 @@ DIMS = {
     "lens/jacobian_fitted.nc": {"weight": ("depth", "channel_out", "channel")},
     "lens/probes.nc": {"accuracy": ("target", "depth"), "shared_accuracy": ("target", "depth")},
     "lens/contextless.nc": {"kl": ("reference", "decoder", "depth")},
+    "lens/mixing.nc": {"change": ("guessed", "applied", "towards", "share", "depth")},
     "lens/repurposing.nc": {"energy": ("token_set", "state", "depth")},
     "lens/questions.nc": {"kl_final_share": ("decoder", "category", "layer")},
     "text/text.nc": {"token_id": ("token",)},

@@ -15,6 +15,7 @@ COMPARED = ["compare_lenses", "draw_lens"]
 PROBES = ["fit_probes", "draw_lens"]
 REPURPOSING = ["measure_repurposing", "draw_lens"]
 CONTEXTLESS = ["measure_contextless", "draw_lens"]
+MIXING = ["measure_mixing", "draw_lens"]
 EVERY_DECODER = ["write_explorer", *COMPARED]
 LENS = [*READ, *GRIDS, *UPDATES, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
@@ -53,6 +54,7 @@ ALL = sorted(
         "extract_text",
         *FITS,
         *CONTEXTLESS,
+        *MIXING,
         *PROBES,
         *EMBEDDING,
         *OVER_TEXT,
@@ -62,7 +64,7 @@ ALL = sorted(
 TRAINING = ["train_organism", "draw_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
-TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *PROBES, *OVER_TEXT, *EXPERIMENTS]
+TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *MIXING, *PROBES, *OVER_TEXT, *EXPERIMENTS]
 # Where nothing is known of a model's training, its tokens are counted in the text.
 COUNTED_TEXT = [*TEXT, *ORDER, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]
 
@@ -77,7 +79,8 @@ TABLE = {
     "models.organism.device": (
         "auto",
         sorted(
-            {*PROMPTS, "extract_text", *FITS, *CONTEXTLESS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}
+            {*PROMPTS, "extract_text", *FITS, *CONTEXTLESS, *MIXING, *PROBES, *OVER_TEXT, *COMPUTED}
+            - {"tag_text"}
         ),
     ),
     "models.organism.text": ("data/other.txt", sorted({*TEXT, *COMPONENTS})),
@@ -115,9 +118,13 @@ TABLE = {
     "lens.probes.elsewhere": (20, PROBES),
     "lens.contextless.tokens": (10, CONTEXTLESS),
     "lens.repurposing.max_tokens": (10, REPURPOSING),
-    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
-    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
-    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
+    "lens.mixing.shares": ([0.5], MIXING),
+    "lens.mixing.depths": (1, MIXING),
+    "lens.mixing.positions": (1, MIXING),
+    "lens.mixing.horizon": (2, MIXING),
+    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
+    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
+    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
     "trace.noise.absolute": ([0.1, 0.5, 1.0], STATE),
     "trace.noise.relative": ([], STATE),
     "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
@@ -336,7 +343,7 @@ MODULES = {
     "strata/text/prompt_files": [],
     "strata/text/prompt_forms": PROMPTS,
     "strata/attention/hidden": MOTION,
-    "strata/lens/names": [*LENS, *CONTEXTLESS, "measure_repurposing"],
+    "strata/lens/names": [*LENS, *CONTEXTLESS, *MIXING, "measure_repurposing"],
     "strata/embedding/names": sorted({*EMBEDDING, *OVER_TEXT} - {"decompose_embeddings"}),
     "strata/embedding/svd": SVD,
     "strata/embedding/experiments": EXPERIMENTS,
@@ -344,6 +351,7 @@ MODULES = {
     "strata/figures/lens_questions": ["draw_lens"],
     "strata/figures/trace": ["draw_single_traces"],
     "strata/figures/restoration": ["draw_restoration"],
+    "strata/lens/mixing": MIXING,
     "strata/lens/tuned": TUNED,
     "strata/lens/jacobian": JACOBIAN,
     "strata/lens/extended": ["read_extended_lens", *EVERY_DECODER],

@@ -11,7 +11,7 @@ it says what becomes of it by disturbance alone.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, product
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from transformers import DynamicCache
 
 from strata.lens.names import AHEAD, APPLIED, GUESSED, PLACE, SHARE, TOWARDS
 from strata.model.architecture import Parts, Past
-from strata.model.batching import batches
+from strata.model.batching import check_lengths
 from strata.model.capture import watching
 from strata.names import DEPTH, DOCUMENT, POSITION
 from strata.progress import Progress, silent
@@ -112,7 +112,6 @@ def losses(
     depths: Sequence[int],
     shares: Sequence[float],
     horizon: int,
-    max_tokens: int = 1024,
     progress: Progress = silent,
 ) -> xr.Dataset:
     """Losses behind each place, and their change where the state there is mixed.
@@ -124,10 +123,10 @@ def losses(
     Parameters
     ----------
     documents : token ids
+    places : those of a document in a row
     depths : from which on states are mixed, in order, each in 0..L-1
     shares : of the embedding, in 0..1
     horizon : tokens whose loss is measured, those after the next one
-    max_tokens : of documents that go through the model at once, in clean runs
 
     Returns
     -------
@@ -140,24 +139,21 @@ def losses(
     shape = (len(depths), len(WAYS), len(TOKENS), len(shares), horizon)
     loss, change = np.empty((len(places), horizon)), np.empty((len(places), *shape))
     right = np.empty(len(places), bool)
-    read = sorted({place.document for place in places})
-    for batch in progress(batches([documents[i] for i in read], max_tokens, parts), "batches of documents"):
-        entered, cache = _clean(parts, batch.ids)
-        row_of = {read[which]: row for row, which in enumerate(batch.which)}
-        for index, place in enumerate(places):
-            if place.document not in row_of:
-                continue
-            row, start = row_of[place.document], place.position
-            window = slice(start, start + horizon + 1)
-            before = slice(row, row + 1), slice(None), slice(start)
-            pasts = [Past(layer.keys[before], layer.values[before]) for layer in cache.layers]
-            following = batch.ids[row, start + 1 : start + horizon + 2]
-            tokens = torch.stack([following[0], following.new_tensor(place.other)])
-            states = _final_states(parts, runs, entered[row, window], pasts, start, tokens)
-            found = _losses(parts, states[:, 1:], following[1:])
+    check_lengths(parts.model, [*map(len, documents)])
+    by_document = groupby(range(len(places)), lambda index: places[index].document)
+    for number, indices in progress([(n, list(own)) for n, own in by_document], "documents"):
+        ids = torch.tensor(documents[number], device=parts.device)
+        entered, keys_and_values = _clean(parts, ids)
+        for index in indices:
+            place = places[index]
+            start, end = place.position, place.position + 1 + horizon
+            pasts = [Past(keys[:, :, :start], values[:, :, :start]) for keys, values in keys_and_values]
+            tokens = torch.stack([ids[start + 1], ids.new_tensor(place.other)])
+            states = _final_states(parts, runs, entered[start:end], pasts, start, tokens)
+            found = _losses(parts, states[:, 1:], ids[start + 2 : end + 1])
             loss[index] = found[0].cpu()
             change[index] = (found[1:] - found[0]).view(shape).cpu()
-            right[index] = bool(parts.logits(states[0, 0]).argmax() == following[0])
+            right[index] = bool(parts.logits(states[0, 0]).argmax() == ids[start + 1])
     dims = (DEPTH, APPLIED, TOWARDS, SHARE, AHEAD)
     return xr.Dataset(
         {"loss": ((PLACE, AHEAD), loss), "change": ((PLACE, *dims), change), "right": (PLACE, right)},
@@ -173,18 +169,18 @@ def losses(
     )
 
 
-def _clean(parts: Parts, ids: Tensor) -> tuple[Tensor, DynamicCache]:
-    """What enters block 0 (row, position, channel), and keys and values of all layers."""
+def _clean(parts: Parts, ids: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """What enters block 0 (position, channel) of a document, and keys and values of every layer."""
     entered: list[Tensor] = []
 
     def see(depth: int, state: Tensor) -> None:
         if depth == 0:
-            entered.append(state.clone())
+            entered.append(state[0].clone())
 
     cache = DynamicCache()
     with watching(parts, resid=see):
-        parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-    return entered[0], cache
+        parts.model.base_model(input_ids=ids[None], past_key_values=cache, use_cache=True)
+    return entered[0], [(layer.keys, layer.values) for layer in cache.layers]
 
 
 def _final_states(
