@@ -62,9 +62,8 @@ def test_changes_are_drawn_as_they_were_measured():
 
 def test_where_no_guess_was_right_there_is_nothing_in_its_panels():
     mixing = make_mixing(np.nan, np.nan)
-    mixing = mixing.where(mixing["guessed"] == "wrong").assign(
-        n_places=mixing["n_places"], change_n=mixing["change_n"]
-    )
+    mixing = mixing.where(mixing["guessed"] == "wrong")
+    mixing = mixing.assign({name: ("guessed", [0, 31]) for name in ("n_places", "change_n")})
     figure = draw_mixing(mixing)
     render(figure)
     assert not any(axes.collections for axes in panels_of(figure).flat)
