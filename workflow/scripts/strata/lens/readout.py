@@ -254,13 +254,17 @@ what attention and then what MLPs add (2 layer, token, channel) or nothing (0, t
 prompts' lengths."""
 
 
-def carry_by(*maps: DepthMaps, n_layers: int) -> Carry:
-    """Carry states by the maps of their depths, if any; an update takes that of its block's end."""
+def carry_by(*maps: DepthMaps, n_layers: int, depths: np.ndarray | None = None) -> Carry:
+    """Carry states by the maps of their depths, if any; an update takes that of its block's end.
+
+    ``depths`` (depth) are those of the stream: those of `stream_depths`, if not given.
+    """
+    depths = stream_depths(n_layers) if depths is None else depths
     ends = np.tile(np.arange(1, n_layers + 1), 2).astype(float)
 
     def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
         for each in maps:
-            stream = each(stream, stream_depths(n_layers))
+            stream = each(stream, depths)
             updates = each(updates, ends) if len(updates) else updates
         return stream, updates
 
