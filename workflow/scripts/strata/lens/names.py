@@ -8,3 +8,10 @@ COMMA = "comma"
 PASSAGE = "passage"
 REPEAT = "repeat"
 REFERENCE = "reference"
+DEMAND = "demand"
+FROM_END = "from_end"
+PLACE = "place"
+WORD = "word"
+
+WORDS = ("demanded", "other")
+"""Of a pair of texts, which word each demands, and which the other does."""
