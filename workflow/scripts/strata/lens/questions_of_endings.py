@@ -49,7 +49,8 @@ def endings(lenses: Lenses, prompts: pd.DataFrame, bootstrap: Bootstrap) -> xr.D
         )
 
     def ask_one(lens: xr.Dataset) -> xr.Dataset:
-        measured = {"logprob": lens["logprob_word"], "log_rank": np.log10(lens["rank_of_word"] + 1.0)}
+        rank = lens["rank_of_word"]
+        measured = {"logprob": lens["logprob_word"], "log_rank": np.log10(rank.where(rank >= 0) + 1)}
         words = {name: by_pair(values) for name, values in measured.items()}
         changes = {name: values[:, 0] - values[:, 1] for name, values in words.items()}
         from_end = each(

@@ -63,23 +63,26 @@ def settle(curated: Sequence[Curated], ids: Sequence[Sequence[int]], following: 
         both = zip(reversed(tokens[row.id]), reversed(tokens[row.pair]), strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], both))
 
-    def refused(row: Curated) -> str:
-        if not asked[row.id]:
+    def not_one_token(word: Sequence[int]) -> str:
+        if not word:
             return "the text's own tokens change where the demanded word follows"
-        if len(asked[row.id]) > 1:
-            return f"the demanded word is {len(asked[row.id])} tokens"
+        return "" if len(word) == 1 else f"the demanded word is {len(word)} tokens"
+
+    refused = {name: not_one_token(word) for name, word in asked.items()}
+
+    def reason(row: Curated) -> str:
+        if refused[row.id]:
+            return refused[row.id]
+        if refused[row.pair]:
+            return f"its pair {row.pair} cannot be used: {refused[row.pair]}"
         if asked[row.id] == asked[row.pair]:
             return "both demanded words of the pair are one token"
         if len(tokens[row.id]) != len(tokens[row.pair]):
             return "the texts of the pair have different numbers of tokens"
         return "" if way(row) > 1 else "only the last token of the text follows the demand"
 
-    reasons = {row.id: refused(row) for row in curated if row.demands}
-
     def settled(row: Curated) -> Curated:
-        of_pair = f"its pair {row.pair} cannot be used: {reasons[row.pair]}" if reasons[row.pair] else ""
-        reason = reasons[row.id] or of_pair
-        word = asked[row.id][0] if len(asked[row.id]) == 1 else -1
-        return replace(row, demanded_id=word, way_n_tokens=way(row), accepted=not reason, reason=reason)
+        why, word = reason(row), -1 if refused[row.id] else asked[row.id][0]
+        return replace(row, demanded_id=word, way_n_tokens=way(row), accepted=not why, reason=why)
 
     return [settled(row) if row.demands else row for row in curated]
