@@ -71,8 +71,8 @@ def published_lens(wildcards, decoder=None):
 def depth_maps(wildcards, decoder=None):
     """The maps that a decoder carries states by: none, those published, or those fitted here."""
     decoder = decoder or wildcards.decoder
-    origin = "published" if published_lens(wildcards, decoder) else "fitted"
-    return [] if decoder == "logit" else [f"results/{wildcards.model}/lens/{decoder}_{origin}.nc"]
+    made = "published" if published_lens(wildcards, decoder) else "fitted"
+    return [] if decoder in ("logit", "extended") else [f"results/{wildcards.model}/lens/{decoder}_{made}.nc"]
 
 
 def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=False, heads=0, **changes):

@@ -3,7 +3,7 @@
 # these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc, mixing.nc
 LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
-MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"] if d != "extended"}
+MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"]}
 TEXT = {"activations": "results/{model}/text/activations.h5", "weights": "results/{model}/weights.h5"}
 
 
@@ -130,11 +130,12 @@ rule measure_contextless:
     input:
         **MAPS,
         **TEXT,
+        model=model_files,
     output:
         "results/{model}/lens/contextless.nc",
     params:
-        device=device,
-        contextless={"norm": LENS["norm"], **LENS["contextless"], **LENS["statistics"]},
+        model=model_settings,
+        contextless={"norm": LENS["norm"], **LENS["extended"], **LENS["contextless"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_contextless.py"
 

@@ -14,3 +14,9 @@ TOWARDS = "towards"
 SHARE = "share"
 AHEAD = "ahead"
 GUESSED = "guessed"
+DEMAND = "demand"
+FROM_END = "from_end"
+WORD = "word"
+
+WORDS = ("demanded", "other")
+"""Of a pair of texts, which word each demands, and which the other does."""

@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from strata.lens.comparison import check_comparable
+from strata.lens.questions_of_endings import endings
 from strata.lens.questions_of_input import commas, first_instance, input_kept
 from strata.lens.questions_of_output import first_block, prediction_depth, repetition, target_depth
 from strata.names import DEPTH
@@ -51,8 +52,9 @@ def ask(
     -------
     Dataset
         What `input_kept`, `commas` and `first_instance` of `strata.lens.questions_of_input` return, and
-        `first_block`, `target_depth`, `repetition` and `prediction_depth` of `.questions_of_output`.
-        Attributes: ``interval`` and the lenses' ``norm``.
+        `first_block`, `target_depth`, `repetition` and `prediction_depth` of `.questions_of_output`; where a
+        text demands a word, `endings` of `.questions_of_endings`. Attributes: ``interval`` and the lenses'
+        ``norm``.
 
     Raises
     ------
@@ -74,5 +76,8 @@ def ask(
             input_kept(lenses, counts, bootstrap),
             first_instance(lenses, prompts, counts, bootstrap),
         ]
-    norm = next(iter(lenses.values())).attrs["norm"]
+    first = next(iter(lenses.values()))
+    if "logprob_word" in first:
+        parts.append(endings(lenses, prompts, bootstrap))
+    norm = first.attrs["norm"]
     return xr.merge(parts, join="exact", compat="no_conflicts").assign_attrs(norm=norm, interval=interval)

@@ -24,7 +24,10 @@ def pair_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
         a model's tokens make that equal is left out.
     """
     distance = (prompts["n_tokens"] - 1 - prompts["subject_position"]).set_axis(prompts["id"])
-    declared = prompts.loc[prompts["pair"] != "", ["id", "pair"]].to_numpy()
+    # Pairs that demand a word have no subject.
+    declared = prompts.loc[
+        (prompts["pair"] != "") & (prompts["subject_position"] >= 0), ["id", "pair"]
+    ].to_numpy()
     # Each of two prompts may name the other.
     pairs = dict.fromkeys(tuple(sorted(pair, key=distance.get)) for pair in declared)
     apart = [(near, far) for near, far in pairs if distance[near] < distance[far]]
