@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import torch
+from accelerate.utils import align_module_device
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
@@ -30,6 +31,18 @@ def slice_sizes(parts: Parts) -> tuple[Tensor, Tensor]:
     """
     sizes, by_head = zip(*(_of_layer(parts, layer) for layer in range(parts.n_layers)), strict=True)
     return torch.stack(sizes, 1), torch.stack(by_head)
+
+
+@torch.no_grad()
+def written_sizes(parts: Parts, layer: int) -> Tensor:
+    """Size (neuron) of what each of an MLP's neurons adds to the stream for a unit of its activation.
+
+    The norm of its column of the last linear map, times the gain of a norm after it, if there is one.
+    """
+    values, out = parts.mlp_values[layer], parts.mlp_outs[layer]
+    with align_module_device(values), align_module_device(out):
+        _, weight = next(_maps(values))
+        return (weight * _gain(out, parts)[:, None]).norm(dim=0)
 
 
 def _of_layer(parts: Parts, layer: int) -> tuple[Tensor, Tensor]:
