@@ -46,7 +46,7 @@ class NeuronGroups:
         return members
 
     def _number(self, order: Tensor) -> Tensor:
-        """The number of each neuron's group (1, prompt, neuron); ``order`` (prompt, neuron), the largest first."""
+        """The number of each neuron's group (1, prompt, neuron), from neurons by size."""
         n = order.shape[1]
         numbers = torch.arange(n, device=order.device) * self.n_groups // n
         return torch.empty_like(order).scatter_(1, order, numbers.expand_as(order))[None]
