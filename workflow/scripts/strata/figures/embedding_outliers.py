@@ -69,7 +69,8 @@ def _draw_weights(figure: SubFigure, outliers: xr.Dataset, channels: np.ndarray)
         heads.set(xlabel="layer", xticks=thinned(layers))
         strongest.set_axis_off()
         told = "\n".join(_strongest(at))
-        strongest.text(0, 1, told, transform=strongest.transAxes, va="top", fontsize=8, linespacing=1.5)
+        look = {"va": "top", "fontsize": 8, "linespacing": 1.5, "in_layout": False}
+        strongest.text(0, 1, told, transform=strongest.transAxes, **look)
     panels[0, 0].set_ylabel("percentile\namong channels")
     panels[1, 0].set_ylabel(f"share of keys with it\namong their {outliers.attrs['top_channels']} largest")
     panels[2, 0].set_ylabel("heads")
@@ -98,12 +99,12 @@ def _divide(axes: Axes, n_heads: int, kinds: Sequence[str]) -> None:
     axes.grid(False)
 
 
-def _strongest(at: xr.Dataset, n: int = 3) -> list[str]:
+def _strongest(at: xr.Dataset, n_heads: int = 3, n_keys: int = 2) -> list[str]:
     """The heads and MLP keys that read and write a channel most, as "layer.number", in words."""
 
     def heads(percentile: xr.DataArray) -> str:
         each = percentile.stack(of=(LAYER, HEAD)).dropna("of").sortby("of")
-        order = np.argsort(-each.values, kind="stable")[:n]
+        order = np.argsort(-each.values, kind="stable")[:n_heads]
         return ", ".join(
             f"{each['of'].values[i][0]}.{each['of'].values[i][1]} ({each.values[i]:.0f})" for i in order
         )
@@ -111,7 +112,7 @@ def _strongest(at: xr.Dataset, n: int = 3) -> list[str]:
     def keys(direction: str) -> str:
         own = at[["top_key", "top_key_share", "top_key_percentile"]].sel({DIRECTION: direction})
         each = own.stack(of=(LAYER, K)).dropna("of")
-        order = np.argsort(-each["top_key_share"].values, kind="stable")[:n]
+        order = np.argsort(-each["top_key_share"].values, kind="stable")[:n_keys]
         found = each.isel(of=order)
         rows = zip(found[LAYER].values, found["top_key"].values, found["top_key_share"].values, strict=True)
         return ", ".join(f"{layer}.{key} ({share:.0%})" for layer, key, share in rows)
