@@ -79,6 +79,8 @@ DIMS = {
     },
     "trace/heads.nc": {"p_target": ("head", "prompt", "noise", "sample", "layer", "position")},
     "trace/by_category_heads.nc": {"restoration": ("head", "category", "noise", "site", "layer")},
+    "trace/neurons.nc": {"p_target": ("neuron_group", "prompt", "noise", "sample", "layer", "position")},
+    "trace/by_category_neurons.nc": {"restoration": ("neuron_group", "category", "noise", "site", "layer")},
     "trace/attribution.nc": {"attention": ("prompt", "layer", "head"), "mlp": ("prompt", "layer")},
     "trace/by_category_attribution.nc": {"attention": ("category", "layer", "head")},
     "trace/by_gap.nc": {"restoration": ("min_gap", "category", "noise", "site", "depth")},

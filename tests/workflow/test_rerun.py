@@ -137,6 +137,8 @@ TABLE = {
     "trace.parts.noise.absolute": ([0.5], PARTS),
     "trace.parts.noise.relative": ([3], PARTS),
     "trace.parts.heads": (2, PARTS),
+    "trace.parts.neurons": (2, PARTS),
+    "trace.parts.neuron_groups": (3, PARTS),
     "trace.window": (2, [*PARTS, *SHOWN]),
     "trace.convention": ("paper", [*PARTS, *SHOWN]),
     "trace.shown": (["once", "france"], SHOWN),
