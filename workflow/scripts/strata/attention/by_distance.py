@@ -72,7 +72,7 @@ class ByDistance:
         self._read[layer] += (states[:, late].double() * present[:, late, None]).sum((0, 1))
 
     def see_pattern(self, layer: int, patterns: Tensor, present: Tensor, which: Sequence[int]) -> None:
-        """Patterns (row, head, query, key), where queries are no padding (row, query), ``which`` texts (row)."""
+        """Patterns (row, head, query, key); where queries are no padding (row, query); which texts (row)."""
         queries = torch.arange(patterns.shape[-1], device=patterns.device)[self._skip + self._farthest :]
         if not len(queries):
             return
@@ -93,12 +93,13 @@ class ByDistance:
         Returns
         -------
         Dataset
-            By (layer, head, distance): ``attention_by_distance``, mean attention; ``logit_by_distance``, mean
-            logit less that of all distances (nat), each with ``_low`` and ``_high``; and
-            ``logit_without_content``, the latter where every position holds the mean content. A key that gets no attention at all, behind the end of a window
-            above all, has no logit: NaN where that is so of all. ``explained_by_distance``,
-            ``explained_by_rotation`` (layer, head): shares of the logits' variance, NaN where there is none,
-            and the latter where logits without content are all the same. ``n_queries``.
+            By (layer, head, distance): ``attention_by_distance``, mean attention; ``logit_by_distance``,
+            mean logit less that of all distances (nat), each with ``_low`` and ``_high``;
+            ``logit_without_content``, the latter where every position holds the mean content. A key that gets
+            no attention at all, behind the end of a window above all, has no logit: NaN where that is so of
+            all. ``explained_by_distance``, ``explained_by_rotation`` (layer, head): shares of the logits'
+            variance, NaN where there is none, and the latter where logits without content are all the same.
+            ``n_queries``; ``n_groups`` of texts.
         """
         n_queries = _beyond(self._lengths, self._skip + self._farthest)
         logits, seen = self._logits.sum(2), self._seen.sum(2)

@@ -21,8 +21,8 @@ from scipy.special import logit
 from strata.attention.names import FINAL, FIRST, SUBJECT
 from strata.names import HEAD, LAYER, PROMPT, SITE
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.families import BENJAMINI_HOCHBERG, above_zero, adjusted
 from strata.stats.groups import cluster_means
+from strata.stats.many_tests import BENJAMINI_HOCHBERG, above_zero, adjusted
 
 CONTRASTED = (SUBJECT, FIRST, FINAL)
 """Sites that are compared."""

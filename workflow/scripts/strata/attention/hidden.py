@@ -17,8 +17,8 @@ from strata.attention.precision import as_float32
 from strata.names import CATEGORY, CHANNEL, DEPTH, FACT, LAYER, MEASURE, NOISE, PROMPT, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
-from strata.stats.families import with_adjusted
 from strata.stats.groups import each, masks_by_category, with_pooled
+from strata.stats.many_tests import with_adjusted
 from strata.stats.permutation import p_value, permuted_within
 from strata.stats.seeding import generator
 

@@ -9,7 +9,7 @@ from strata.embedding.channels import position_active
 from strata.embedding.gains import gain_outliers
 from strata.embedding.names import NORMS
 from strata.names import CHANNEL, CHANNEL_SET, DEPTH, LAYER
-from strata.stats.families import with_adjusted
+from strata.stats.many_tests import with_adjusted
 
 CHANNEL_SETS = (*NORMS, "position")
 

@@ -6,8 +6,8 @@ import xarray as xr
 from strata.attention.names import BEST, HEAD_CHOICES, HEADS, SUBJECT
 from strata.names import CATEGORY, HEAD, LAYER, NOISE, PROMPT, SITE
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.families import with_adjusted
 from strata.stats.groups import each, masks_by_category, named
+from strata.stats.many_tests import with_adjusted
 from strata.stats.ranks import rank_correlation
 
 

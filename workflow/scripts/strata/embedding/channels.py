@@ -10,8 +10,8 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import RIVALS
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.families import with_adjusted
 from strata.stats.groups import named
+from strata.stats.many_tests import with_adjusted
 from strata.stats.ranks import concordance, rank_correlation
 from strata.stats.two_groups import Groups, ashmans_d, two_groups
 

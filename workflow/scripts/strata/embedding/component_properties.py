@@ -15,7 +15,7 @@ from scipy import stats
 from strata.embedding.names import BASIS, CLASSES, GROUP, PROPERTY
 from strata.embedding.token_properties import UNKNOWN
 from strata.names import CHANNEL, COMPONENT, VOCAB
-from strata.stats.families import HOLM, with_adjusted
+from strata.stats.many_tests import HOLM, with_adjusted
 from strata.stats.ranks import columnwise_rank_correlation, separation
 from strata.stats.seeding import generator
 from strata.stats.two_groups import two_groups

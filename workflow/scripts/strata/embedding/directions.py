@@ -7,7 +7,7 @@ from scipy import stats
 from strata.embedding.component_properties import spearman_interval
 from strata.embedding.orthogonality import share_of_random
 from strata.names import CHANNEL, COMPONENT, POSITION, VOCAB
-from strata.stats.families import HOLM, with_adjusted
+from strata.stats.many_tests import HOLM, with_adjusted
 from strata.stats.permutation import p_value
 from strata.stats.ranks import columnwise_rank_correlation
 from strata.stats.seeding import generator

@@ -9,7 +9,7 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import NORM, NORMS
 from strata.names import CHANNEL, LAYER
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.families import MAXIMUM, with_adjusted
+from strata.stats.many_tests import MAXIMUM, with_adjusted
 from strata.stats.permutation import p_value, permuted
 from strata.stats.ranks import rank_correlation
 from strata.stats.seeding import generator

@@ -19,7 +19,7 @@ import pandas as pd
 
 from strata.names import CATEGORY, FACT, NOISE
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.families import above_zero, adjusted
+from strata.stats.many_tests import above_zero, adjusted
 from strata.stats.seeding import generator
 from strata.stats.thresholds import enough
 from strata.trace.confounders import PLACE, TRANSITION
@@ -106,7 +106,7 @@ def table_of(rows: Sequence[Mapping]) -> pd.DataFrame:
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
     """The same with `CORRECTED` columns: p for all tests of one statistic in one kind of test together.
 
-    Corrected as `strata.stats.families.adjusted` does.
+    Corrected as `strata.stats.many_tests.adjusted` does.
     """
     table = table.assign(p=above_zero(table["p"]), p_adjusted=np.nan, family="")
     tested = table[table["p"].notna()]
