@@ -67,15 +67,15 @@ def target_depth(lenses: Lenses, prompts: pd.DataFrame, bootstrap: Bootstrap) ->
         settled, first = settled_depth(among_top).values, first_depth(among_top).values
         there, copied = ~np.isnan(settled), category == COPYING
 
-        def change(group: np.ndarray) -> xr.Dataset:
-            chosen = [side & there for side in (group & ~copied, copied)]
+        def change(name: str) -> xr.Dataset:
+            chosen = [side & there for side in ((category == name) & ~copied, copied)]
             sides = [cluster_totals(settled[side], facts[side]) for side in chosen]
             if not all(side.any() for side in chosen):
                 sides = [np.empty((2, 0))] * 2
             found = bootstrap.estimate("target_depth_change", difference, *sides)
             return found.assign(target_depth_change_n=min(side.sum() for side in chosen))
 
-        changes = [change(group) for group in groups.values()]
+        changes = [change(name) for name in groups]
         undefined = {
             "target_undefined": [np.isnan(settled[group]).sum() for group in groups.values()],
             "target_undefined_n": [group.sum() for group in groups.values()],

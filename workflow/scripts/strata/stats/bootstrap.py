@@ -214,7 +214,7 @@ class Bootstrap:
         **how: object,
     ) -> xr.Dataset:
         n = min(sample.shape[-1] for sample in samples)
-        low = high = value = np.full(samples[0].shape[:-1], np.nan)
+        low = high = value = np.full(samples[0].shape[: len(dims)], np.nan)
         if n:
             value = statistic(*samples, axis=-1)
             low, high = self.ends(statistic, *samples, **how)
