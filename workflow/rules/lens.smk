@@ -16,7 +16,7 @@ rule fit_tuned:
     priority: 60
     params:
         device=device,
-        tuned={"norm": LENS["norm"], **LENS["tuned"], **LENS["statistics"]},
+        tuned={"norm": LENS["norm"], **LENS["tuned"]},
     script:
         "../scripts/lens/fit_tuned.py"
 
