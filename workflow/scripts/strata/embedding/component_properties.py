@@ -18,6 +18,7 @@ from strata.names import CHANNEL, COMPONENT, VOCAB
 from strata.stats.many_tests import HOLM, with_adjusted
 from strata.stats.ranks import columnwise_rank_correlation, separation
 from strata.stats.seeding import generator
+from strata.stats.thresholds import enough
 from strata.stats.two_groups import two_groups
 
 CLASS_PROPERTIES = ("script", "part_of_speech")
@@ -122,6 +123,7 @@ def separation_by_component(
     n_with = np.concatenate([part.flags.sum(1) for part in asked])
     n_without = np.concatenate([(~part.flags).sum(1) for part in asked])
     error = np.concatenate([auc_error(scores[part.rows], part.flags) for part in asked])
+    error[~enough(np.minimum(n_with, n_without))] = np.nan
     n_length = int(np.isfinite(length).sum())
     chance = np.sqrt((n_with + n_without + 1) / (12 * n_with * n_without))[:, None]
     kinds = [part for part in asked if part.classes]
@@ -187,7 +189,9 @@ def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
 
 
 def spearman_interval(rho: np.ndarray, n: int, interval: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000)."""
+    """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000); NaN for too few."""
+    if not enough(n):
+        return np.full_like(rho, np.nan), np.full_like(rho, np.nan)
     reach = stats.norm.isf((1 - interval) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
     with np.errstate(divide="ignore"):  # a perfect one is infinitely far out
         return np.tanh(np.arctanh(rho) - reach), np.tanh(np.arctanh(rho) + reach)

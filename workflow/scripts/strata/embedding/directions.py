@@ -77,7 +77,7 @@ def along_by_length(token_embedding: xr.DataArray, directions: np.ndarray, *, in
         length, with ``_low`` and ``_high`` (Bonett and Wright 2000) and ``_p`` (Student) and
         ``_p_adjusted`` (Holm);
         ``cosine_typical``, the median; ``cosine_long``, the mean of the longest tokens, `LONGEST` of all,
-        with a normal interval. ``n_long``.
+        with Student's interval. ``n_long``.
     """
     matrix = token_embedding.transpose(VOCAB, CHANNEL).values
     length = np.linalg.norm(matrix, axis=1)
@@ -89,7 +89,8 @@ def along_by_length(token_embedding: xr.DataArray, directions: np.ndarray, *, in
     low, high = spearman_interval(rho, n, interval)
     student = rho * np.sqrt((n - 2) / (1 - rho**2))
     longest = cosine[np.argsort(-length, kind="stable")[: max(LEAST, round(LONGEST * n))]]
-    reach = stats.norm.isf((1 - interval) / 2) * longest.std(0, ddof=1) / np.sqrt(len(longest))
+    error = longest.std(0, ddof=1) / np.sqrt(len(longest))
+    reach = stats.t.isf((1 - interval) / 2, len(longest) - 1) * error
     fields = {
         "cosine_rho": rho,
         "cosine_rho_low": low,
