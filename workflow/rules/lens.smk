@@ -16,8 +16,7 @@ rule fit_tuned:
     priority: 60
     params:
         device=device,
-        tuned=LENS["tuned"],
-        norm=LENS["norm"],
+        tuned={"norm": LENS["norm"], **LENS["tuned"]},
     script:
         "../scripts/lens/fit_tuned.py"
 
@@ -144,6 +143,7 @@ rule measure_repurposing:
     input:
         activations="results/{model}/activations.h5",
         weights="results/{model}/weights.h5",
+        prompts="results/{model}/prompts.tsv",
     output:
         "results/{model}/lens/repurposing.nc",
     params:

@@ -214,11 +214,4 @@ class _PerToken:
 
     def __call__(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> xr.Dataset:
         inside = self._index == np.arange(self._index.max() + 1)[:, None]
-        sums = values @ inside.T
-        counts = np.broadcast_to(inside.sum(1), sums.shape)
-
-        def mean(sums_and_counts: np.ndarray, axis: int) -> np.ndarray:
-            total, count = sums_and_counts
-            return total.sum(axis) / count.sum(axis)
-
-        return self._bootstrap.estimate(name, mean, np.stack([sums, counts]), dims=dims)
+        return self._bootstrap.of_totals(name, values @ inside.T, inside.sum(1), dims)

@@ -14,6 +14,7 @@ from strata.figures.trace_panels import category_name
 from strata.findings.answers import Answer
 from strata.findings.estimates import Estimate
 from strata.findings.lens import input_on_top, kl_by_depth
+from strata.lens.comparison import mean_and_interval
 
 
 def draw_transitions(transitions: Mapping[str, Mapping[str, Estimate]], layers: Mapping[str, int]) -> Figure:
@@ -65,7 +66,7 @@ def draw_lens(lenses: Mapping[str, xr.Dataset]) -> Figure:
     legend = figure.legend(handles, labels, frameon=False, ncols=3, loc="outside upper center")
     for text in legend.get_texts():
         text.set_parse_math(False)
-    told = "share of depth; mean over prompts, band ± 2 standard errors over prompts"
+    told = "share of depth; mean over prompts, bands: 95 % bootstrap intervals over what they ask"
     figure.supxlabel(told, fontsize="small")
     return figure
 
@@ -112,5 +113,5 @@ def _draw_means(axes: Axes, means: pd.DataFrame, layers: int, look: dict[str, st
     """A line through the means over prompts; rows (category, prompt), a column each depth."""
     places = marks(means.columns)
     means = means.set_axis(means.columns / layers, axis="columns")
-    mean, half = means.mean(), 2 * means.sem()
-    draw_curve(axes, mean, (mean - half).clip(lower=0), mean + half, **look, label=label, markevery=places)
+    mean, low, high = mean_and_interval(means)
+    draw_curve(axes, mean, low.clip(lower=0), high, **look, label=label, markevery=places)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isnan, nan
 
-import numpy as np
 import xarray as xr
 
 HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
@@ -90,10 +89,3 @@ def verdict(estimate: Estimate, holds: Mapping[str, float | str]) -> str:
         return HOLDS if higher or lower else UNDECIDED
     agrees, differs = {"above": (higher, lower), "below": (lower, higher)}[relation]
     return HOLDS if agrees else FAILS if differs else UNDECIDED
-
-
-def percentiles(draws: np.ndarray, interval: float) -> tuple[float, float]:
-    """The ends of an interval of this coverage from resampled values."""
-    tail = (1 - interval) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
