@@ -6,14 +6,20 @@ import xarray as xr
 from scipy import stats
 
 from oracles.transitions import ORDER, planted
-from strata.stats.bootstrap import Bootstrap
-from strata.stats.draws import interval_of_mean
-from strata.stats.ranks import concordance, spearman
+from strata.embedding.component_properties import auc_error, spearman_interval
+from strata.embedding.frequency import rank_correlations
+from strata.probes.syntax import centres
+from strata.probes.task import accuracy
+from strata.stats.bootstrap import Bootstrap, widened
+from strata.stats.draws import DrawnGroups, interval_of_mean
+from strata.stats.ranks import concordance, separation, spearman
 from strata.stats.seeding import generator
+from strata.stats.shares import interval_of_share
 from strata.trace.averages import average_by_category
 from strata.trace.effects import cliffs_delta, hedges_g, mean_difference
 from strata.trace.order import trend
 from strata.trace.regression import regression
+from strata.trace.severed import severed_share
 from strata.trace.testing import Resampling
 
 RESAMPLES, INTERVAL = 500, 0.95
@@ -28,7 +34,6 @@ VALUES = {  # how values are drawn, and their mean
     "exponential": (lambda rng, *shape: rng.exponential(size=shape), 1.0),
     # The mean of an exponential rounded to halves: sum over k of k / 2 P(k / 2 - 1/4 < x < k / 2 + 1/4).
     "exponential, rounded": (_rounded, float(np.sum(np.exp(-np.arange(0.25, 60, 0.5))) / 2)),
-    "share, 1 in 5": (lambda rng, *shape: (rng.random(shape) < 0.2).astype(float), 0.2),
 }
 
 
@@ -41,6 +46,53 @@ def mean_of_units(kind):
         return low <= truth <= high
 
     return covers
+
+
+def share_of_units(truth):
+    """Units of which something holds or not."""
+
+    def covers(n, rng, trial):
+        low, high = interval_of_share((rng.random(n) < truth).astype(float), INTERVAL)
+        return low <= truth <= high
+
+    return covers
+
+
+DEPTHS = np.arange(7)
+ACCURACIES = 0.2 + 0.6 / (1 + np.exp(3.0 - DEPTHS))
+
+
+def _right(n, rng, accuracies):
+    """Documents of 3 to 25 tokens, and which tokens (depth, token) are right; documents differ."""
+    documents = np.repeat(np.arange(n), rng.integers(3, 26, n))
+    of_document, of_token = rng.normal(size=n)[documents], rng.normal(size=len(documents))
+    of_depth = rng.normal(size=(len(accuracies), len(documents)))
+    level = np.sqrt(0.3) * (of_document + of_token) + np.sqrt(0.4) * of_depth
+    return documents, level < stats.norm.ppf(accuracies)[:, None]
+
+
+def accuracy_over_documents(truth):
+    """Tokens that a probe is right about, documents drawn again."""
+
+    def covers(n, rng, trial):
+        documents, right = _right(n, rng, np.array([truth]))
+        found = accuracy(right, documents, RESAMPLES, INTERVAL, trial)
+        return bool(found["accuracy_low"] <= truth <= found["accuracy_high"])
+
+    return covers
+
+
+def centre_of_gain(n, rng, trial):
+    """The depth at which accuracy is gained on average, from the best accuracy so far."""
+
+    def centre(accuracies):
+        labelled = xr.DataArray(accuracies, dims=("sample", "depth"), coords={"depth": DEPTHS})
+        return centres(labelled, xr.DataArray(0.1), 0)["gain_centre"].values
+
+    documents, right = _right(n, rng, ACCURACIES)
+    drawn = DrawnGroups.of([documents], RESAMPLES, generator(trial)).shares(right, documents)
+    low, high = widened(centre(drawn), n, INTERVAL)
+    return low <= centre(ACCURACIES[None])[0] <= high
 
 
 def _prompts_of_facts(draw, n, rng, most):
@@ -73,6 +125,56 @@ def traces(kind):
         return bool(found["restoration_low"] <= truth <= found["restoration_high"])
 
     return covers
+
+
+def severed(n, rng, trial):
+    """What is left of an effect where parts are severed, a ratio of means: half of it, prompt by prompt."""
+    facts, values = _prompts_of_facts(lambda rng, n: rng.exponential(size=n), n, rng, 2)
+    effects = values[:, None] + rng.normal(0, 0.3, (len(facts), 2))
+    left = effects * rng.uniform(0.2, 0.8, len(facts))[:, None]
+    options = {"min_gap": 0.1, "n_resamples": RESAMPLES, "interval": INTERVAL, "seed": trial}
+    found = severed_share(_trace_of(effects, facts), _trace_of(left, facts), **options)
+    found = found.squeeze().sel(site="subject", depth=0)
+    return bool(found["share_low"] <= 0.5 <= found["share_high"])
+
+
+def share_of_a_fall(n, rng, trial):
+    """A ratio of means over prompts, facts drawn again: one fall as a share of a longer one."""
+    facts, whole = _prompts_of_facts(lambda rng, n: rng.gamma(4, size=n), n, rng, 3)
+    part = whole * rng.uniform(0, 0.6, len(facts))
+    how = Bootstrap(RESAMPLES, INTERVAL, trial)
+
+    def share(values, axis):
+        part, whole = values.mean(axis)
+        return part / whole
+
+    low, high = how.ends(share, np.stack([part, whole]), clusters=facts)
+    return low <= 0.3 <= high
+
+
+def partial_rank_correlation(n, rng, trial):
+    """Of x and y given z, each two with a correlation of a half."""
+    shared = rng.normal(size=n)
+    values = np.sqrt(0.5) * (shared + rng.normal(size=(3, n)))
+    labelled = xr.DataArray(values, dims=("feature", "vocab"), coords={"feature": ["x", "y", "z"]})
+    found = rank_correlations(labelled, resamples=RESAMPLES, interval=INTERVAL, seed=trial)
+    at = found.sel(feature="x", other="y", given="z")
+    ranks = 6 / np.pi * np.arcsin(0.25)
+    return bool(at["rho_low"] <= ranks / (1 + ranks) <= at["rho_high"])
+
+
+def bonett_and_wright(n, rng, trial):
+    x, y = _correlated(rng, n)
+    low, high = spearman_interval(np.array(spearman(x, y)), n, INTERVAL)
+    return low <= 6 / np.pi * np.arcsin(0.25) <= high
+
+
+def delong(n, rng, trial):
+    """So many of a group, and twice as many of the rest."""
+    flag = np.arange(3 * n) < n
+    scores = (rng.normal(size=3 * n) + flag)[:, None]
+    found, error = separation(scores, flag)[0], auc_error(scores, flag[None])[0, 0]
+    return abs(found - stats.norm.cdf(0.5**0.5)) <= stats.norm.isf((1 - INTERVAL) / 2) * error
 
 
 def _trace_of(restoration, facts):
@@ -131,6 +233,12 @@ INTERVALS = {
     **{f"mean over units, {kind}": mean_of_units(kind) for kind in VALUES},
     **{f"mean over prompts of facts, {kind}": mean_over_facts(kind) for kind in ("normal", "exponential")},
     **{f"restoration, {kind}": traces(kind) for kind in ("normal", "exponential")},
+    **{f"share of units, 1 in {k}": share_of_units(1 / k) for k in (2, 5, 20)},
+    "accuracy over documents, 3 in 10": accuracy_over_documents(0.3),
+    "accuracy over documents, 9 in 10": accuracy_over_documents(0.9),
+    "depth of a gain, over documents": centre_of_gain,
+    "share of a severed effect": severed,
+    "share of a fall, facts": share_of_a_fall,
     "median, exponential": _of_samples(np.median, lambda rng, n: (rng.exponential(size=n),), np.log(2)),
     "rank correlation": _of_samples(
         lambda x, y, axis: spearman(x, y, axis),
@@ -139,6 +247,14 @@ INTERVALS = {
         paired=True,
         lost=0.05,
         bounded=True,
+    ),
+    "partial rank correlation": partial_rank_correlation,
+    "rank correlation, Bonett and Wright": bonett_and_wright,
+    "area under the curve, DeLong": delong,
+    "ratio of medians": _of_samples(
+        lambda x, y, axis: np.median(x, axis) / np.median(y, axis),
+        lambda rng, n: (np.exp(rng.normal(0.5, 0.5, n)), np.exp(rng.normal(0, 0.5, n))),
+        np.exp(0.5),
     ),
     "Cliff's delta": _of_samples(cliffs_delta, _shifted, 2 * stats.norm.cdf(0.5**0.5) - 1),
     "difference of means, exponential": _of_samples(

@@ -15,7 +15,8 @@ def trace(parts, prompt, what, width=1, convention="code"):
     """Measures of all runs of a prompt: restored (measure, row, site, position), corrupted, clean.
 
     Every position is restored, those before the subject too. ``prompt`` is a
-    `strata.trace.corruption.Prompt`; of ``parts`` only the modules are used.
+    `strata.trace.corruption.Prompt`; of ``parts`` only the modules are used. ``what`` is a name, a head's
+    number, or a function of layer, position and an MLP's clean activations: which neurons are put back.
     """
     n_layers, length = len(parts.blocks), len(prompt.input_ids)
     clean_logits, clean = run(parts, prompt.input_ids, [])
@@ -58,6 +59,14 @@ def edits(parts, what, site, position, clean, corrupted, width, convention):
                 "input",
                 lambda hidden: put_at(hidden, position, mixed[0, position]),
             )
+        ]
+
+    if callable(what):
+        mixed = corrupted["neuron", site].clone()
+        for neuron in what(site, position, clean["neuron", site][0, position]):
+            mixed[0, position, neuron] = clean["neuron", site][0, position, neuron]
+        return [
+            (parts.mlp_values[site], "input", lambda hidden: put_at(hidden, position, mixed[0, position]))
         ]
 
     def put(values):
@@ -103,6 +112,7 @@ def run(parts, ids, edited):
         keeping.append((parts.mlp_outs[layer], "output", keep(("mlp", layer))))
         keeping.append((parts.attention_outs[layer], "output", keep(("attn", layer))))
         keeping.append((parts.attention_values[layer], "input", keep(("head", layer))))
+        keeping.append((parts.mlp_values[layer], "input", keep(("neuron", layer))))
     with ExitStack() as stack, torch.inference_mode():
         for edit in [*edited, *keeping]:
             stack.enter_context(hooked(*edit))
@@ -116,7 +126,8 @@ def hooked(module, side, change):
 
     def on_input(module, args, kwargs):
         if args:
-            return (change(args[0]), *args[1:]), kwargs
+            first = args[0]
+            return (change(first) if first.dim() == 3 else change(first[None])[0], *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": change(kwargs["hidden_states"])}
 
     def on_output(module, args, output):

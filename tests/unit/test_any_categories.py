@@ -41,7 +41,7 @@ NAMES = {"one": ["people"], "two": ["people", "places"]}
 LEVELS = {1: [NOISE], 2: [NOISE, "3x"]}  # as many as categories; a level alone looks like a number in a table
 CONTRAST = {"facts": ["people"], "rote": ["places", "rivers"]}
 OTHERS = {"orders of others": ORDER, "no order": ()}
-WITHOUT_CATEGORIES = {"attention_text.nc", "contextless.nc", "probes.nc", "repurposing.nc"}
+WITHOUT_CATEGORIES = {"attention_text.nc", "contextless.nc", "mixing.nc", "probes.nc", "repurposing.nc"}
 
 
 def test_names_of_other_regressors_are_no_categories():

@@ -260,3 +260,23 @@ def test_heads_have_the_averages_of_their_own_traces():
     expected[1, 1, 2] = 1
     for name in ("restoration", "restoration_low", "restoration_high"):
         np.testing.assert_allclose(averages[name].isel(category=0, noise=0), expected, atol=1e-6)
+
+
+def test_groups_of_neurons_have_the_averages_of_their_own_traces():
+    trace = step_trace([0] * 15).rename(depth="layer")
+    nothing = trace["p_corrupted"] + 0 * trace["p_target"]
+    groups = xr.concat(
+        [trace["p_target"], nothing], xr.DataArray(["1", "random"], dims="neuron_group", name="neuron_group")
+    )
+    averages = average_heads(trace.assign(p_target=groups), "neuron_group", **OPTIONS)
+    assert averages["neuron_group"].values.tolist() == ["1", "random"]
+    alone = average_by_category(trace, **OPTIONS)
+    for name in ("restoration", "restoration_low", "restoration_high", "n_prompts"):
+        at = averages[name] if name == "n_prompts" else averages[name].sel(neuron_group="1")
+        np.testing.assert_array_equal(at, alone[name])
+    np.testing.assert_allclose(averages["restoration"].sel(neuron_group="random"), 0, atol=1e-6)
+
+
+def test_what_was_not_traced_has_no_averages():
+    nothing = xr.Dataset(attrs={"not_traced": "groups of neurons"})
+    assert average_heads(nothing, "neuron_group", **OPTIONS).identical(nothing)

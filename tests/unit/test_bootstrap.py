@@ -7,7 +7,7 @@ from scipy import stats
 from oracles import intervals
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.draws import DrawnGroups, check_resampling, interval_of_mean, times_drawn
-from strata.stats.groups import cluster_means, each, masks_by_category, named
+from strata.stats.groups import cluster_means, cluster_totals, each, masks_by_category, named
 from strata.stats.seeding import generator
 from strata.stats.thresholds import LEAST_UNITS
 
@@ -145,8 +145,33 @@ def test_groups_are_drawn_as_wholes():
         np.testing.assert_allclose(share, holds[:, rows].mean(1))
     of_first = drawn.shares(holds[:, :2], groups[:2])
     np.testing.assert_array_equal(np.isnan(of_first[:, 0]), drawn.times[:, 0] == 0)
-    few = DrawnGroups.of([groups[:6]], 20, generator(1)).shares(holds[:, :6], groups[:6])
-    assert np.isnan(few).all()
+    hits, sizes = drawn.totals(holds, groups)
+    assert hits[1].tolist() == sizes.tolist() == [2, 1, 3] + [1] * 12 and hits[0].sum() == holds[0].sum()
+
+
+def test_totals_of_clusters_are_all_that_an_interval_needs():
+    """As many sums and sizes as clusters, of which a row may leave some out."""
+    clusters = np.repeat(np.arange(20), RNG.integers(1, 5, 20))
+    values = RNG.exponential(size=(3, len(clusters)))
+    values[2, clusters < 4] = np.nan
+    there = ~np.isnan(values)
+    sums, sizes = (
+        np.stack([np.bincount(clusters, row) for row in part]) for part in (np.nan_to_num(values), there)
+    )
+    how = Bootstrap(300, 0.9, 3)
+    found = how.of_totals("x", sums, sizes, ("row",))
+    expected = how.estimate("x", np.mean, values[:2], dims=("row",), clusters=clusters)
+    assert found["x_n"] == 20
+    for name in ("x", "x_low", "x_high"):
+        np.testing.assert_allclose(found[name][:2], expected[name])
+    assert float(found["x"][2]) == pytest.approx(np.nanmean(values[2]))
+    times = times_drawn(generator(3), 20, 300)
+    whole = [[v for v in values[2, clusters == k] if not np.isnan(v)] for k in range(20)]
+    draws = [[whole[i] for i in np.repeat(range(20), each_time)] for each_time in times]
+    ends = [float(found[f"x_{end}"][2]) for end in ("low", "high")]
+    np.testing.assert_allclose(ends, intervals.studentised(whole, draws, 0.9))
+    few = how.of_totals("x", sums[2, : 4 + LEAST_UNITS - 1], sizes[2, : 4 + LEAST_UNITS - 1])
+    assert few["x"].notnull() and few["x_low"].isnull(), "four of these clusters have no unit"
 
 
 # Groups -------------------------------------------------------------------------------------
@@ -158,6 +183,11 @@ def test_means_of_clusters_equal_the_loop():
     expected = [[values[i] for i in range(6) if clusters[i] == name] for name in "abc"]
     np.testing.assert_allclose(found, [sum(own) / len(own) for own in expected])
     assert cluster_means(values[:0], clusters[:0]).shape == (0, 2, 2)
+
+
+def test_totals_of_clusters_equal_the_loop():
+    values, clusters = np.array([1.0, np.nan, 3, 5, np.nan]), np.array(["b", "a", "b", "c", "c"])
+    assert cluster_totals(values, clusters).tolist() == [[0, 4, 5], [0, 2, 1]]
 
 
 def test_masks_and_results_by_name():

@@ -6,10 +6,12 @@ import torch
 
 from oracles import distances as slow
 from oracles import tiny_models
-from strata.attention.by_distance import farthest
+from strata.attention.by_distance import GROUPS, farthest
 from strata.attention.over_text import over_text
 from strata.model.architecture import find_parts
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.draws import interval_of_mean
+from strata.stats.seeding import generator
 
 RNG = np.random.default_rng(4)
 DOCUMENTS = [RNG.integers(1, tiny_models.VOCAB, n).tolist() for n in (12, 20, 17, 15)]
@@ -55,6 +57,29 @@ def test_sums_over_texts_equal_the_loop(name, max_tokens):
             by_rotation = slow.explained_by(alone, logits)
             assert float(at["explained_by_rotation"]) == pytest.approx(by_rotation, abs=1e-4)
             assert by_rotation <= by_distance + 1e-6
+
+
+def test_intervals_draw_groups_of_texts():
+    """As many groups as texts where these are few; of more, every fiftieth text is in one group."""
+    model = tiny_models.build("gpt2")
+    documents = [RNG.integers(1, tiny_models.VOCAB, n).tolist() for n in [12, 20, 17, 15, 14] * 12]
+    for texts, n_groups in ((documents[:20], 20), (documents, GROUPS)):
+        found = over_text(find_parts(model), texts, SKIP, Bootstrap(200, 0.9, 0))
+        far = found.sizes["distance"] - 1
+        with torch.inference_mode():
+            runs = [model(input_ids=torch.tensor([d]), output_attentions=True).attentions for d in texts]
+        each, group = [], []
+        for index, pattern in enumerate(run[1][0, 0] for run in runs):
+            for query in range(SKIP + far, len(pattern)):
+                each.append([float(pattern[query, query - back]) for back in range(far + 1)])
+                group.append(index % n_groups)
+        logits = [slow.centred([math.log(share) for share in row]) for row in each]
+        assert int(found["n_groups"]) == n_groups == len(set(group))
+        for name, rows in (("attention_by_distance", each), ("logit_by_distance", logits)):
+            ends = interval_of_mean(np.transpose(rows), 200, 0.9, generator(0), np.array(group))
+            for end, expected in zip(("low", "high"), ends, strict=True):
+                at = found[f"{name}_{end}"].sel(layer=1, head=0)
+                np.testing.assert_allclose(at, expected, atol=1e-4, rtol=1e-3)
 
 
 def mean_read(model, norm, layer):

@@ -4,13 +4,20 @@ import torch
 import xarray as xr
 
 from oracles import contextless as oracle
+from oracles import tiny_models
+from oracles.tail import run_tail, stream_of
 from strata.lens.contextless import REFERENCES, Bigrams, measure
 from strata.lens.decoders import DepthMaps
+from strata.lens.extended import carry_through
+from strata.lens.readout import carry_by
+from strata.model.architecture import find_parts
 from strata.model.norms import Norm
-from strata.model.readout import LogitDecoder
+from strata.model.readout import LogitDecoder, decoder_from
+from strata.model.weights import weights
 from strata.text.documents import next_in_document
 
 VOCAB, CHANNELS, DEPTHS = 30, 8, 4
+LOGIT = {"logit": carry_by(n_layers=DEPTHS - 1, depths=np.arange(DEPTHS))}
 SETTINGS = {"tokens": 1000, "resamples": 200, "interval": 0.9, "seed": 0}
 
 
@@ -63,9 +70,11 @@ def test_bigrams_are_those_of_the_definition_and_sum_to_one():
 @pytest.mark.parametrize("tile", [1, 7, 10**6])
 def test_measures_against_definitions(tile, monkeypatch):
     monkeypatch.setattr("strata.lens.contextless.TILE_VALUES", tile * VOCAB)
+    monkeypatch.setattr("strata.lens.contextless.STATES_BYTES", tile * 4 * DEPTHS * CHANNELS)
     text, decoder, maps = make_text(lengths=(40, 50, 30, 9) + 16 * (6,)), make_decoder(), make_maps()
+    mapped = carry_by(maps, n_layers=DEPTHS - 1, depths=np.arange(DEPTHS))
     resid = make_states(text)
-    result = measure(resid, {"logit": None, "mapped": maps}, decoder, **SETTINGS)
+    result = measure(resid, LOGIT | {"mapped": mapped}, decoder, **SETTINGS)
 
     ids, document, split = (text[name][1] for name in ("token_id", "document", "split"))
     pairs = oracle.pairs_of(ids, document)
@@ -104,7 +113,7 @@ def test_measures_against_definitions(tile, monkeypatch):
 
 
 def test_no_interval_from_few_documents():
-    result = measure(make_states(make_text()), {"logit": None}, make_decoder(), **SETTINGS)
+    result = measure(make_states(make_text()), LOGIT, make_decoder(), **SETTINGS)
     assert int(result["kl_n"]) == 2 and result["kl"].notnull().all() and result["kl_low"].isnull().all()
 
 
@@ -121,7 +130,7 @@ def test_a_model_without_layers_that_knows_its_bigrams_is_found_out():
     resid = xr.DataArray(states, dims=("depth", "token", "channel"), coords={"depth": [0, 1], **text})
     unembedding = torch.from_numpy(np.concatenate(table).T.astype(np.float32))
     decoder = LogitDecoder(Norm("none", torch.ones(2 * VOCAB), None, 0.0), unembedding)
-    result = measure(resid, {"logit": None}, decoder, **SETTINGS).squeeze("decoder")
+    result = measure(resid, LOGIT, decoder, **SETTINGS).squeeze("decoder")
     for reference, depth in (("unigram", 0), ("bigram", 1)):
         own = result.sel(reference=reference, depth=depth)
         other = result.sel(reference=reference, depth=1 - depth)
@@ -132,16 +141,56 @@ def test_a_model_without_layers_that_knows_its_bigrams_is_found_out():
 
 def test_some_tokens_are_drawn_from_all_documents():
     resid = make_states(make_text(lengths=(40, 50, 30, 9, *[12] * 20)))
-    whole, some = (
-        measure(resid, {"logit": None}, make_decoder(), **SETTINGS | {"tokens": n}) for n in (999, 90)
-    )
+    whole, some = (measure(resid, LOGIT, make_decoder(), **SETTINGS | {"tokens": n}) for n in (999, 90))
     assert int(some["n_read"]) == 90 < int(whole["n_read"]) and int(some["kl_n"]) > 15
     difference = abs(some["kl"] - whole["kl"])
     assert difference.max() > 0 and (difference < whole["kl_high"] - whole["kl_low"]).all()
-    one = measure(resid, {"logit": None}, make_decoder(), **SETTINGS | {"tokens": 1})
+    one = measure(resid, LOGIT, make_decoder(), **SETTINGS | {"tokens": 1})
     assert int(one["kl_n"]) == 1 and one["kl_low"].isnull().all()
 
 
 def test_text_without_pairs_is_refused():
     with pytest.raises(ValueError, match="no pair"):
-        measure(make_states(make_text(n_train=0)), {"logit": None}, make_decoder(), **SETTINGS)
+        measure(make_states(make_text(n_train=0)), LOGIT, make_decoder(), **SETTINGS)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("last", [1, 2])
+def test_blocks_run_over_whole_documents_with_what_stands_before_them(family, last, monkeypatch):
+    """Each document begins with a token that is not its own: it is attended to, neither counted nor read."""
+    model = tiny_models.build(family)
+    parts = find_parts(model)
+    monkeypatch.setattr("strata.lens.contextless.STATES_BYTES", 1)  # a document at a time
+    text = make_text(lengths=(40, 30, 9, 9, 12, 7), vocab=20)
+    document = text["document"][1]
+    starts = np.flatnonzero(np.append(True, document[1:] != document[:-1]))
+    begins = np.isin(np.arange(len(document)), starts)
+    text["token_id"][1][begins] = 90  # a token that is met nowhere else
+    ids = text["token_id"][1]
+    runs = [stream_of(model, parts, own)[0][::2] for own in np.split(ids, starts[1:])]
+    states = torch.cat(runs, 1).numpy()
+    coords = {"depth": range(parts.n_layers + 1), **text, "beginning": ("token", begins)}
+    resid = xr.DataArray(states, dims=("depth", "token", "channel"), coords=coords)
+    decoder = decoder_from(weights(model, lambda ids: [str(id) for id in ids]))
+    carry = carry_through(parts, last, depths=np.arange(parts.n_layers + 1))
+    result = measure(resid, {"extended": carry}, decoder, **SETTINGS).squeeze("decoder")
+
+    own = [pair for pair in oracle.pairs_of(ids, document) if not begins[pair[0]]]
+    counted = [(before, after) for i, before, after in own if text["split"][1][i] == "train"]
+    met = {before for before, _ in counted}
+    read = [p for p in own if text["split"][1][p[0]] == "test" and p[1] in met]
+    assert int(result["n_counted"]) == len(counted) and int(result["n_read"]) == len(read) > 10
+    vocab = len(decoder.unembedding)
+    for depth in range(parts.n_layers + 1):
+        by_document = {}
+        for i, token, _ in read:
+            first = starts[document[i]]
+            inside = slice(first, first + (document == document[i]).sum())
+            begin = max(depth, parts.n_layers - last)
+            state = torch.from_numpy(states[depth, inside])
+            logits = run_tail(model, parts, begin, state, ids[inside])[i - first].detach().double().numpy()
+            by_document.setdefault(document[i], []).append(
+                oracle.kl(oracle.bigram(counted, vocab, token), logits)
+            )
+        expected = np.mean([np.mean(values) for values in by_document.values()])
+        assert float(result["kl"].sel(reference="bigram", depth=depth)) == pytest.approx(expected, rel=1e-4)

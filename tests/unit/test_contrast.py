@@ -91,7 +91,7 @@ def test_p_is_that_of_all_orders_and_corrected_over_all_heads():
     order = table["p"].sort_values()
     steps = order * len(table) / np.arange(1, len(table) + 1)
     corrected = np.minimum.accumulate(steps[::-1])[::-1].clip(upper=1)
-    np.testing.assert_allclose(table["p_corrected"], corrected.loc[table.index])
+    np.testing.assert_allclose(table["p_adjusted"], corrected.loc[table.index])
 
 
 def planted(prompts, noise=0.05):
@@ -133,7 +133,7 @@ def test_a_head_that_sees_nothing_of_a_site_is_no_difference():
     table = contrast_heads(attention_of(patterns, prompts), **KINDS, bootstrap=BOOTSTRAP)
     blind = table[(table["layer"] == 0) & (table["head"] == 0)]
     assert (blind["p"] == 1).all() and (blind["concordance"] == 0.5).all() and not blind["holds"].any()
-    assert table["p_corrected"].notna().all()
+    assert table["p_adjusted"].notna().all()
 
 
 @pytest.mark.parametrize("facts,rote", [(["recalled"], []), (["none"], ["english"]), ([], [])])

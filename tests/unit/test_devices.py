@@ -12,7 +12,7 @@ from oracles.noised import IDS, noised
 from strata.attention.long_text import first_by_position
 from strata.attention.over_text import over_text, variability
 from strata.keys.triggers import find_triggers
-from strata.lens import jacobian, tuned
+from strata.lens import jacobian, mixing, tuned
 from strata.lens.extended import carry_through
 from strata.lens.readout import carry_by, read_activations
 from strata.lens.stream import stream_depths
@@ -162,6 +162,14 @@ def test_lenses(name, decoder, updates, moved):
     expected, found = read(here), read(there)
     for field in ("top_logit", "entropy", "kl_final", "kl_input", "logprob_target"):
         close(found[field], expected[field])
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_mixed_states(name, moved):
+    here, there = find_parts(tiny_models.build(name)), find_parts(moved(name))
+    places = mixing.draw_places(DOCUMENTS, 2, 2, 0)
+    options = {"depths": [0, 3], "shares": [0.5], "horizon": 2}
+    same(*(mixing.losses(parts, DOCUMENTS, places, **options) for parts in (there, here)))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])

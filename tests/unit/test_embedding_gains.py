@@ -70,7 +70,10 @@ def test_planted_outliers_lead_the_ranking(found):
     assert first["median_log_gain_norm1_gain"] == pytest.approx(np.log10(20), abs=0.03)
     assert (bool(first["position_active"]), bool(second["position_active"])) == (False, True)
     assert first["position_std"] == pytest.approx(float(of_channels["position_std"][7]))
-    assert table["p_recurrent"].tolist()[:2] == pytest.approx([1 / 301] * 2)
+    for name in ("p", "p_adjusted"):
+        assert table[name].tolist()[:2] == pytest.approx([1 / 301] * 2)
+    assert (table["p"] <= table["p_adjusted"]).all()
+    assert set(table["family"]) == {"recurrence_p: 300 (Westfall-Young)"}
     counts = result["outlier"].sum(("norm", "layer"))
     assert dict(zip(table["channel"], table["outlier_layers"], strict=True)) == {
         c: int(counts[c]) for c in np.flatnonzero(counts)
@@ -78,24 +81,27 @@ def test_planted_outliers_lead_the_ranking(found):
 
 
 def test_in_noise_nothing_recurs_and_nothing_correlates():
-    p_recurrent, p = [], []
+    recurrent, p = [], []
     for seed in range(8):
         result, of_channels = described(slow.random(seed))
-        p_recurrent.append(float(result["p_recurrent"].min()))
+        recurrent.append(float(result["recurrence_p_adjusted"].min()))
         p += result["rho_p"].values.ravel().tolist()
         covered = (result["ratio_low"] < 1) & (result["ratio_high"] > 1)
         assert covered.mean() > 0.7
-    assert np.mean(np.array(p_recurrent) < 0.05) <= 0.25
+    assert np.mean(np.array(recurrent) < 0.05) <= 0.25
     assert stats.kstest(p, "uniform").pvalue > 0.01
 
 
 def test_chance_of_recurrence_is_that_of_counting():
-    """Two layers with one outlier each of five channels: the same one with a chance of one in five."""
+    """Two layers with one outlier each of five channels: the same one with a chance of one in five.
+
+    That it is a given channel, one in twenty-five.
+    """
     outlier = np.zeros((2, 5), bool)
     outlier[:, 3] = True
-    found = gains.recurrence(outlier, 4000, 0)
-    assert found[3] == pytest.approx(0.2, abs=0.02) and (np.delete(found, 3) == 1).all()
-    assert (gains.recurrence(np.zeros((2, 5), bool), 10, 0) == 1).all()
+    for found, chance in zip(gains.recurrence(outlier, 4000, 0), (0.04, 0.2), strict=True):
+        assert found[3] == pytest.approx(chance, abs=0.02) and (np.delete(found, 3) == 1).all()
+    assert (np.array(gains.recurrence(np.zeros((2, 5), bool), 10, 0)) == 1).all()
 
 
 def test_gains_that_are_all_one_have_no_correlation(weights):

@@ -9,7 +9,8 @@ from oracles.rendering import render
 from strata.embedding.outlier_channels import follow
 from strata.figures.embedding_outliers import draw_outlier_channels
 from strata.model.architecture import find_parts
-from strata.model.slices import READS_AND_WRITES, slice_sizes
+from strata.model.head_rows import READINGS, head_rows
+from strata.model.slices import READS_AND_WRITES, head_reads, key_sizes, slice_sizes, written_sizes
 
 OPTIONS = {"draws": 3, "resamples": 300, "interval": 0.9, "seed": 0}
 
@@ -36,6 +37,42 @@ def test_every_family_has_sizes(name):
     assert sizes.shape == (4, parts.n_layers, parts.n_channels)
     assert by_head.shape == (parts.n_layers, parts.n_heads, parts.n_channels)
     assert (sizes > 0).all() and (by_head > 0).all()
+
+
+@pytest.mark.parametrize("name", slices.PIECES)
+def test_heads_and_keys_read_and_write_by_the_named_parameters(name):
+    model = tiny_models.build(name)
+    parts = find_parts(model)
+    reads = head_reads(parts)
+    for layer in (0, tiny_models.LAYERS - 1):
+        of_keys = dict(zip(("reads", "writes"), key_sizes(parts, layer), strict=True))
+        for channel in (0, 5, tiny_models.WIDTH - 1):
+            expected = slices.PIECES[name](model, layer, channel)
+            for reading, found in zip(READINGS, reads[:, layer, :, channel], strict=True):
+                np.testing.assert_allclose(found, expected[reading], rtol=1e-4, err_msg=reading)
+            for direction, sizes in of_keys.items():
+                np.testing.assert_allclose(sizes[:, channel], expected[direction], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_the_pieces_of_every_family_make_up_its_slices(name):
+    parts = find_parts(tiny_models.build(name))
+    sizes, _ = slice_sizes(parts)
+    rows = head_rows(parts)
+    for own in rows:
+        assert (own.any(2).sum(0) == 1).all(), "every row makes queries or keys or values"
+    size = sum(own.sum(1) for own in rows)
+    assert (size == size[0, 0]).all(), "heads are of one size"
+    # What heads share counts once.
+    reads = head_reads(parts)
+    if all((own.sum(2) <= 1).all() for own in rows):
+        np.testing.assert_allclose(reads.square().sum((0, 2)).sqrt(), sizes[0], rtol=1e-4)
+    else:
+        assert (reads.square().sum((0, 2)).sqrt() > sizes[0]).all()
+    for layer in range(parts.n_layers):
+        of_keys = key_sizes(parts, layer)
+        np.testing.assert_allclose(of_keys.norm(dim=1), sizes[[2, 3], layer], rtol=1e-4)
+        np.testing.assert_allclose(written_sizes(parts, layer), of_keys[1].norm(dim=1), rtol=1e-4)
 
 
 # Channels -----------------------------------------------------------------------------------
@@ -130,6 +167,43 @@ def test_percentiles_run_from_the_least_to_the_most():
     np.testing.assert_allclose(percentile.mean("channel"), 50)
 
 
+def test_single_heads_and_keys_that_meet_a_channel_are_found():
+    model = tiny_models.build("gpt2")
+    with torch.no_grad():
+        block = model.transformer.h[2]
+        block.mlp.c_fc.weight[4, 9] = 100  # key 9 of layer 2 reads channel 4, key 11 writes it
+        block.mlp.c_proj.weight[11, 4] = 100
+        block.attn.c_attn.weight[4, 8:16] = 100  # head 1 makes its queries of it, no head its values
+        block.attn.c_attn.weight[4, 64:] = 0
+    parts = find_parts(model)
+    states, following, document = text_of(parts.n_channels, tiny_models.VOCAB)
+    frequency = frequency_of(parts.n_channels, [4, 7], np.arange(tiny_models.VOCAB) + 1.0)
+    found = follow(parts, states, following, document, frequency, **OPTIONS)
+    at = found.sel(channel=4, layer=2)
+    assert at["head_read_percentile"].sel(reading="query", head=1) == 100
+    assert (at["head_read_percentile"].sel(reading="value") == 0).all()
+    assert found.attrs["top_channels"] == 1 and at["top_key"].dims == ("direction", "k")
+    for direction, key in (("reads", 9), ("writes", 11)):
+        top = at.sel(direction=direction).isel(k=0)
+        assert top["top_key"] == key and top["top_key_percentile"] == 100
+        weights = slices.PIECES["gpt2"]
+        every = [weights(model, 2, channel)[direction] for channel in range(parts.n_channels)]
+        own = np.array([sizes[key] for sizes in every]) ** 2
+        assert float(top["top_key_share"]) == pytest.approx(own[4] / own.sum(), rel=1e-4)
+        # By hand: for how many keys the channel is the largest of all, and how the fifth key stands.
+        every = np.array(every)
+        assert float(at["keys_at_top"].sel(direction=direction)) == pytest.approx(
+            np.mean(every.argmax(0) == 4)
+        )
+        shares = every**2 / (every**2).sum(0)
+        order = np.argsort(-shares[4])[:5]
+        assert at["top_key"].sel(direction=direction).values.tolist() == order.tolist()
+        standing = [100 * np.mean(np.delete(every[:, k], 4) < every[4, k]) for k in order]
+        np.testing.assert_allclose(at["top_key_percentile"].sel(direction=direction), standing)
+    # Every key has one channel at its top.
+    np.testing.assert_allclose(found["keys_at_top"].sum("channel"), 1, rtol=1e-5)
+
+
 # The figure ---------------------------------------------------------------------------------
 
 
@@ -146,10 +220,28 @@ def test_the_figure_shows_what_was_followed():
         for part in READS_AND_WRITES:
             expected = found["slice_percentile"].sel(part=part, channel=channel)
             np.testing.assert_allclose(lines[part], expected)
-    (image,) = figure.axes[2].images
-    np.testing.assert_allclose(
-        image.get_array(), found["head_percentile"].sel(channel=4).transpose("head", "layer")
-    )
+    keys = figure.axes[2].lines
+    for line, direction in zip(keys, ("reads", "writes"), strict=False):
+        np.testing.assert_allclose(line.get_ydata(), found["keys_at_top"].sel(channel=4, direction=direction))
+    assert set(keys[2].get_ydata()) == {1 / parts.n_channels}
+    (image,) = figure.axes[4].images
+    at = found.sel(channel=4)
+    *reading, writing = np.split(image.get_array(), 4)
+    for kind, rows in zip(READINGS, reading, strict=True):
+        expected = at["head_read_percentile"].sel(reading=kind).transpose("head", "layer")
+        np.testing.assert_allclose(rows, expected)
+    np.testing.assert_allclose(writing, at["head_percentile"].transpose("head", "layer"))
+    told = figure.axes[6].texts[0].get_text().split("\n")
+    assert [line.split(":")[0] for line in told] == [
+        *("query heads", "key heads", "value heads", "heads write", "keys read", "keys write")
+    ]
+    best = at["top_key_share"].sel(direction="writes")
+    layer, place = np.unravel_index(best.values.argmax(), best.shape)
+    key = int(at["top_key"].sel(direction="writes").values[layer, place])
+    assert told[5].startswith(f"keys write: {layer}.{key} ({float(best.max()):.0%})")
+    best = at["head_percentile"]
+    layer, head = np.unravel_index(best.values.argmax(), best.shape)
+    assert told[3].startswith(f"heads write: {layer}.{head} ({float(best.max()):.0f})")
     loss = next(axes for title, axes in panels.items() if title.startswith("loss"))
     labels = [label.get_text() for label in loss.get_yticklabels()]
     assert labels[:3] == ["4, outlier", "7, outlier", f"{parts.n_channels - 1}, control"] and len(labels) == 6

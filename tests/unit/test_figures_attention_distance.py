@@ -16,6 +16,8 @@ def make_in_text(n_layers=5, n_heads=3, n_distances=17, rotary=True):
         "logit_by_distance": alone + 0.1 * rng.normal(size=shape),
         "logit_without_content": alone if rotary else 0 * alone,
     }
+    for end, reach in (("low", -0.2), ("high", 0.3)):
+        curves[f"logit_by_distance_{end}"] = curves["logit_by_distance"] + reach
     shares = {
         "explained_by_distance": by_distance,
         "explained_by_rotation": 0.8 * by_distance if rotary else np.full(shape[:2], np.nan),
@@ -69,6 +71,12 @@ def test_logits_of_heads_from_the_best_explained_to_the_median_one():
         for line, name in ((alone, "logit_without_content"), (mean, "logit_by_distance")):
             np.testing.assert_allclose(line.get_ydata(), in_text[name].sel(layer=layer, head=head))
         assert alone.get_color() == mean.get_color() and alone.get_linestyle() == "--"
+    for index, band in zip(chosen, axes.collections, strict=True):
+        layer, head = divmod(int(index), 3)
+        edges = band.get_paths()[0].vertices
+        at = edges[edges[:, 0] == 3, 1]  # distance 2
+        ends = [float(in_text[f"logit_by_distance_{end}"][layer, head, 2]) for end in ("low", "high")]
+        np.testing.assert_allclose([at.min(), at.max()], ends)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["0", "1", "2", "4", "8", "16"]
 
 

@@ -104,8 +104,9 @@ def test_aligned_motion_stands_above_what_shuffles_leave(hidden):
             band = at.sel(offset=offset)
             expected = [band[end] - band["shuffled"] for end in ("shuffled_low", "shuffled_high")]
             np.testing.assert_allclose([found.min(), found.max()], expected, atol=1e-5)
-        assert below.get_title() == f"p = {float(at['p']):.2g}, n = {int(at['n'])}"
-    assert "noise 0.5, depths 1 to 8" in figure.get_supxlabel() and "50 shuffles" in figure.get_supxlabel()
+        assert below.get_title() == f"p = {float(at['p_adjusted']):.2g}, n = {int(at['n'])}"
+    told = figure.get_supxlabel()
+    assert "noise 0.5, depths 1 to 8" in told and "50 shuffles" in told and "(Benjamini-Hochberg)" in told
 
 
 def test_means_over_few_prompts_are_not_drawn(hidden):
@@ -115,7 +116,7 @@ def test_means_over_few_prompts_are_not_drawn(hidden):
 
 
 def test_without_transitions_there_is_no_test(hidden):
-    none = hidden.assign(n=hidden["n"] * 0, p=hidden["p"] * np.nan)
+    none = hidden.assign(n=hidden["n"] * 0, p_adjusted=hidden["p_adjusted"].where(False))
     figure = draw_aligned(none, "0.5")
     render(figure)
     assert figure.axes[5].get_title() == "no test, n = 0" and not by_label(figure.axes[0])

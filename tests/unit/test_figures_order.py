@@ -4,11 +4,13 @@ import pytest
 
 from oracles.rendering import render
 from oracles.trace_example import AVERAGE, make_trace, visible
+from oracles.transitions import HOW, ORDER, make_table, normals
 from strata.figures import order as figures
 from strata.trace.averages import average_by_category
 from strata.trace.curves import curve_differences
+from strata.trace.order import exclusion, trend
 from strata.trace.regression import regression
-from strata.trace.testing import Resampling
+from strata.trace.testing import Resampling, corrected, table_of
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,44 @@ def test_every_transition_is_a_dot(averages):
     np.testing.assert_allclose(mean.get_ydata(), one["transition_mean"].sel(noise="0.5")[0])
     ends = [float(one[f"transition_{end}"].sel(noise="0.5")[0]) for end in ("low", "high")]
     np.testing.assert_allclose(interval.get_ydata(), ends)
+
+
+def test_tests_of_order_stand_between_what_excluded_prompts_could_make_of_them():
+    table = make_table(normals(7, 7.5, 8, n=24), ("0.5", "3x"))
+    table.loc[(table["noise"] == "0.5") & (table.index % 9 == 0), ["transition_depth", "place"]] = np.nan
+    found = corrected(pd.concat([trend(table, HOW, ORDER), exclusion(table, HOW, ORDER)], ignore_index=True))
+    figure = figures.draw_order(found)
+    render(figure)
+    pairs, excluded = figure.axes
+    tests = found[found["statistic"] == "concordance"]
+    assert [label.get_text() for label in pairs.get_yticklabels()] == [
+        "order: noise sd 0.5",
+        "order: noise 3 × embedding sd",
+        "order, prompts that count at every noise: noise sd 0.5",
+        "order, prompts that count at every noise: noise 3 × embedding sd",
+    ]
+    dots = [line for line in pairs.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose([dot.get_xdata()[0] for dot in dots], tests["value"])
+    intervals = [line.get_xdata() for line in pairs.lines if line.get_linewidth() == 3]
+    np.testing.assert_allclose(intervals, tests[["low", "high"]])
+    bounds = [line.get_xdata() for line in pairs.lines if line.get_marker() == "|"]
+    anywhere = found[found["statistic"].str.contains("anywhere")]["value"].to_numpy().reshape(-1, 2)
+    np.testing.assert_allclose(bounds, anywhere)  # of the first test alone
+    assert bounds[0][0] < tests["value"].iloc[0] < bounds[0][1]
+    told = [f"p = {row.p_adjusted:.2g}, n = {row.n}" for row in tests.itertuples()]
+    assert [text.get_text() for text in pairs.texts] == told
+    shares = found[found["statistic"] == "share excluded"]
+    heights = [line.get_ydata()[0] for line in excluded.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(heights, shares["value"])
+    ends = [line.get_ydata() for line in excluded.lines if line.get_marker() != "o"]
+    np.testing.assert_allclose(ends, shares[["low", "high"]])
+
+
+def test_without_tests_of_order_it_is_said():
+    for few in (table_of([]), trend(make_table({ORDER[0]: np.ones(1), ORDER[1]: np.ones(2)}), HOW, ORDER)):
+        figure = figures.draw_order(corrected(few))
+        render(figure)
+        assert not figure.axes and "nothing to compare" in figure.texts[0].get_text()
 
 
 def test_coefficients_in_their_intervals():

@@ -263,4 +263,4 @@ def test_a_claim_that_no_model_can_be_asked_is_not_drawn(answered):
     table, answers = answered
     (axes,) = draw_verdicts(table, answers).axes
     said = [text.get_text() for text in axes.texts]
-    assert said == ["holds  0.60", table["embedding"]["title"], "one channel's gain stands out"]
+    assert said == [table["embedding"]["title"], "one channel's gain stands out", "holds  0.60"]

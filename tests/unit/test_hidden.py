@@ -2,51 +2,15 @@ import itertools
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
+from oracles.motion import C, L, draw_layers, make_prompts, make_resid, motion_of, transitions, walks
 from strata import io
 from strata.attention import hidden
 
-L, C = 9, 6
 TEST = {"cropped": 1, "n_offsets": 3, "shuffles": 500, "seed": 0}
 BOOTSTRAP = {"resamples": 200, "interval": 0.9, "seed": 1}
-
-
-def make_prompts(categories, lengths=None):
-    """A table of prompts, and each token's prompt."""
-    lengths = lengths or [3] * len(categories)
-    table = pd.DataFrame(
-        {
-            "id": [f"p{i}" for i in range(len(categories))],
-            "category": categories,
-            "accepted": True,
-            "subject_position": 1,
-            "fact": [f"p{i}" for i in range(len(categories))],
-        }
-    )
-    return table, np.repeat(table["id"].to_numpy(object), lengths)
-
-
-def make_resid(final, tokens, seed=0):
-    """``resid`` in which the last token of each prompt has the states ``final`` (prompt, depth, channel)."""
-    n_depths, n_channels = np.shape(final)[1:]
-    values = np.random.default_rng(seed).normal(size=(n_depths, len(tokens), n_channels))
-    values[:, np.flatnonzero(np.append(tokens[1:] != tokens[:-1], True))] = np.swapaxes(final, 0, 1)
-    coordinates = {"depth": np.arange(n_depths), "prompt": ("token", tokens)}
-    return xr.DataArray(values, coordinates, ("depth", "token", "channel"))
-
-
-def motion_of(final, categories=None):
-    prompts, tokens = make_prompts(categories or ["c"] * len(final))
-    return hidden.motion(make_resid(final, tokens), prompts)
-
-
-def transitions(depths, motion):
-    names = motion["prompt"].values
-    coordinates = {"prompt": names, "noise": ["0.5"], "noise_sd": ("noise", [0.5])}
-    return xr.DataArray(np.array(depths, float)[:, None], coordinates, ("prompt", "noise"))
 
 
 # Motion -------------------------------------------------------------------------------------
@@ -168,8 +132,9 @@ def test_transitions_of_pooled_categories_are_shuffled_within_each():
     found = hidden.at_transition(motion, depths, **TEST, pooled=GROUPS)
     members = motion.isel(prompt=[c in "ac" for c in MIXED])
     expected = hidden.at_transition(members, depths, **TEST).sel(category="all")
+    of_family = ["category", "p_adjusted"]
     xr.testing.assert_identical(
-        found.sel(category="together").drop_vars("category"), expected.drop_vars("category")
+        found.sel(category="together").drop_vars(of_family), expected.drop_vars(of_family)
     )
 
 
@@ -201,24 +166,6 @@ def test_a_crop_leaves_three_depths(depths):
 # The transition -----------------------------------------------------------------------------
 
 
-def walks(n, seed, jump_at=None, factor=1.0, profile=None):
-    """States that take unit steps in random directions, longer ones where told."""
-    rng = np.random.default_rng(seed)
-    steps = rng.normal(size=(n, L, 60))
-    steps /= np.linalg.norm(steps, axis=-1, keepdims=True)
-    steps *= rng.uniform(0.9, 1.1, size=(n, L, 1))
-    if profile is not None:
-        steps *= np.asarray(profile)[None, :, None]
-    if jump_at is not None:
-        steps[np.arange(n), jump_at] *= factor
-    start = 4 * np.ones((n, 1, 60))
-    return np.concatenate([start, start + steps.cumsum(1)], axis=1)
-
-
-def draw_layers(n, seed):
-    return np.random.default_rng(seed + 100).integers(2, 7, n)
-
-
 def test_a_jump_at_the_transition_is_found():
     layers, categories = draw_layers(40, 0), ["a", "b"] * 20
     motion = motion_of(walks(40, 0, layers, 3.0), categories)
@@ -229,8 +176,11 @@ def test_a_jump_at_the_transition_is_found():
         assert float(at["excess"]) == pytest.approx(2, abs=0.15)  # steps of 3 among steps of 1
         assert float(at["at_transition"]) == pytest.approx(3, abs=0.15)
         assert float(at["elsewhere"]) == pytest.approx(1, abs=0.05)
-        # A prompt keeps its layer in a fifth of the shuffles (2), else the jump is one of 6 others (-2/6).
-        assert float(at["excess_shuffled"]) == pytest.approx(2 / 5 - 4 / 5 / 3, abs=0.15)
+        # A prompt gets the layer of each of its category as often: the jump if it is the same, else one of 6
+        # others.
+        kinds = [layers[i::2] for i in range(2) if category in ("all", "ab"[i])]
+        share = np.mean([of_kind[:, None] == of_kind for of_kind in kinds])
+        assert float(at["excess_shuffled"]) == pytest.approx(2 * share - (1 - share) / 3, abs=0.1)
         aligned = at["aligned"]
         assert float(aligned.sel(offset=0)) == pytest.approx(3, abs=0.15)
         np.testing.assert_allclose(aligned.sel(offset=[-3, -2, -1, 1, 2, 3]), 1, atol=0.1)
@@ -316,6 +266,34 @@ def test_the_test_equals_all_shuffles_by_hand():
             assert float(at["aligned"].sel(offset=offset)) == pytest.approx(expected, nan_ok=True)
 
 
+def test_p_is_for_all_tests_together():
+    motion = motion_of(walks(40, 0, draw_layers(40, 0), 3.0), ["a", "b"] * 20)
+    found = hidden.at_transition(motion, transitions(draw_layers(40, 0), motion), **TEST)
+    p = np.sort(found["p"].values.ravel())
+    assert len(p) == 15 and found["p_adjusted"].attrs["family"] == "p: 15 (Holm)"
+    holm = np.maximum.accumulate(p * np.arange(15, 0, -1)).clip(max=1)
+    np.testing.assert_allclose(np.sort(found["p_adjusted"].values.ravel()), holm)
+
+
+def test_prompts_of_one_fact_are_shuffled_together():
+    """Twins step and cross alike: shuffled apart, the test would be wrong more often than it says."""
+    p = []
+    for seed in range(100):
+        states, layers = walks(12, seed), draw_layers(12, seed)
+        categories = ["c"] * 24
+        prompts, tokens = make_prompts(categories)
+        twins = hidden.motion(
+            make_resid(np.repeat(states, 2, axis=0), tokens),
+            prompts.assign(fact=[f"f{i // 2}" for i in range(24)]),
+        )
+        found = hidden.at_transition(
+            twins, transitions(np.repeat(layers, 2), twins), **TEST | {"shuffles": 99}
+        )
+        p.append(float(found["p"].sel(measure="step", noise="0.5", category="all")))
+    # Of 100 draws of a uniform number 5 are below 0.05, with a standard deviation of 2.2.
+    assert np.sum(np.array(p) <= 0.05) <= 12 and abs(np.mean(p) - 0.5) < 0.12
+
+
 def test_undefined_and_cropped_transitions_are_left_out():
     motion = motion_of(walks(8, 0))
     depths = [np.nan, 0.5, 1.0, 1.9, 4, 7.5, 8.0, 5.5]
@@ -351,7 +329,7 @@ def test_another_noise_level_changes_nothing_in_the_first():
     motion = motion_of(walks(12, 0), ["a", "b"] * 6)
     one = transitions(draw_layers(12, 0), motion)
     two = xr.concat([one, one.assign_coords(noise=["3x"], noise_sd=("noise", [0.1])) + 1], "noise")
-    alone, both = (hidden.at_transition(motion, t, **TEST) for t in (one, two))
+    alone, both = (hidden.at_transition(motion, t, **TEST).drop_vars("p_adjusted") for t in (one, two))
     xr.testing.assert_allclose(both.sel(noise=["0.5"]), alone)
     assert both["noise"].values.tolist() == ["0.5", "3x"]
 

@@ -217,14 +217,19 @@ def test_means_and_rises_are_of_keys():
 
 
 def test_intervals_are_those_of_keys_drawn_one_by_one():
-    triggers, text = made_up(n_keys=8)
+    triggers, text = made_up(n_keys=20)
     found = describe(triggers, text, **SETTINGS)
     values = found["agreement"].sel(label="kind", layer=1).values
     rng = np.random.default_rng(9)
-    means = [rng.choice(values, len(values)).mean() for _ in range(4000)]
-    for end, share in (("low", 0.05), ("high", 0.95)):
+    drawn = rng.choice(values, (4000, len(values)))
+    found_error = values.std(ddof=1) / np.sqrt(len(values))
+    t = (drawn.mean(1) - values.mean()) / (drawn.std(1, ddof=1) / np.sqrt(len(values)))
+    for end, share in (("low", 0.95), ("high", 0.05)):  # bootstrap-t: what lies above is taken away
         bound = float(found[f"agreement_mean_{end}"].sel(label="kind", layer=1))
-        assert bound == pytest.approx(np.quantile(means, share), abs=0.25 * np.std(means))
+        expected = values.mean() - np.quantile(t, share) * found_error
+        assert bound == pytest.approx(expected, abs=0.25 * found_error)
+    few = describe(*made_up(n_keys=14), **SETTINGS)
+    assert few["agreement_mean_low"].isnull().all() and few["agreement_mean"].notnull().any()
 
 
 def test_text_without_tags_has_tokens_only_and_no_label_is_no_label():

@@ -100,6 +100,27 @@ def test_where_no_target_is_there_is_no_rank_of_it():
     assert (out["rank_of_target"][:, others] >= 0).all() and out["logprob_target"][:, others].isfinite().all()
 
 
+@pytest.mark.parametrize("tile,group", [(7, 7), (3, 2)])
+def test_words_are_looked_up_where_they_are_asked_for(monkeypatch, tile, group):
+    inputs = example()
+    monkeypatch.setattr(lens, "GROUP", group * DEPTHS * 128)
+    ids = torch.full((TOKENS, 2), -1)
+    ids[1], ids[4], ids[6] = torch.tensor([[5, 102], [0, 7], [3, 3]])
+    out = read_out(*inputs, top_k=1, word_ids=ids, max_bytes=4 * tile * DEPTHS * 128)
+    logits = expected(*inputs)["logits"]
+    for token in range(TOKENS):
+        for word, id in enumerate(ids[token].tolist()):
+            logprob, rank = (out[name][:, token, word].numpy() for name in ("logprob_word", "rank_of_word"))
+            if id < 0:
+                assert np.isnan(logprob).all() and (rank == -1).all()
+                continue
+            for depth, own in enumerate(logits[:, token]):
+                assert rank[depth] == sum(z > own[id] for z in own)
+                truth = oracle.log_softmax(own)[id]
+                assert logprob[depth] == pytest.approx(truth, abs=5e-5, rel=1e-5)
+    assert "logprob_word" not in read_out(*inputs, top_k=1)
+
+
 def test_references_are_read_from_the_same_product():
     """Exactly, not nearly: the final top-1 is on top, and a distribution is at 0 nats from itself."""
     torch.manual_seed(3)

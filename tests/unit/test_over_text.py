@@ -12,6 +12,8 @@ from strata.attention.over_text import over_text, variability
 from strata.model.architecture import find_parts
 from strata.model.capture import capture
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.draws import interval_of_mean
+from strata.stats.seeding import generator
 
 RNG = np.random.default_rng(3)
 DOCUMENTS = [RNG.integers(0, tiny_models.VOCAB, n).tolist() for n in (12, 4, 9, 15, 6, 12)]
@@ -84,7 +86,6 @@ def test_intervals_are_those_of_documents_drawn_again():
         marks.append(slow.half_maximum((share.max(1) - even).tolist())[0])
     drawn = np.stack(drawn)
     expected = {
-        "first_in_text": drawn,
         "first_of_heads_in_text": np.stack([drawn.mean(2), drawn.max(2)], 1),
         "onset_in_text": np.stack([marks] * 2, 1),
     }
@@ -93,6 +94,10 @@ def test_intervals_are_those_of_documents_drawn_again():
         for end, value in zip(("low", "high"), ends, strict=True):
             off = abs(found[f"{name}_{end}"] - value) < 0.15 * (ends[1] - ends[0]) + 1e-6
             assert off.sel(heads="best").all() if name == "onset_in_text" else off.all()
+    which = np.repeat(np.arange(len(late)), [each.shape[-1] for each in late])
+    ends = interval_of_mean(np.concatenate(late, -1), 4000, 0.9, generator(0), which)
+    for end, value in zip(("low", "high"), ends, strict=True):
+        np.testing.assert_allclose(found[f"first_in_text_{end}"], value, atol=1e-5)
     assert (found["entropy_in_text_low"] < found["entropy_in_text_high"]).all()
     assert int(found["n_documents_in_text"]) == len(long_enough) == 36
 

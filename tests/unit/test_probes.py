@@ -5,6 +5,7 @@ import xarray as xr
 from sklearn.covariance import oas
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from oracles import intervals
 from oracles import probes as oracle
 from strata import io
 from strata.probes.bases import alignment, weight_shares
@@ -167,7 +168,10 @@ def test_accuracy_counts_tokens_and_draws_documents():
     right = rng.random((2, len(documents))) < np.array([[0.3], [0.8]])
     found = accuracy(right, documents, resamples=300, interval=0.8, seed=6)
     for row in range(2):
-        low, high = oracle.bootstrap_accuracy(right[row].tolist(), documents.tolist(), 300, 0.8, 6)
+        whole = [right[row, documents == name].astype(float).tolist() for name in range(20)]
+        times = np.random.default_rng(6).multinomial(20, [1 / 20] * 20, size=300)
+        draws = [[whole[i] for i in np.repeat(range(20), each)] for each in times]
+        low, high = intervals.studentised(whole, draws, 0.8)
         values = [float(found[f"accuracy{end}"][row]) for end in ("", "_low", "_high")]
         assert values == pytest.approx([right[row].mean(), low, high])
         assert low < values[0] < high

@@ -23,6 +23,7 @@ ODD = [
     "a\n",
     "all",
     "passages",
+    "endings",
     None,
     True,
     0,
@@ -40,7 +41,7 @@ def changed(content: dict, draw: random.Random) -> dict:
     """A category with one thing removed, replaced or added."""
     content = copy.deepcopy(content)
     place = draw.choice([content, content["completion_sets"], *content["prompts"]])
-    keys = [*place, "other", "occurrence", "pair", "completions", "fact"]
+    keys = [*place, "other", "occurrence", "pair", "completions", "fact", "demands"]
     key = draw.choice(keys)
     if key in place and draw.random() < 0.4:
         del place[key]
@@ -61,10 +62,12 @@ def test_the_quick_check_agrees_with_the_slow_one():
         "category": "passages",
         "prompts": [{"id": "a", "text": "One."}, {"id": "b", "text": "x"}],
     }
+    ending = {"id": "a", "text": "One is", "demands": " two", "pair": "b"}
+    endings = facts | {"category": "endings", "prompts": [ending, ending | {"id": "b"}]}
     quick, slow = fastjsonschema.compile(SCHEMA), Draft7Validator(SCHEMA)
     draw, verdicts = random.Random(0), []
     for _ in range(1000):
-        content = changed(draw.choice([facts, passages]), draw)
+        content = changed(draw.choice([facts, passages, endings]), draw)
         try:
             quick(content)
             fits = True

@@ -15,6 +15,13 @@ PLANTED = 2  # the depth at which states lie in the span of unlikely tokens' emb
 SETTINGS = {"m": M, "max_tokens": TOKENS, "resamples": 200, "interval": 0.9, "seed": 0}
 
 
+class Alone(dict):
+    """Every prompt asks a fact of its own."""
+
+    def __missing__(self, prompt):
+        return prompt
+
+
 def lowest(logits):
     return np.argsort(logits, axis=-1)[..., :M]
 
@@ -68,7 +75,7 @@ def test_energy_by_hand():
 
 def test_planted_energy_is_found_where_it_is():
     resid, decoder, embedding, logits = make()
-    found = analyse(resid, decoder, embedding, **SETTINGS)
+    found = analyse(resid, Alone(), decoder, embedding, **SETTINGS)
     whole = found["energy"].sel(state="whole")
     unlikely = whole.sel(token_set="unlikely")
     assert float(unlikely.sel(depth=PLANTED)) == pytest.approx(1, abs=1e-5)
@@ -84,7 +91,7 @@ def test_planted_energy_is_found_where_it_is():
 
 def test_values_are_means_of_prompts_about_the_mean_state():
     resid, decoder, embedding, logits = make()
-    found = analyse(resid.transpose("token", ...), decoder, embedding, **SETTINGS, tile=37)
+    found = analyse(resid.transpose("token", ...), Alone(), decoder, embedding, **SETTINGS, tile=37)
     states = resid.values.astype(float)
     for state, shown in (("whole", states), ("centred", states - states.mean(1, keepdims=True))):
         each = [oracle.along(shown[1, t], embedding[lowest(logits)[t]]) for t in range(TOKENS)]
@@ -99,7 +106,7 @@ def test_a_vector_in_all_states_is_seen_whole_and_not_centred():
     resid, decoder, embedding, _ = make()
     moved = resid.copy()
     moved[1] += 30 * embedding.mean(0)
-    before, after = (analyse(r, decoder, embedding, **SETTINGS)["energy"] for r in (resid, moved))
+    before, after = (analyse(r, Alone(), decoder, embedding, **SETTINGS)["energy"] for r in (resid, moved))
     centred = {"state": "centred"}
     np.testing.assert_allclose(after.sel(centred), before.sel(centred), atol=1e-4)
     moves = abs(after - before).sel(state="whole", token_set="random")
@@ -109,21 +116,23 @@ def test_a_vector_in_all_states_is_seen_whole_and_not_centred():
 def test_the_last_depth_points_away_from_what_it_makes_unlikely():
     resid, decoder, _, _ = make()
     tied = decoder.unembedding.numpy()
-    cosine = analyse(resid, decoder, tied, **SETTINGS)["cosine"].sel(state="whole", depth=DEPTHS - 1)
+    cosine = analyse(resid, Alone(), decoder, tied, **SETTINGS)["cosine"].sel(state="whole", depth=DEPTHS - 1)
     unlikely, likely, random = (float(cosine.sel(token_set=name)) for name in SETS)
     assert unlikely < -0.2 and likely > 0.2 and abs(random) < 0.02
 
 
 def test_intervals_come_from_prompts():
     resid, decoder, embedding, _ = make()
-    alone = analyse(resid.assign_coords(prompt=("token", ["p"] * TOKENS)), decoder, embedding, **SETTINGS)
+    alone = analyse(
+        resid.assign_coords(prompt=("token", ["p"] * TOKENS)), Alone(), decoder, embedding, **SETTINGS
+    )
     assert alone["energy_low"].isnull().all() and alone["energy"].notnull().all()
 
     def copies(n):
         """As many prompts that are the same."""
         same = xr.concat([resid.isel(token=slice(30))] * n, dim="token", join="exact")
         same = same.assign_coords(prompt=("token", np.repeat(np.arange(n), 30).astype(str)))
-        return analyse(same, decoder, embedding, **SETTINGS).sel(token_set="unlikely")
+        return analyse(same, Alone(), decoder, embedding, **SETTINGS).sel(token_set="unlikely")
 
     same, few = copies(LEAST_UNITS), copies(LEAST_UNITS - 1)
     for end in ("low", "high"):
@@ -132,10 +141,32 @@ def test_intervals_come_from_prompts():
     assert few["energy_low"].isnull().all() and int(few["n_prompts"]) == LEAST_UNITS - 1
 
 
+def test_prompts_of_one_fact_are_drawn_together():
+    """Of two halves of a prompt that ask one fact the interval is that of whole prompts; apart it is not."""
+    resid, decoder, embedding, _ = make()
+    halves = resid.assign_coords(
+        prompt=("token", np.char.add(resid["prompt"].values, np.where(np.arange(TOKENS) % 2, "x", "y")))
+    )
+    # Tokens of a prompt are alike, so that halves of it are.
+    halves[1] += 3 * embedding[:20][np.unique(resid["prompt"], return_inverse=True)[1]]
+    facts = {name: name[:-1] for name in halves["prompt"].values}
+    apart, together = (
+        analyse(halves, kin, decoder, embedding, **SETTINGS).sel(state="whole", token_set="random", depth=1)
+        for kin in (Alone(), facts)
+    )
+    assert apart["cosine"] == together["cosine"] and apart["n_prompts"] == together["n_prompts"] == 40
+    widths = [float(found["cosine_high"] - found["cosine_low"]) for found in (apart, together)]
+    assert widths[0] < 0.85 * widths[1]
+    few = {name: str(int(fact) % (LEAST_UNITS - 1)) for name, fact in facts.items()}
+    assert analyse(halves, few, decoder, embedding, **SETTINGS)["cosine_low"].isnull().all()
+
+
 def test_tokens_are_sampled_and_the_result_can_be_written(tmp_path):
     resid, decoder, embedding, _ = make()
     settings = SETTINGS | {"max_tokens": 90, "m": None}
-    few, again, other = (analyse(resid, decoder, embedding, **settings | {"seed": s}) for s in (1, 1, 2))
+    few, again, other = (
+        analyse(resid, Alone(), decoder, embedding, **settings | {"seed": s}) for s in (1, 1, 2)
+    )
     assert int(few["n_tokens"]) == 90 and int(few["m"]) == CHANNELS // 8
     assert int(few["n_prompts"]) > 15  # from all of the tokens
     xr.testing.assert_identical(few, again)
@@ -156,4 +187,4 @@ def test_tokens_are_sampled_and_the_result_can_be_written(tmp_path):
 def test_impossible_arguments_are_refused(changed, told):
     resid, decoder, embedding, _ = make()
     with pytest.raises(ValueError, match=told):
-        analyse(resid, decoder, embedding, **SETTINGS | changed)
+        analyse(resid, Alone(), decoder, embedding, **SETTINGS | changed)

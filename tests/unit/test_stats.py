@@ -47,11 +47,28 @@ def test_every_row_is_dealt_out_again_by_itself():
 
 def test_labels_stay_in_their_groups():
     labels, groups = np.arange(7), np.array(list("abababa"))
-    found = permuted_within(generator(0), labels, groups, 50)
+    found = permuted_within(generator(0), labels, groups, np.arange(7), 50)
     for group in "ab":
         own = found[:, groups == group]
         np.testing.assert_array_equal(np.sort(own), np.tile(labels[groups == group], (50, 1)))
     assert len(np.unique(found, axis=0)) > 20
+
+
+def test_labels_of_one_cluster_stay_together():
+    """Two pairs and two single items in a group, and an item elsewhere: 2 · (2 · 2) · 2 orders."""
+    labels, groups = np.array([1, 2, 3, 4, 5, 6, 7]), np.array(list("aaaaaab"))
+    clusters = np.array(["one", "other", "one", "x", "other", "y", "one"])
+    found = permuted_within(generator(0), labels, groups, clusters, 800)
+    orders, counts = np.unique(found, axis=0, return_counts=True)
+    expected = [
+        (first[0], second[0], first[1], *single[:1], second[1], *single[1:], 7)
+        for pairs in permutations([(1, 3), (2, 5)])
+        for first in permutations(pairs[0])
+        for second in permutations(pairs[1])
+        for single in permutations([4, 6])
+    ]
+    assert sorted(map(tuple, orders.tolist())) == sorted(expected) and len(expected) == 16
+    assert stats.chisquare(counts).pvalue > 0.001
 
 
 def test_p_is_never_zero():
@@ -89,6 +106,20 @@ def test_rank_correlations_are_spearmans():
     np.testing.assert_allclose(found["rho_p"], p)
     assert found["rho_n"] == 20 and (found["rho_low"] < found["rho"]).all()
     assert (found["rho"] < found["rho_high"]).all()
+
+
+def test_p_of_a_rank_correlation_is_of_clusters():
+    """Copies of a unit are no evidence, and of several units of a cluster the mean rank counts."""
+    rng = np.random.default_rng(1)
+    x, y, how = rng.normal(size=20), rng.normal(size=20), Bootstrap(50, 0.9, 0)
+    once = rank_correlation("rho", x, y, how)["rho_p"]
+    again = rank_correlation("rho", np.tile(x, 4), np.tile(y, 4), how, clusters=np.tile(np.arange(20), 4))
+    assert float(again["rho_p"]) == pytest.approx(float(once))
+    kin = np.arange(20) % 7
+    means = [[stats.rankdata(v)[kin == k].mean() for k in range(7)] for v in (x, y)]
+    found = rank_correlation("rho", x, y, how, clusters=kin)
+    assert float(found["rho_p"]) == pytest.approx(stats.spearmanr(*means).pvalue)
+    assert float(found["rho"]) == pytest.approx(stats.spearmanr(x, y).statistic)
 
 
 def test_two_units_or_a_constant_have_no_correlation():

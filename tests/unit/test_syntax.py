@@ -9,7 +9,6 @@ from strata import io
 from strata.probes.syntax import CENTRES, analyse, centres, compare, tables
 from strata.stats.draws import DrawnGroups
 from strata.stats.seeding import generator
-from strata.stats.thresholds import LEAST_UNITS
 from strata.text.documents import as_dataset, documents_of
 from strata.text.words import LABELS
 
@@ -205,9 +204,6 @@ def test_bootstrap_draws_documents_for_all_tasks_alike():
     for row in range(2):
         bounds = oracle.bootstrap_accuracy(right[row].tolist(), documents.tolist(), 300, 0.8, 6)
         np.testing.assert_allclose(np.quantile(means[:, row], [0.1, 0.9]), bounds)
-    for n in (1, LEAST_UNITS - 1):
-        few = DrawnGroups.of([np.arange(n)], 10, generator(0))
-        assert np.isnan(few.shares(np.ones((2, n)), np.arange(n))).all()
 
 
 def test_intervals_are_of_the_accuracy_and_of_one_width_with_it(found):

@@ -7,9 +7,11 @@ from oracles import tiny_models
 from oracles import trace as oracle
 from oracles.noised import IDS, TARGET, noised
 from strata.model.architecture import find_parts
+from strata.model.slices import written_sizes
 from strata.trace.corruption import REPLACED
 from strata.trace.measures import MEASURES
-from strata.trace.sites import WHATS, of_heads, restoration, window
+from strata.trace.neuron_groups import NeuronGroups
+from strata.trace.sites import WHATS, of_heads, of_neurons, restoration, window
 from strata.trace.sweep import batches, trace_prompts
 from strata.trace.whole_target import follow_targets
 
@@ -106,6 +108,100 @@ def test_single_heads_of_prompts_traced_together_and_in_small_pieces():
     parts = find_parts(tiny_models.build("qwen2"))
     prompts = [noised(IDS[:5], subject=(2,), others=[(40,)]), noised(IDS[4::-1], subject=(2, 3), seed=1)]
     heads_agree(parts, prompts, max_rows=9)
+
+
+GROUPS = 3
+GAINS = {
+    "gemma2": lambda norm: 1 + norm.weight,
+    "gemma3": lambda norm: 1 + norm.weight,
+    "olmo2": lambda norm: norm.weight,
+}
+
+
+def sizes_of(parts, name):
+    """Of what each neuron adds, by layer: what the last linear map, and a norm behind it, make of it."""
+    found = []
+    for module, out in zip(parts.mlp_values, parts.mlp_outs, strict=True):
+        n = module.weight.numel() // tiny_models.WIDTH
+        columns = module(torch.eye(n)) - module(torch.zeros(1, n))
+        found.append((columns * GAINS[name](out) if name in GAINS else columns).square().sum(1).sqrt())
+    return found
+
+
+def neurons_agree(name, prompts, **options):
+    """Groups by size are those of a sort of plain numbers; that at random is as many, by its own rule."""
+    parts = find_parts(tiny_models.build(name))
+    sizes = sizes_of(parts, name)
+    grouping = NeuronGroups([written_sizes(parts, layer) for layer in range(parts.n_layers)], GROUPS, seed=5)
+    traces = trace_prompts(parts, prompts, {"neurons": of_neurons(grouping)}, **options)["neurons"]
+    for prompt, trace in zip(prompts, traces, strict=True):
+
+        def by_size(group):
+            def members(layer, position, active):
+                added = {i: abs(float(a)) * float(sizes[layer][i]) for i, a in enumerate(active)}
+                order = sorted(added, key=lambda i: -added[i])
+                edges = [-(-len(order) * g // GROUPS) for g in range(GROUPS + 1)]
+                return order[edges[group] : edges[group + 1]]
+
+            return members
+
+        def at_random(layer, position, active, prompt=prompt):
+            members = grouping.members(active[None], layer, position, [prompt.input_ids])
+            return members[GROUPS, 0].nonzero().flatten().tolist()
+
+        for number, what in enumerate([*map(by_size, range(GROUPS)), at_random]):
+            restored = trace.restored[:, :, number :: GROUPS + 1]
+            agree(replace(trace, restored=restored), prompt, parts, what)
+
+
+@pytest.mark.parametrize("name", tiny_models.NAMES)
+def test_a_group_of_neurons_agrees_with_one_forward_per_site(name):
+    width = find_parts(tiny_models.build(name)).token_embedding.embedding_dim
+    neurons_agree(name, [noised(IDS[:4], subject=(1,), samples=1, width=width)])
+
+
+def test_groups_of_neurons_of_prompts_traced_together_and_in_small_pieces():
+    prompts = [noised(IDS[:5], subject=(2,), others=[(40,)]), noised(IDS[4::-1], subject=(2, 3), seed=1)]
+    neurons_agree("qwen2", prompts, max_rows=9)
+
+
+def test_all_neurons_together_are_the_mlp():
+    """One group by size is all of them; so is the one at random."""
+    parts = find_parts(tiny_models.build("gpt2"))
+    [mlp] = traced(parts, [noised()], "mlp")
+    sizes = [written_sizes(parts, layer) for layer in range(parts.n_layers)]
+    [neurons] = trace_prompts(parts, [noised()], {"n": of_neurons(NeuronGroups(sizes, 1, 0))})["n"]
+    for group in (0, 1):
+        torch.testing.assert_close(neurons.restored[:, :, group::2], mlp.restored, equal_nan=True, **SAME)
+
+
+def test_a_group_at_random_is_drawn_for_each_prompt_layer_and_position_alone():
+    grouping = NeuronGroups([torch.ones(40)] * 2, 4, seed=0)
+    active = torch.randn(3, 40)
+    ids = [[1, 2], [3], [3]]
+
+    def drawn(active=active, layer=0, position=0, ids=ids, grouping=grouping):
+        return grouping.members(active, layer, position, ids)[-1]
+
+    first = drawn()
+    assert (
+        (first.sum(1) == 10).all() and torch.equal(first[1], first[2]) and not torch.equal(first[0], first[1])
+    )
+    assert torch.equal(first, drawn(active=torch.randn(3, 40)))
+    assert torch.equal(first[1:2], drawn(active[1:2], ids=ids[1:2]))
+    others = [drawn(layer=1), drawn(position=1), drawn(grouping=replace(grouping, seed=1))]
+    assert not any(torch.equal(first, other) for other in others)
+    # Each neuron as often as any other.
+    many = drawn(torch.ones(2000, 40), ids=[[i] for i in range(2000)]).float().mean(0)
+    assert (many - 0.25).abs().max() < 0.05
+
+
+def test_groups_by_size_go_by_activation_and_column_and_miss_no_neuron():
+    grouping = NeuronGroups([torch.tensor([1.0, 10, 1, 1, 0, 1, 1])], 3, seed=0)
+    active = torch.tensor([[-5.0, 1, 0, 2, 99, -3, 1]])
+    members = grouping.members(active, 0, 0, [[1]])[:3, 0]
+    # Added: 5, 10, 0, 2, 0, 3, 1. Three, two and two of seven.
+    assert [row.nonzero().flatten().tolist() for row in members] == [[0, 1, 5], [3, 6], [2, 4]]
 
 
 @pytest.mark.parametrize("what", WHATS)

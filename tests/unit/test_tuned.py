@@ -10,9 +10,13 @@ from strata.lens.stream import stream_depths
 from strata.lens.tuned import KLFromFinal, Whitening
 from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
+from strata.stats.bootstrap import Bootstrap
+from strata.stats.draws import interval_of_mean
+from strata.stats.seeding import generator
 
 LAYERS, CHANNELS, VOCAB = 2, 6, 23
 DEPTHS = stream_depths(LAYERS)
+HOW = Bootstrap(50, 0.9, 0)
 
 
 def decoder(dtype=torch.float32, with_bias=True):
@@ -82,7 +86,8 @@ def report(maps, seed=2, noise=0.0):
     stream = torch.cat(list(text(seed, noise=noise)()), 1)
     targets = torch.randint(VOCAB, (stream.shape[1],))
     targets[::7] = -1
-    return tuned.held_out([(stream, targets)], maps, decoder(), DEPTHS), stream, targets
+    documents = np.arange(len(targets)) // 10
+    return tuned.held_out([(stream, targets, documents)], maps, decoder(), DEPTHS, HOW), stream, targets
 
 
 def test_training_lowers_kl_below_least_squares_and_below_the_logit_lens():
@@ -124,5 +129,9 @@ def test_held_out_numbers_are_means_over_tokens():
     np.testing.assert_allclose(numbers["kl"][0], kl, rtol=1e-4)
     np.testing.assert_allclose(numbers["bits"][0], bits, rtol=1e-4)
     assert numbers["kl"][-1].item() == pytest.approx(0, abs=1e-5)
-    assert numbers.attrs == {"n_tokens": 200, "n_targets": int(known.sum())}
+    assert numbers.attrs == {"n_tokens": 200, "n_targets": int(known.sum()), "n_documents": 20}
+    each = -logq[known].gather(-1, targets[known, None])[:, 0].numpy() / np.log(2)
+    ends = interval_of_mean(each, 50, 0.9, generator(0), (np.arange(200) // 10)[known.numpy()])
+    np.testing.assert_allclose([numbers["bits_low"][0], numbers["bits_high"][0]], ends, rtol=1e-4)
+    assert (numbers["kl_low"][:-1] < numbers["kl"][:-1]).all() and numbers["kl_high"].attrs["units"] == "nat"
     np.testing.assert_allclose(numbers["kl"][1:], numbers["kl_logit"][1:], atol=1e-5)

@@ -200,7 +200,12 @@ def make_project(folder: Path) -> Project:
         "samples": 2,
         "noise": {"absolute": [0.1, 0.5], "relative": [3]},
         "everywhere": {"absolute": [0.5], "relative": []},
-        "parts": {"noise": {"absolute": [0.1, 0.5], "relative": []}, "heads": 9},
+        "parts": {
+            "noise": {"absolute": [0.1, 0.5], "relative": []},
+            "heads": 9,
+            "neurons": 9,
+            "neuron_groups": 2,
+        },
         "window": 1,
         "shown": ["once"],
     }

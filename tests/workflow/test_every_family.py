@@ -21,6 +21,7 @@ STAGES = (
     "lens/probes.nc",
     "lens/contextless.nc",
     "lens/repurposing.nc",
+    "lens/mixing.nc",
     "trace/order.tsv",
     "trace/by_category_mlp.nc",
     "attention.nc",

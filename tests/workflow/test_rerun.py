@@ -15,6 +15,7 @@ COMPARED = ["compare_lenses", "draw_lens"]
 PROBES = ["fit_probes", "draw_lens", "draw_models"]
 REPURPOSING = ["measure_repurposing", "draw_lens"]
 CONTEXTLESS = ["measure_contextless", "draw_lens"]
+MIXING = ["measure_mixing", "draw_lens"]
 EVERY_DECODER = ["write_explorer", *COMPARED]
 LENS = [*READ, *GRIDS, *UPDATES, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
@@ -53,6 +54,7 @@ ALL = sorted(
         "extract_text",
         *FITS,
         *CONTEXTLESS,
+        *MIXING,
         *PROBES,
         *EMBEDDING,
         *OVER_TEXT,
@@ -62,7 +64,7 @@ ALL = sorted(
 TRAINING = ["train_organism", "draw_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
-TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *PROBES, *OVER_TEXT, *EXPERIMENTS]
+TEXT = ["gather_text", "extract_text", "fit_jacobian", *TUNED, *MIXING, *PROBES, *OVER_TEXT, *EXPERIMENTS]
 # Where nothing is known of a model's training, its tokens are counted in the text.
 COUNTED_TEXT = [*TEXT, *ORDER, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]
 
@@ -85,7 +87,8 @@ TABLE = {
     "models.organism.device": (
         "auto",
         sorted(
-            {*PROMPTS, "extract_text", *FITS, *CONTEXTLESS, *PROBES, *OVER_TEXT, *COMPUTED} - {"tag_text"}
+            {*PROMPTS, "extract_text", *FITS, *CONTEXTLESS, *MIXING, *PROBES, *OVER_TEXT, *COMPUTED}
+            - {"tag_text"}
         ),
     ),
     "models.organism.text": ("data/other.txt", sorted({*TEXT, *COMPONENTS})),
@@ -100,7 +103,7 @@ TABLE = {
     "lens.decoders": (["logit"], [*CONTEXTLESS, *EVERY_DECODER]),
     "lens.top_k": (3, LENS),
     "lens.norm": ("plain", ["fit_tuned", *CONTEXTLESS, *LENS]),
-    "lens.extended.last": (0, ["read_extended_lens", *EVERY_DECODER]),
+    "lens.extended.last": (0, ["read_extended_lens", *CONTEXTLESS, *EVERY_DECODER]),
     "lens.tuned.steps": (3, TUNED),
     "lens.tuned.tokens_per_step": (32, TUNED),
     "lens.tuned.held_out": (100, TUNED),
@@ -123,9 +126,13 @@ TABLE = {
     "lens.probes.elsewhere": (20, PROBES),
     "lens.contextless.tokens": (10, CONTEXTLESS),
     "lens.repurposing.max_tokens": (10, REPURPOSING),
-    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
-    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
-    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *REPURPOSING]),
+    "lens.mixing.shares": ([0.5], MIXING),
+    "lens.mixing.depths": (1, MIXING),
+    "lens.mixing.positions": (1, MIXING),
+    "lens.mixing.horizon": (2, MIXING),
+    "lens.statistics.resamples": (21, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
+    "lens.statistics.interval": (0.9, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
+    "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
     "trace.noise.absolute": ([0.1, 0.5, 1.0], STATE),
     "trace.noise.relative": ([], STATE),
     "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
@@ -138,6 +145,8 @@ TABLE = {
     "trace.parts.noise.absolute": ([0.5], PARTS),
     "trace.parts.noise.relative": ([3], PARTS),
     "trace.parts.heads": (2, PARTS),
+    "trace.parts.neurons": (2, PARTS),
+    "trace.parts.neuron_groups": (3, PARTS),
     "trace.window": (2, [*PARTS, *SHOWN]),
     "trace.convention": ("paper", [*PARTS, *SHOWN]),
     "trace.shown": (["once", "france"], SHOWN),
@@ -359,7 +368,7 @@ MODULES = {
     "strata/text/prompt_files": [],
     "strata/text/prompt_forms": PROMPTS,
     "strata/attention/hidden": MOTION,
-    "strata/lens/names": [*LENS, *CONTEXTLESS, "measure_repurposing"],
+    "strata/lens/names": [*LENS, *CONTEXTLESS, *MIXING, "measure_repurposing"],
     "strata/embedding/names": sorted({*EMBEDDING, *OVER_TEXT} - {"decompose_embeddings"}),
     "strata/embedding/svd": SVD,
     "strata/embedding/experiments": EXPERIMENTS,
@@ -368,9 +377,10 @@ MODULES = {
     "strata/figures/trace": ["draw_single_traces"],
     "strata/figures/restoration": ["draw_restoration"],
     "strata/findings/twins": ["draw_models", "judge_claims"],
+    "strata/lens/mixing": MIXING,
     "strata/lens/tuned": TUNED,
     "strata/lens/jacobian": JACOBIAN,
-    "strata/lens/extended": ["read_extended_lens", *EVERY_DECODER],
+    "strata/lens/extended": ["read_extended_lens", *CONTEXTLESS, *EVERY_DECODER],
     "strata/trace/sweep": TRACE,
     "strata/organism/training": TRAINING,
     "strata/organism/evaluation": ["evaluate_organism", "evaluate_retrained"],

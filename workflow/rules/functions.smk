@@ -71,11 +71,11 @@ def published_lens(wildcards, decoder=None):
 def depth_maps(wildcards, decoder=None):
     """The maps that a decoder carries states by: none, those published, or those fitted here."""
     decoder = decoder or wildcards.decoder
-    origin = "published" if published_lens(wildcards, decoder) else "fitted"
-    return [] if decoder == "logit" else [f"results/{wildcards.model}/lens/{decoder}_{origin}.nc"]
+    made = "published" if published_lens(wildcards, decoder) else "fitted"
+    return [] if decoder in ("logit", "extended") else [f"results/{wildcards.model}/lens/{decoder}_{made}.nc"]
 
 
-def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=False, heads=0, **changes):
+def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=False, pieces=None, **changes):
     """How prompts are traced: corrupted as the section says in all but what is named."""
     keys = ("noise", "samples", "replacements", "shared", "seed")
     return {
@@ -85,7 +85,7 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
         "prefix": prefix,
         "only": only,
         "whole": whole,
-        "heads": heads,
+        "pieces": pieces,
         "max_rows": TRACE["max_rows"],
     }
 

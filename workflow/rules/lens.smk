@@ -1,9 +1,9 @@
 # text/activations.h5, or text/text.nc and the model, or what others published -> results/{model}/lens/{decoder}_*.nc: maps
 # activations.h5, weights.h5, prompts.tsv, maps -> results/{model}/lens/{decoder}.nc; {decoder}_updates.nc, where a figure needs it
-# these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc
+# these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc, mixing.nc
 LENS = config["lens"]
 LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
-MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"] if d != "extended"}
+MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"]}
 TEXT = {"activations": "results/{model}/text/activations.h5", "weights": "results/{model}/weights.h5"}
 
 
@@ -16,8 +16,7 @@ rule fit_tuned:
     priority: 60
     params:
         device=device,
-        tuned=LENS["tuned"],
-        norm=LENS["norm"],
+        tuned={"norm": LENS["norm"], **LENS["tuned"]},
     script:
         "../scripts/lens/fit_tuned.py"
 
@@ -130,11 +129,12 @@ rule measure_contextless:
     input:
         **MAPS,
         **TEXT,
+        model=model_files,
     output:
         "results/{model}/lens/contextless.nc",
     params:
-        device=device,
-        contextless={"norm": LENS["norm"], **LENS["contextless"], **LENS["statistics"]},
+        model=model_settings,
+        contextless={"norm": LENS["norm"], **LENS["extended"], **LENS["contextless"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_contextless.py"
 
@@ -143,6 +143,7 @@ rule measure_repurposing:
     input:
         activations="results/{model}/activations.h5",
         weights="results/{model}/weights.h5",
+        prompts="results/{model}/prompts.tsv",
     output:
         "results/{model}/lens/repurposing.nc",
     params:
@@ -150,3 +151,16 @@ rule measure_repurposing:
         repurposing={**LENS["repurposing"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_repurposing.py"
+
+
+rule measure_mixing:
+    input:
+        text="results/{model}/text/text.nc",
+        model=model_files,
+    output:
+        "results/{model}/lens/mixing.nc",
+    params:
+        model=model_settings,
+        mixing={**LENS["mixing"], **LENS["statistics"]},
+    script:
+        "../scripts/lens/measure_mixing.py"

@@ -2,7 +2,7 @@
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
-AVERAGED = ["mlp", "attn", "heads", "attribution"]
+AVERAGED = ["mlp", "attn", "heads", "neurons", "attribution"]
 PARTS = ["state_severed_mlp", "state_severed_attn", *AVERAGED]
 MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set", "_p_whole"]
 NOWHERE = {"absolute": [], "relative": []}
@@ -28,7 +28,7 @@ use rule trace_prompts as trace_parts with:
     output:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
     params:
-        **tracing(WINDOW, NOWHERE, **TRACE["parts"], replacements=0),
+        **tracing(WINDOW, NOWHERE, pieces=TRACE["parts"], noise=TRACE["parts"]["noise"], replacements=0),
         model=model_settings,
 
 

@@ -14,7 +14,7 @@ with job(snakemake) as progress:
     made = snakemake.params.tuned
     activations = io.open_dataset(snakemake.input.activations)
     device = usable(snakemake.params.device)
-    decoder = decoder_from(io.open_dataset(snakemake.input.weights), snakemake.params.norm).to(device)
+    decoder = decoder_from(io.open_dataset(snakemake.input.weights), made["norm"]).to(device)
     text = TextStream(activations, made["tokens_per_step"], device)
     maps = tuned.fit(
         lambda: text.batches("train"),
@@ -26,6 +26,6 @@ with job(snakemake) as progress:
         progress,
     )
     report = tuned.held_out(text.batches_with_targets("test", made["held_out"]), maps, decoder, text.depths)
-    model, config = io.made_by(activations)["model"], {**made, "norm": snakemake.params.norm}
-    io.write_dataset(maps.to_dataset(), snakemake.output.maps, model=model, config=config)
+    model = io.made_by(activations)["model"]
+    io.write_dataset(maps.to_dataset(), snakemake.output.maps, model=model, config=made)
     io.write_table(report.to_dataframe().reset_index(), snakemake.output.report)

@@ -8,7 +8,7 @@ from pipeline.job import job
 from pipeline.open_model import open_model
 from strata import io
 from strata.lens.extended import carry_through
-from strata.lens.labels import as_dataset, next_tokens
+from strata.lens.labels import as_dataset, demanded_words, next_tokens
 from strata.lens.readout import read_activations
 from strata.model.architecture import find_parts
 from strata.model.readout import decoder_from
@@ -22,10 +22,10 @@ with job(snakemake) as progress:
     parts = find_parts(model)
     decoder = decoder_from(weights, params.norm).to(parts.device)
     carry = carry_through(parts, params.extended["last"])
-    targets = next_tokens(activations, prompts)
+    targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
     updates = snakemake.wildcards.part == "_updates"
     fields = read_activations(
-        activations, decoder, carry, targets, params.top_k, updates, rank_guesses=False, progress=progress
+        activations, decoder, carry, targets, params.top_k, updates, False, words, progress=progress
     )
     dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
     dataset = dataset.assign_attrs(decoder="extended", norm=params.norm)

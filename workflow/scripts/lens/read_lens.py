@@ -7,7 +7,7 @@ Output: lens/{decoder}.nc, or lens/{decoder}_updates.nc.
 from pipeline.job import job
 from strata import io
 from strata.lens.decoders import DepthMaps
-from strata.lens.labels import as_dataset, next_tokens
+from strata.lens.labels import as_dataset, demanded_words, next_tokens
 from strata.lens.readout import carry_by, read_activations
 from strata.model.device import usable
 from strata.model.readout import decoder_from
@@ -20,10 +20,10 @@ with job(snakemake) as progress:
     top_k, norm = snakemake.params.top_k, snakemake.params.norm
     decoder = decoder_from(weights, norm).to(usable(snakemake.params.device))
     carry = carry_by(*maps, n_layers=activations.sizes["layer"])
-    targets = next_tokens(activations, prompts)
+    targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
     updates, follow = snakemake.wildcards.part == "_updates", snakemake.wildcards.decoder == "logit"
     fields = read_activations(
-        activations, decoder, carry, targets, top_k, updates, rank_guesses=follow, progress=progress
+        activations, decoder, carry, targets, top_k, updates, follow, words, progress=progress
     )
     dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
     dataset = dataset.assign_attrs(decoder=snakemake.wildcards.decoder, norm=norm)

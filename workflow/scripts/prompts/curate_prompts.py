@@ -11,6 +11,7 @@ from strata import io
 from strata.model.architecture import find_parts
 from strata.model.continuations import continuations
 from strata.text import prompts
+from strata.text.endings import settle
 from strata.text.prompt_formats import read_prompt_file
 
 with job(snakemake) as progress:
@@ -40,5 +41,6 @@ with job(snakemake) as progress:
             prompts.first_tokens(prompt["text"], completions, tokenizer.following),
             snakemake.params.whole_target,
         )
-        rows.append(curated.as_row())
-    io.write_table(pd.DataFrame(rows), snakemake.output[0])
+        rows.append(curated)
+    rows = settle(rows, ids, tokenizer.following)
+    io.write_table(pd.DataFrame([row.as_row() for row in rows]), snakemake.output[0])

@@ -141,7 +141,7 @@ def read_table(path: str) -> pd.DataFrame:
 def read_prompts(path: str) -> pd.DataFrame:
     """Read ``prompts.tsv``: texts as strings (empty where there is none), numbers as numbers."""
     texts = ["id", "category", "text", "subject", "target", "completions", "completion_ids", "subject_kind"]
-    types = dict.fromkeys([*texts, "pair", "fact", "target_ids", "top_str", "reason"], str)
+    types = dict.fromkeys([*texts, "pair", "demands", "fact", "target_ids", "top_str", "reason"], str)
     empty = dict.fromkeys(["p_target", "p_whole_target"], [""])
     return pd.read_csv(
         path, sep="\t", dtype=types, keep_default_na=False, na_values=empty, lineterminator="\n"

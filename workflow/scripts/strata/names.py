@@ -7,6 +7,7 @@ See the README's glossary for what each one means. The residual stream is indexe
 DEPTH = "depth"
 LAYER = "layer"
 HEAD = "head"
+NEURON = "neuron"
 TOKEN = "token"
 POSITION = "position"
 CHANNEL = "channel"

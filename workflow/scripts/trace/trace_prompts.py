@@ -1,8 +1,7 @@
-"""Corrupt the subject, restore one thing at a time: a state, the outputs of MLPs, attention or single heads.
+"""Corrupt the subject, restore one thing at a time: a state, the outputs of MLPs or attention, their pieces.
 
-With the traces of parts comes what each adds to the answer's logit in the clean run.
-
-Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; trace/attribution.nc.
+Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; with pieces
+trace/attribution.nc: what every part adds to the answer's logit in the clean run.
 """
 
 from pathlib import Path
@@ -14,8 +13,9 @@ from strata.model.architecture import find_parts
 from strata.model.attribution import attribute
 from strata.model.batching import check_lengths
 from strata.trace.corruption import corrupt_as, level_names
-from strata.trace.dataset import after_prefix, as_dataset, of_some, traceable
+from strata.trace.dataset import after_prefix, as_dataset, of_first, of_some, traceable
 from strata.trace.heads import trace_heads
+from strata.trace.neurons import trace_neurons
 from strata.trace.sites import WHATS, restoration
 from strata.trace.sweep import trace_prompts
 from strata.trace.whole_target import follow_targets
@@ -43,10 +43,11 @@ with job(snakemake) as progress:
     if snakemake.params.whole:
         traces = follow_targets(parts, prompts, restorations, traces, at_once, progress)
     found = {w: as_dataset(traces[w], table, strings, levels, r.dim) for w, r in restorations.items()}
-    if snakemake.params.heads:
-        first = table.groupby("category").cumcount() < snakemake.params.heads
-        some, prompts, strings = of_some(first, table, prompts, strings)
-        found["heads"] = trace_heads(parts, prompts, some, strings, levels, at_once, progress)
+    if pieces := snakemake.params.pieces:
+        how, groups = (levels, at_once, progress), (pieces["neuron_groups"], made["seed"])
+        found["heads"] = trace_heads(parts, *of_first(pieces["heads"], table, prompts, strings), *how)
+        some = of_first(pieces["neurons"], table, prompts, strings)
+        found["neurons"] = trace_neurons(parts, *some, *groups, *how)
         found["attribution"] = attribute(parts, ids, table)
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
     for what, dataset in found.items():

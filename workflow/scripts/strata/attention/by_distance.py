@@ -31,16 +31,20 @@ from strata.attention.names import DISTANCE
 from strata.model.architecture import Parts, reading
 from strata.model.capture import watching
 from strata.names import HEAD, LAYER
+from strata.stats.bootstrap import Bootstrap
 
 FARTHEST = 64
 """Tokens back that are compared at most; texts are not much longer."""
+
+GROUPS = 50
+"""Of texts, dealt out in turn, which intervals draw again: sums by text would not fit in memory."""
 
 FEWEST_QUERIES = 0.1
 """Of all queries, how many have to have that many keys behind them; fewer distances are compared if not."""
 
 
 class ByDistance:
-    """What a model's heads do by distance, summed while texts pass.
+    """What a model's heads do by distance, summed while texts pass, in `GROUPS` groups of them.
 
     Queries count that have every distance behind them, so that all distances are seen by the same queries;
     no key among the ``skip`` first positions does, which are attended to for other reasons.
@@ -56,7 +60,7 @@ class ByDistance:
         self._farthest = farthest(lengths, skip)
         device = parts.device
         self._back = torch.arange(self._farthest + 1, device=device)
-        shape = (parts.n_layers, parts.n_heads, self._farthest + 1)
+        shape = (parts.n_layers, parts.n_heads, min(GROUPS, len(lengths)), self._farthest + 1)
         double = {"dtype": torch.float64, "device": device}
         self._attention, self._logits, self._seen = torch.zeros(3, *shape, **double)
         self._squares = torch.zeros(*shape[:2], **double)
@@ -67,58 +71,75 @@ class ByDistance:
         late = slice(self._skip, None)
         self._read[layer] += (states[:, late].double() * present[:, late, None]).sum((0, 1))
 
-    def see_pattern(self, layer: int, patterns: Tensor, present: Tensor) -> None:
-        """Patterns (row, head, query, key), and where queries are no padding (row, query)."""
+    def see_pattern(self, layer: int, patterns: Tensor, present: Tensor, which: Sequence[int]) -> None:
+        """Patterns (row, head, query, key); where queries are no padding (row, query); which texts (row)."""
         queries = torch.arange(patterns.shape[-1], device=patterns.device)[self._skip + self._farthest :]
         if not len(queries):
             return
         behind = patterns[:, :, queries[:, None], queries[:, None] - self._back].float()
-        behind = behind.transpose(0, 1)[:, present[:, queries]]  # (head, query, distance)
+        present = present[:, queries]
+        behind = behind.transpose(0, 1)[:, present]  # (head, query, distance)
+        group = torch.as_tensor(which, device=behind.device) % self._seen.shape[2]
+        group = group[:, None].expand(present.shape)[present]
         logits = _centred(behind.log())
-        self._attention[layer] += behind.sum(1, dtype=torch.float64)
-        self._logits[layer] += logits.nansum(1, dtype=torch.float64)
-        self._seen[layer] += logits.isfinite().sum(1)
+        self._attention[layer].index_add_(1, group, behind.double())
+        self._logits[layer].index_add_(1, group, logits.nan_to_num().double())
+        self._seen[layer].index_add_(1, group, logits.isfinite().double())
         self._squares[layer] += logits.square().nansum((1, 2), dtype=torch.float64)
 
-    def result(self) -> xr.Dataset:
-        """What was seen.
+    def result(self, bootstrap: Bootstrap) -> xr.Dataset:
+        """What was seen. ``bootstrap`` draws groups of texts.
 
         Returns
         -------
         Dataset
-            By (layer, head, distance): ``attention_by_distance``, mean attention; ``logit_by_distance``, mean
-            logit less that of all distances (nat), and ``logit_without_content``, the same where every
-            position holds the mean content. A key that gets no attention at all, behind the end of a window
-            above all, has no logit: NaN where that is so of all. ``explained_by_distance``,
-            ``explained_by_rotation`` (layer, head): shares of the logits' variance, NaN where there is none,
-            and the latter where logits without content are all the same. ``n_queries``.
+            By (layer, head, distance): ``attention_by_distance``, mean attention; ``logit_by_distance``,
+            mean logit less that of all distances (nat), each with ``_low`` and ``_high``;
+            ``logit_without_content``, the latter where every position holds the mean content. A key that gets
+            no attention at all, behind the end of a window above all, has no logit: NaN where that is so of
+            all. ``explained_by_distance``, ``explained_by_rotation`` (layer, head): shares of the logits'
+            variance, NaN where there is none, and the latter where logits without content are all the same.
+            ``n_queries``; ``n_groups`` of texts.
         """
         n_queries = _beyond(self._lengths, self._skip + self._farthest)
-        mean = self._logits / self._seen
+        logits, seen = self._logits.sum(2), self._seen.sum(2)
         alone = self._without_content(self._read / _beyond(self._lengths, self._skip))
-        alone = _centred(alone.where(self._seen > 0, torch.nan))
-        waves = (self._seen * alone.square()).nansum(-1)
-        flat = waves <= torch.finfo(self._parts.model.dtype).eps * self._seen.sum(-1)
-        together = (self._logits * alone).nansum(-1).clamp(min=0)
+        alone = _centred(alone.where(seen > 0, torch.nan))
+        waves = (seen * alone.square()).nansum(-1)
+        flat = waves <= torch.finfo(self._parts.model.dtype).eps * seen.sum(-1)
+        together = (logits * alone).nansum(-1).clamp(min=0)
         explained = {
-            "explained_by_distance": (self._seen * mean.square()).nansum(-1) / self._squares,
+            "explained_by_distance": (logits.square() / seen).nansum(-1) / self._squares,
             "explained_by_rotation": (together.square() / (self._squares * waves)).where(~flat, torch.nan),
         }
-        curves = {
-            "attention_by_distance": self._attention / n_queries,
-            "logit_by_distance": mean,
-            "logit_without_content": alone,
-        }
-        return xr.Dataset(
-            {name: ((LAYER, HEAD, DISTANCE), values.cpu().numpy()) for name, values in curves.items()}
-            | {name: ((LAYER, HEAD), values.cpu().numpy()) for name, values in explained.items()}
-            | {"n_queries": n_queries},
-            coords={DISTANCE: np.arange(self._farthest + 1)},
+        dims = (LAYER, HEAD, DISTANCE)
+        curves = [
+            self._mean("attention_by_distance", self._attention, self._queries(), bootstrap),
+            self._mean("logit_by_distance", self._logits, self._seen, bootstrap),
+        ]
+        others = (
+            {name: (dims[:2], values.cpu().numpy()) for name, values in explained.items()}
+            | {"logit_without_content": (dims, alone.cpu().numpy())}
+            | {"n_queries": n_queries, "n_groups": self._seen.shape[2]}
         )
+        distances = {DISTANCE: np.arange(self._farthest + 1)}
+        return xr.merge(curves).assign(others).assign_coords(distances)
+
+    def _queries(self) -> Tensor:
+        """How many queries of each group count, (group, 1)."""
+        n_groups, first = self._seen.shape[2], self._skip + self._farthest
+        return torch.tensor([[_beyond(self._lengths[group::n_groups], first)] for group in range(n_groups)])
+
+    @staticmethod
+    def _mean(name: str, sums: Tensor, sizes: Tensor, bootstrap: Bootstrap) -> xr.Dataset:
+        """Means over queries of sums (layer, head, group, distance), of as many as ``sizes`` says."""
+        sums, sizes = (values.double().cpu().numpy().swapaxes(-1, -2) for values in (sums, sizes))
+        found = bootstrap.of_totals(name, sums, sizes, (LAYER, HEAD, DISTANCE))
+        return found.drop_vars(f"{name}_n")
 
     def _without_content(self, content: Tensor) -> Tensor:
         """Log attention (layer, head, distance) where a layer reads the same (layer, channel) everywhere."""
-        parts, found = self._parts, torch.empty_like(self._logits)
+        parts, found = self._parts, torch.empty_like(self._logits[:, :, 0])
 
         def see(layer: int, patterns: Tensor) -> None:
             found[layer] = patterns[0, :, -1].flip(-1)[:, self._back].double().log()

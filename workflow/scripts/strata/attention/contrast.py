@@ -17,19 +17,19 @@ import pandas as pd
 import xarray as xr
 from scipy import stats
 from scipy.special import logit
-from statsmodels.stats.multitest import multipletests
 
 from strata.attention.names import FINAL, FIRST, SUBJECT
 from strata.names import HEAD, LAYER, PROMPT, SITE
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import cluster_means
+from strata.stats.many_tests import BENJAMINI_HOCHBERG, above_zero, adjusted
 
 CONTRASTED = (SUBJECT, FIRST, FINAL)
 """Sites that are compared."""
 
 HEADS_OF_SITES = [SITE, LAYER, HEAD]
 DIFFERENCE = ["difference", "difference_low", "difference_high"]
-TESTED = ["concordance", "p", "p_corrected", "holds"]
+TESTED = ["concordance", "p", "p_adjusted", "family", "holds"]
 COLUMNS = [*HEADS_OF_SITES, "mean_facts", "mean_rote", *DIFFERENCE, *TESTED, "n_facts", "n_rote"]
 """Of the table that `contrast_heads` returns."""
 
@@ -63,8 +63,8 @@ def contrast_heads(
         largest; none, if a kind has fewer than two units. ``mean_facts``, ``mean_rote`` (shares of
         attention), and their ``difference`` with its interval. ``concordance``: in which share of pairs, a
         unit of each kind, the fact's log odds are larger, ties counted half; ``p``, two-sided, and
-        ``p_corrected``; ``holds``, whether this is below `LEVEL` and the difference has that sign too.
-        ``n_facts``, ``n_rote`` units.
+        ``p_adjusted`` for all tests of its ``family``; ``holds``, whether this is below `LEVEL` and the
+        difference has that sign too. ``n_facts``, ``n_rote`` units.
     """
     at_sites = attention.sel({SITE: list(CONTRASTED)})
     share, even = (at_sites[f"{name}_prompt"].astype(float) for name in ("attention", "even"))
@@ -88,10 +88,11 @@ def contrast_heads(
     table = labels.to_frame(index=False)
     table["mean_facts"], table["mean_rote"] = (a.mean(1) for a in shares)
     table[DIFFERENCE] = np.stack([difference[name] for name in DIFFERENCE], axis=1)
-    table["concordance"], table["p"] = ranks.statistic / (n_facts * n_rote), ranks.pvalue
-    table["p_corrected"] = multipletests(ranks.pvalue, method="fdr_bh")[1]
+    table["concordance"], table["p"] = ranks.statistic / (n_facts * n_rote), above_zero(ranks.pvalue)
+    (table["p_adjusted"],), told = adjusted(ranks.pvalue, method=BENJAMINI_HOCHBERG)
+    table["family"] = f"heads of the final token, concordance: {told}"
     same_sign = (table["concordance"] > 0.5) == (table["difference"] > 0)
-    table["holds"] = (table["p_corrected"] < LEVEL) & same_sign
+    table["holds"] = (table["p_adjusted"] < LEVEL) & same_sign
     table["n_facts"], table["n_rote"] = n_facts, n_rote
     ranked = np.lexsort([-table["difference"], table[SITE].map(CONTRASTED.index)])
     return table[COLUMNS].iloc[ranked].reset_index(drop=True)

@@ -18,6 +18,7 @@ from strata.names import CATEGORY, CHANNEL, DEPTH, FACT, LAYER, MEASURE, NOISE, 
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
 from strata.stats.groups import each, masks_by_category, with_pooled
+from strata.stats.many_tests import with_adjusted
 from strata.stats.permutation import p_value, permuted_within
 from strata.stats.seeding import generator
 
@@ -218,8 +219,9 @@ def at_transition(
     prompts of x at offset 0 less x's mean over the prompt's other layers. Every model has layers that move
     the state more than others, whatever the prompt; so the statistic is compared with what it is when
     transition depths are shuffled among the prompts of a category, which keeps both that profile and the
-    distribution of transitions. Prompts whose transition is undefined or cropped off are left out, and for
-    cosines of steps those with a step of zero.
+    distribution of transitions. Those of one fact's prompts stay together, and change places with those of a
+    fact of as many prompts (`strata.stats.permutation.permuted_within`). Prompts whose transition is
+    undefined or cropped off are left out, and for cosines of steps those with a step of zero.
 
     Parameters
     ----------
@@ -243,7 +245,8 @@ def at_transition(
     Dataset
         By (measure, noise, category), "all" among the categories: ``excess``, the statistic;
         ``excess_shuffled``, its mean over shuffles; ``p``, two-sided, NaN where shuffling cannot change
-        anything since the transitions of each category lie in one layer; ``at_transition`` and
+        anything since the transitions of each category lie in one layer, and ``p_adjusted`` for all of these
+        tests; ``at_transition`` and
         ``elsewhere``, the two means of which the statistic is the difference; ``n`` prompts. With offset:
         ``aligned``, the mean over prompts at so many layers after the transition; ``shuffled``, its mean
         over shuffles, ``shuffled_low`` and ``shuffled_high``, between which 95 % of the shuffles lie;
@@ -268,15 +271,15 @@ def at_transition(
         lowest = int(measure == "cosine_step")  # the first block that is left has none before it
         kept = groups[category] & (at >= lowest) & (at < values.shape[1])
         kept &= np.isfinite(values[:, lowest:]).all(axis=1)
-        names = motion["prompt_category"].values[kept]
-        rng = generator(seed)
-        return _test(values[kept], at[kept].astype(int), names, offsets, shuffles, rng)
+        names, facts = (motion[f"prompt_{name}"].values[kept] for name in (CATEGORY, FACT))
+        placed = permuted_within(generator(seed), at[kept].astype(int), names, facts, shuffles)
+        return _test(values[kept], at[kept].astype(int), placed, offsets)
 
     def tests(measure: str) -> xr.Dataset:
         return each(NOISE, noises, lambda n: each(CATEGORY, groups, lambda c: test(measure, n, c)))
 
     noises = layers[NOISE].values
-    tested = each(MEASURE, STEP_MEASURES, tests)
+    tested = with_adjusted(each(MEASURE, STEP_MEASURES, tests), "p")
     of_noise = {name: c for name, c in transition.coords.items() if c.dims == (NOISE,)}
     return tested.assign_coords(of_noise).assign_attrs(cropped=cropped, shuffles=shuffles, seed=seed)
 
@@ -284,12 +287,13 @@ def at_transition(
 def _test(
     values: np.ndarray,
     layers: np.ndarray,
-    categories: np.ndarray,
+    shuffled: np.ndarray,
     offsets: xr.DataArray,
-    shuffles: int,
-    rng: np.random.Generator,
 ) -> xr.Dataset:
-    """Statistics of one measure: ``values`` (prompt, layer) at the ``layers`` of transition (prompt)."""
+    """Statistics of one measure: ``values`` (prompt, layer) at the ``layers`` of transition (prompt).
+
+    ``shuffled`` (shuffle, prompt) are other layers, for comparison.
+    """
     n = len(values)
     if not n:
         empty = xr.full_like(offsets, np.nan, float)
@@ -297,7 +301,7 @@ def _test(
         fields |= dict.fromkeys(("aligned", "shuffled", "shuffled_low", "shuffled_high"), empty)
         return xr.Dataset(fields | {"n": 0, "aligned_n": xr.zeros_like(offsets)}, {OFFSET: offsets})
     # Row 0 is the truth, the others are shuffled.
-    placed = np.vstack([layers, permuted_within(rng, layers, categories, shuffles)])
+    placed = np.vstack([layers, shuffled])
 
     here = values[np.arange(n), placed]  # (row, prompt)
     total, count = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1)

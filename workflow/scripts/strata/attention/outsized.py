@@ -9,6 +9,7 @@ from strata.embedding.channels import position_active
 from strata.embedding.gains import gain_outliers
 from strata.embedding.names import NORMS
 from strata.names import CHANNEL, CHANNEL_SET, DEPTH, LAYER
+from strata.stats.many_tests import with_adjusted
 
 CHANNEL_SETS = (*NORMS, "position")
 
@@ -21,7 +22,7 @@ def outsized_channels(
     Outsized at a depth is a channel whose mean |h| at position 0 is at least ``among_channels`` times the
     median channel's there, and whose ratio of that to its mean |h| at other positions is at least
     ``among_positions`` times the median channel's ratio. A set's overlap with them is compared with chance:
-    as many channels drawn at random (hypergeometric).
+    as many channels drawn at random (hypergeometric, one-sided).
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def outsized_channels(
         channel); ``outlier_layers`` (channel_set, channel), the share of layers in which the gain is an
         outlier (NaN for positions, and for a norm that is not there); ``in_set`` (channel_set, channel), see
         `CHANNEL_SETS`. By (channel_set, depth): ``n_overlap``, ``n_expected`` by chance, ``p_overlap`` of as
-        many or more by chance; the same with ``_overall`` (channel_set). Where the model has no position
+        many or more by chance, and ``p_overlap_adjusted`` for all of these; the same with ``_overall``
+        (channel_set). Where the model has no position
         embedding, or its channels make no two groups (see `strata.embedding.channels.position_active`),
         that set is empty and the attribute ``position_set`` says why.
 
@@ -89,7 +91,7 @@ def outsized_channels(
     )
 
 
-def _overlap(sets: xr.DataArray, outsized: xr.DataArray, end: str) -> dict[str, xr.DataArray]:
+def _overlap(sets: xr.DataArray, outsized: xr.DataArray, end: str) -> xr.Dataset:
     n_channels = sets.sizes[CHANNEL]
     n_set, n_outsized = sets.sum(CHANNEL), outsized.sum(CHANNEL)
     n_overlap = (sets & outsized).sum(CHANNEL)
@@ -97,8 +99,11 @@ def _overlap(sets: xr.DataArray, outsized: xr.DataArray, end: str) -> dict[str, 
     def chance(overlap: np.ndarray, members: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         return stats.hypergeom.sf(overlap - 1, n_channels, members, drawn)
 
-    return {
-        f"n_overlap{end}": n_overlap,
-        f"n_expected{end}": n_set * n_outsized / n_channels,
-        f"p_overlap{end}": xr.apply_ufunc(chance, n_overlap, n_set, n_outsized),
-    }
+    found = xr.Dataset(
+        {
+            f"n_overlap{end}": n_overlap,
+            f"n_expected{end}": n_set * n_outsized / n_channels,
+            f"p_overlap{end}": xr.apply_ufunc(chance, n_overlap, n_set, n_outsized),
+        }
+    )
+    return with_adjusted(found, f"p_overlap{end}")

@@ -83,7 +83,7 @@ def over_text(
         entropies = torch.special.entr(late.float()).sum(-1) * present
         largest = largest_entropy[skip : patterns.shape[-1]]
         entropy[layer][:, batch.which] = (entropies / largest).sum(-1).T
-        by_distance.see_pattern(layer, patterns, batch.present)
+        by_distance.see_pattern(layer, patterns, batch.present, batch.which)
 
     def see_read(layer: int, states: Tensor) -> None:
         by_distance.see_read(layer, states, batch.present)
@@ -120,7 +120,7 @@ def over_text(
         attrs={"skip": skip},
     )
     means = _means_with_intervals(of_first, of_entropy, n_late, even, bootstrap)
-    return as_float32(found.merge(means, join="exact").merge(by_distance.result(), join="exact"))
+    return as_float32(found.merge(means, join="exact").merge(by_distance.result(bootstrap), join="exact"))
 
 
 def _means_with_intervals(
@@ -143,8 +143,8 @@ def _means_with_intervals(
 
         return bootstrap.estimate(name, of_columns, columns, dims=dims).drop_vars(f"{name}_n")
 
-    def each_head(share: np.ndarray, even: np.ndarray) -> np.ndarray:
-        return share
+    def mean(name: str, sums: np.ndarray) -> xr.Dataset:
+        return bootstrap.of_totals(name, sums, n, (LAYER, HEAD)).drop_vars(f"{name}_n")
 
     def by_heads(share: np.ndarray, even: np.ndarray) -> np.ndarray:
         return np.stack([share.mean(1), share.max(1)])
@@ -154,8 +154,8 @@ def _means_with_intervals(
 
     return xr.merge(
         [
-            with_interval("first_in_text", each_head, first, (LAYER, HEAD)),
-            with_interval("entropy_in_text", each_head, entropy, (LAYER, HEAD)),
+            mean("first_in_text", first),
+            mean("entropy_in_text", entropy),
             with_interval("first_of_heads_in_text", by_heads, first, (HEADS, LAYER)),
             with_interval("onset_in_text", onset, first, (HEADS,)),
             with_interval("release_in_text", partial(onset, end=1), first, (HEADS,)),

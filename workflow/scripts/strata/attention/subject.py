@@ -7,6 +7,7 @@ from strata.attention.names import BEST, HEAD_CHOICES, HEADS, SUBJECT
 from strata.names import CATEGORY, HEAD, LAYER, NOISE, PROMPT, SITE
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import each, masks_by_category, named
+from strata.stats.many_tests import with_adjusted
 from strata.stats.ranks import rank_correlation
 
 
@@ -51,7 +52,7 @@ def peaks_against_transition(peaks: xr.Dataset, transition: xr.DataArray, bootst
     Dataset
         By (heads, category, noise): ``rho``, Spearman's rank correlation of ``peak_layer`` and transition
         depth; ``rho_low`` and ``rho_high``, percentiles of a bootstrap over what prompts ask;
-        ``rho_p``, two-sided;
+        ``rho_p``, two-sided, of what prompts ask by their mean ranks, and ``rho_p_adjusted`` for all of them;
         ``rho_n`` prompts with a transition. NaN for fewer than three prompts or where one side is
         constant; the interval also where one side is nearly so, and constant in more resamples than lie
         outside of the interval. Also ``transition_depth`` (prompt, noise).
@@ -70,6 +71,6 @@ def peaks_against_transition(peaks: xr.Dataset, transition: xr.DataArray, bootst
     def by_category(heads: str) -> xr.Dataset:
         return each(CATEGORY, groups, lambda category: by_noise(heads, category))
 
-    return each(HEADS, peaks[HEADS].values, by_category).assign(
+    return with_adjusted(each(HEADS, peaks[HEADS].values, by_category), "rho_p").assign(
         transition_depth=depths.drop_vars(["prompt_category", "prompt_fact"], errors="ignore")
     )

@@ -11,6 +11,7 @@ from strata.embedding.names import RIVALS
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import named
+from strata.stats.many_tests import with_adjusted
 from strata.stats.ranks import concordance, rank_correlation
 from strata.stats.two_groups import Groups, ashmans_d, two_groups
 
@@ -112,7 +113,8 @@ def describe(
         The rivalry, by (measure), see `RIVALS`: ``rho`` with interval and ``rho_p``, Spearman's, with
         ``position_std`` over channels; and, where there are two groups, ``auc`` with interval and
         ``auc_p``, the chance that an active channel's is the larger (Mann and Whitney 1947), NaN
-        elsewhere. Attributes ``position_embedding``, ``split`` in words, and ``two_groups`` (0 or 1).
+        elsewhere; ``rho_p_adjusted`` and ``auc_p_adjusted`` for all measures. Attributes
+        ``position_embedding``, ``split`` in words, and ``two_groups`` (0 or 1).
     """
     n_tokens = token_embedding.sizes[VOCAB]
     used = np.ones(n_tokens, bool) if counts is None else np.asarray(counts) > 0
@@ -136,10 +138,11 @@ def describe(
     )
     upper = parted.upper if parted.groups.two else None
     rivals = [_rivalry(std.values, abs(result[name]).values, upper, bootstrap) for name in RIVALS]
+    tested = xr.concat(rivals, dim=named(MEASURE, RIVALS), join="exact")
     parts = [
         result,
         _distance(_log10(std.values), bootstrap),
-        xr.concat(rivals, dim=named(MEASURE, RIVALS), join="exact"),
+        with_adjusted(with_adjusted(tested, "rho_p"), "auc_p"),
     ]
     return xr.merge(parts, join="exact").assign_attrs(
         position_embedding="present", split=parted.told, two_groups=int(parted.groups.two), **made

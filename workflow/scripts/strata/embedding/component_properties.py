@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from strata.embedding.names import BASIS, CLASSES, GROUP, PROPERTY
 from strata.embedding.token_properties import UNKNOWN
 from strata.names import CHANNEL, COMPONENT, VOCAB
+from strata.stats.many_tests import HOLM, with_adjusted
 from strata.stats.ranks import columnwise_rank_correlation, separation
 from strata.stats.seeding import generator
+from strata.stats.thresholds import enough
 from strata.stats.two_groups import two_groups
 
 CLASS_PROPERTIES = ("script", "part_of_speech")
@@ -100,9 +101,10 @@ def separation_by_component(
         ``n_with``, ``n_without`` (property). ``eta2`` (basis, component, classes), the share of the variance
         of ranks that lies between classes. ``rho_length`` (basis, component), Spearman's correlation with
         length, ``rho_length_low`` and ``_high`` (Bonett and Wright 2000). Each with ``_p``, two-sided, of no
-        relation (Mann and Whitney, Kruskal and Wallis, Student), by Holm's correction for all of them; and
-        ``_random``: what the best of as many random directions reaches (|AUC - 1/2| for ``auc``, |rho|),
-        in all but 1 - interval of the draws. ``property_classes`` (property): what it is a class of.
+        relation (Mann and Whitney, Kruskal and Wallis, Student); ``_p_adjusted``, by Holm's correction for
+        all ``n_tests`` of them; and ``_random``: what the best of as many random directions reaches
+        (|AUC - 1/2| for ``auc``, |rho|), in all but 1 - interval of the draws. ``property_classes``
+        (property): what it is a class of.
     """
     asked = _flags_of(properties, least)
     length = properties["length"].values
@@ -121,17 +123,18 @@ def separation_by_component(
     n_with = np.concatenate([part.flags.sum(1) for part in asked])
     n_without = np.concatenate([(~part.flags).sum(1) for part in asked])
     error = np.concatenate([auc_error(scores[part.rows], part.flags) for part in asked])
+    error[~enough(np.minimum(n_with, n_without))] = np.nan
     n_length = int(np.isfinite(length).sum())
     chance = np.sqrt((n_with + n_without + 1) / (12 * n_with * n_without))[:, None]
     kinds = [part for part in asked if part.classes]
     size = np.array([len(part.rows) for part in kinds])[:, None]
     freedom = np.array([len(part.names) - 1 for part in kinds])[:, None]
     student = rho * np.sqrt((n_length - 2) / (1 - rho**2))
-    p = holm(
+    p = [
         2 * stats.norm.sf(abs(auc - 0.5) / chance),
         stats.chi2.sf((size - 1) * eta, freedom) if kinds else eta,
         2 * stats.t.sf(abs(student), n_length - 2),
-    )
+    ]
     reach = stats.norm.isf((1 - interval) / 2)
     rho_low, rho_high = spearman_interval(rho, n_length, interval)
     shape = (score.sizes[BASIS], score.sizes[COMPONENT])
@@ -140,7 +143,7 @@ def separation_by_component(
         """From (..., column)."""
         return (BASIS, COMPONENT, *dim), np.moveaxis(values, -1, 0).reshape(*shape, *values.shape[:-1])
 
-    return xr.Dataset(
+    told = xr.Dataset(
         {
             "auc": by_component(auc, PROPERTY),
             "auc_low": by_component(np.maximum(auc - reach * error, 0), PROPERTY),
@@ -157,6 +160,7 @@ def separation_by_component(
             "rho_length_high": by_component(rho_high),
             "rho_length_p": by_component(p[2]),
             "rho_length_random": float(random[2]),
+            "n_tests": int(sum(np.isfinite(each).sum() for each in p)),
         },
         coords={
             BASIS: score[BASIS].values,
@@ -166,6 +170,7 @@ def separation_by_component(
             CLASSES: np.array([part.classes for part in kinds], dtype=object),
         },
     )
+    return with_adjusted(told, "auc_p", "eta2_p", "rho_length_p", method=HOLM)
 
 
 def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
@@ -184,19 +189,12 @@ def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
 
 
 def spearman_interval(rho: np.ndarray, n: int, interval: float) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000)."""
+    """Ends of the interval of rank correlations over n pairs (Bonett and Wright 2000); NaN for too few."""
+    if not enough(n):
+        return np.full_like(rho, np.nan), np.full_like(rho, np.nan)
     reach = stats.norm.isf((1 - interval) / 2) * np.sqrt((1 + rho**2 / 2) / (n - 3))
     with np.errstate(divide="ignore"):  # a perfect one is infinitely far out
         return np.tanh(np.arctanh(rho) - reach), np.tanh(np.arctanh(rho) + reach)
-
-
-def holm(*families: np.ndarray) -> list[np.ndarray]:
-    """p-values of any shapes, corrected as one family (Holm 1979); NaN stays."""
-    flat = np.concatenate([family.ravel() for family in families])
-    known = np.isfinite(flat)
-    flat[known] = multipletests(flat[known], method="holm")[1]
-    ends = np.cumsum([family.size for family in families])[:-1]
-    return [part.reshape(f.shape) for part, f in zip(np.split(flat, ends), families, strict=True)]
 
 
 # Two groups ---------------------------------------------------------------------------------

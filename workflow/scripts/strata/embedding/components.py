@@ -197,12 +197,14 @@ def table(result: xr.Dataset) -> pd.DataFrame:
     """How well components tell properties, a row each.
 
     ``tokens``, ``basis``, ``component``; ``what`` ("auc", "eta2", "rho" of length, or "auc_plane" of a
-    component together with the next), ``of`` which property; ``value``, ``low``, ``high``; ``p``, corrected;
+    component together with the next), ``of`` which property; ``value``, ``low``, ``high``; ``p``, and
+    ``p_adjusted`` for all tests of its ``family``;
     ``random``, what random directions reach.
     """
     parts = []
     for what, of in (("auc", PROPERTY), ("eta2", CLASSES), ("rho_length", None)):
-        ends = {"": "value", "_low": "low", "_high": "high", "_p": "p", "_random": "random"}
+        ends = {"": "value", "_low": "low", "_high": "high", "_random": "random"}
+        ends |= {"_p": "p", "_p_adjusted": "p_adjusted"}
         chosen = {what + end: name for end, name in ends.items() if what + end in result}
         frame = result[list(chosen)].reset_coords(drop=True).to_dataframe().reset_index()
         frame["of"] = frame[of] if of else "length"
@@ -215,7 +217,11 @@ def table(result: xr.Dataset) -> pd.DataFrame:
     columns = {TOKEN_SET: "tokens", BASIS: "basis", COMPONENT: "component"}
     whole = pd.concat(parts).rename(columns=columns).dropna(subset="value")
     whole["tokens"] = whole["tokens"].astype(str)
-    order = ["tokens", "basis", "component", "what", "of", "value", "low", "high", "p", "random"]
+    n = dict(zip(result[TOKEN_SET].values, result["n_tests"].values, strict=True))
+    family = whole["tokens"].map({name: f"components, {name} tokens: {k} (Holm)" for name, k in n.items()})
+    whole["family"] = family.where(whole["p"].notna(), "")
+    order = ["tokens", "basis", "component", "what", "of"]
+    order += ["value", "low", "high", "p", "p_adjusted", "family", "random"]
     return whole[order].sort_values(order[:5], kind="stable").reset_index(drop=True)
 
 

@@ -225,12 +225,7 @@ def _per_token(
 ) -> xr.Dataset:
     """Mean over tokens of ``values`` (..., document, position), documents resampled; NaN is no token."""
     told = np.isfinite(values)
-    sums = np.stack([np.where(told, values, 0), told]).swapaxes(-1, -2)
-    sums = sums if by_position else sums.sum(-2)
-
-    def mean(total_and_count: np.ndarray, axis: int) -> np.ndarray:
-        total, count = total_and_count
-        with np.errstate(invalid="ignore"):
-            return total.sum(axis) / count.sum(axis)
-
-    return bootstrap.estimate(name, mean, sums, dims=dims)
+    sums, sizes = np.where(told, values, 0).swapaxes(-1, -2), told.astype(float).swapaxes(-1, -2)
+    if not by_position:
+        sums, sizes = sums.sum(-2), sizes.sum(-2)
+    return bootstrap.of_totals(name, sums, sizes, dims)

@@ -33,6 +33,7 @@ from strata.stats.draws import units_drawn
 from strata.stats.groups import named
 from strata.stats.ranks import columnwise_rank_correlation
 from strata.stats.seeding import generator
+from strata.stats.thresholds import enough
 from strata.text.documents import count_by_row
 
 TOKEN_SETS = (SEEN, ALL)
@@ -202,6 +203,8 @@ def rank_correlations(values: xr.DataArray, *, resamples: int, interval: float, 
     exact = _with_partial(np.stack([_correlation(items)]))[0]
     drawn = _with_partial(np.stack(list(_resampled(items, resamples, seed))))
     low, high = percentiles(drawn, interval, axis=0, lost=0)
+    if not enough(items.shape[1]):
+        low, high = np.full_like(exact, np.nan), np.full_like(exact, np.nan)
     candidates = names != LOG_FREQUENCY
     plain = exact[..., 0][np.ix_(candidates, candidates)]
     unique = np.full(len(names), np.nan)

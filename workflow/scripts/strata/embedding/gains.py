@@ -9,6 +9,7 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import NORM, NORMS
 from strata.names import CHANNEL, LAYER
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.many_tests import MAXIMUM, with_adjusted
 from strata.stats.permutation import p_value, permuted
 from strata.stats.ranks import rank_correlation
 from strata.stats.seeding import generator
@@ -51,13 +52,14 @@ def describe(
     -------
     Dataset
         Exact, by (norm, layer, channel): ``log_gain``, log10 |gain|, and ``outlier`` (`gain_outliers`).
-        By (channel): ``outlier_layers``, how many of the norms hold it for one; ``p_recurrent``, how often
-        some channel is one in as many, where each layer's outliers are shuffled among channels.
+        By (channel): ``outlier_layers``, how many of the norms hold it for one; ``recurrence_p``, how often
+        it is one in as many, where each layer's outliers are shuffled among channels, and
+        ``recurrence_p_adjusted``, how often some channel is.
 
-        With a position embedding, by (norm, layer): ``rho`` with interval and ``rho_p``, rank correlation
-        over channels of ``log_gain`` with the standard deviation over positions; ``ratio`` with interval,
-        median |gain| of the upper group of channels over the lower one's: below 1 a norm dials the
-        channels of position down. ``norm`` has those there are. Without gains the result is
+        With a position embedding, by (norm, layer): ``rho`` with interval, ``rho_p`` and ``rho_p_adjusted``,
+        rank correlation over channels of ``log_gain`` with the standard deviation over positions; ``ratio``
+        with interval, median |gain| of the upper group of channels over the lower one's: below 1 a norm dials
+        the channels of position down. ``norm`` has those there are. Without gains the result is
         empty; attributes say what is absent.
     """
     made = {"resamples": resamples, "interval": interval, "seed": seed}
@@ -69,7 +71,9 @@ def describe(
     outlier = xr.concat([gain_outliers(gain) for gain in gains], dim=NORM, join="exact")
     result = xr.Dataset({"log_gain": _log_size(gains), "outlier": outlier})
     result["outlier_layers"] = outlier.sum((NORM, LAYER))
-    result["p_recurrent"] = CHANNEL, recurrence(outlier.values, shuffles, seed)
+    alone, of_all = recurrence(outlier.values, shuffles, seed)
+    told = {"family": f"recurrence_p: {gains.sizes[CHANNEL]} ({MAXIMUM})"}
+    result["recurrence_p"], result["recurrence_p_adjusted"] = (CHANNEL, alone), (CHANNEL, of_all, told)
     result = result.assign_coords({LAYER: np.arange(gains.sizes[LAYER])}).assign_attrs(
         gains="present", shuffles=shuffles, **made
     )
@@ -81,7 +85,7 @@ def describe(
     size = abs(gains.values)
     parts = [
         result,
-        rank_correlation("rho", size, std, bootstrap, dims=(NORM, LAYER)),
+        with_adjusted(rank_correlation("rho", size, std, bootstrap, dims=(NORM, LAYER)), "rho_p"),
         bootstrap.estimate(
             "ratio", _ratio_of_medians, size[..., upper], size[..., ~upper], dims=(NORM, LAYER)
         ),
@@ -91,11 +95,12 @@ def describe(
     )
 
 
-def recurrence(outlier: np.ndarray, shuffles: int, seed: int) -> np.ndarray:
-    """How likely it is that some channel is an outlier in as many layers as each of them, by chance.
+def recurrence(outlier: np.ndarray, shuffles: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How likely each channel is an outlier in as many layers as it is by chance, and some channel is.
 
-    Chance shuffles every layer's outliers among the channels; the channel with the most counts, so that
-    no correction for many channels is due. 1 for a channel that is none.
+    Chance shuffles every layer's outliers among the channels. For some channel the one with the most counts,
+    which corrects for how many they are (the single-step procedure of Westfall and Young 1993). Both are
+    one-sided, and 1 for a channel that is none.
 
     Parameters
     ----------
@@ -103,18 +108,20 @@ def recurrence(outlier: np.ndarray, shuffles: int, seed: int) -> np.ndarray:
 
     Returns
     -------
-    array (channel)
+    arrays (channel)
     """
     rng = generator(seed)
     rows = outlier.reshape(-1, outlier.shape[-1])
-    most = np.array([permuted(rng, rows, 1).sum((0, 1)).max() for _ in range(shuffles)])
-    return p_value(most[:, None] >= rows.sum(0))
+    counts = np.stack([permuted(rng, rows, 1).sum((0, 1)) for _ in range(shuffles)])
+    found = rows.sum(0)
+    return p_value(counts >= found), p_value(counts.max(1, keepdims=True) >= found)
 
 
 def outlier_table(gains: xr.Dataset, channels: xr.Dataset) -> pd.DataFrame:
     """Channels that are an outlier in some layer, in the order of how many.
 
-    Columns: ``rank``, ``channel``, ``outlier_layers`` and the same for each norm, ``p_recurrent``,
+    Columns: ``rank``, ``channel``, ``outlier_layers`` and the same for each norm, ``p`` and ``p_adjusted`` of
+    `recurrence` with their ``family``,
     ``median_log_gain_…`` of each norm over layers, less the median channel's of the layer, ``position_std``
     and ``position_active`` (empty without a position embedding). Ties: the channel that lies further off.
     """
@@ -134,7 +141,9 @@ def outlier_table(gains: xr.Dataset, channels: xr.Dataset) -> pd.DataFrame:
                 f"outlier_layers_{n}": gains["outlier"].sel({NORM: n}).sum(LAYER).values
                 for n in gains[NORM].values
             },
-            "p_recurrent": gains["p_recurrent"].values,
+            "p": gains["recurrence_p"].values,
+            "p_adjusted": gains["recurrence_p_adjusted"].values,
+            "family": gains["recurrence_p_adjusted"].attrs["family"],
             **{f"median_log_gain_{n}": offset.sel({NORM: n}).values for n in gains[NORM].values},
             "position_std": position_std,
             "position_active": active,

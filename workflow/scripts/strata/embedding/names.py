@@ -20,6 +20,8 @@ CLASSES = "classes"
 GROUP = "group"
 THRESHOLD = "threshold"
 PART = "part"
+READING = "reading"
+DIRECTION = "direction"
 VARIANT = "variant"
 CENTRING = "centring"
 

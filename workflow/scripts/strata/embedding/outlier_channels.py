@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from strata.embedding.component_properties import spearman_interval
-from strata.embedding.names import PART
-from strata.model.slices import READS_AND_WRITES, slice_sizes
+from strata.embedding.names import DIRECTION, PART, READING
+from strata.model.head_rows import READINGS
+from strata.model.slices import READS_AND_WRITES, head_reads, key_sizes, slice_sizes
 from strata.model.weights import norm_parameters
-from strata.names import CHANNEL, HEAD, LAYER
+from strata.names import CHANNEL, HEAD, LAYER, K
 from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.ranks import columnwise_rank_correlation
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from strata.model.architecture import Parts
 
 OUTLIER, RANDOM = "outlier", "random"
+TOP_KEYS = 5
+TOP_SHARE = 0.01
+"""Of the channels: those that are among a key's largest."""
 
 
 def follow(
@@ -58,8 +62,9 @@ def follow(
     -------
     Dataset
         ``role`` (channel): "outlier", "control", "random", or empty. ``slice_percentile`` (part, layer,
-        channel) and ``head_percentile`` (layer, head, channel): among all channels, by the sizes of
-        `strata.model.slices.slice_sizes`. ``direct_rho`` (channel): Spearman's correlation of log frequency
+        channel), ``head_percentile`` (layer, head, channel) of what heads write and ``head_read_percentile``
+        (reading, layer, head, channel): among all channels, by the sizes of `strata.model.slices`. Of single
+        MLP keys what `_of_keys` says. ``direct_rho`` (channel): Spearman's correlation of log frequency
         with what the channel adds to the logits of tokens that were seen, its column of the unembedding
         times the final gain, with ``_low`` and ``_high`` (Bonett and Wright 2000). ``final_mean``,
         ``final_deviation`` (channel) of the states. With the channel set to that mean, for channels that
@@ -86,6 +91,11 @@ def follow(
             "role": (CHANNEL, role),
             "slice_percentile": ((PART, LAYER, CHANNEL), _percentile(sizes.numpy())),
             "head_percentile": ((LAYER, HEAD, CHANNEL), _percentile(by_head.numpy())),
+            "head_read_percentile": (
+                (READING, LAYER, HEAD, CHANNEL),
+                _percentile(head_reads(parts).numpy()).astype("f4"),
+            ),
+            **_of_keys(parts),
             "direct_rho": (CHANNEL, rho),
             "direct_rho_low": (CHANNEL, low),
             "direct_rho_high": (CHANNEL, high),
@@ -93,8 +103,13 @@ def follow(
             "final_deviation": (CHANNEL, states.std(0).cpu().numpy()),
             "n_tokens": len(following),
         },
-        coords={CHANNEL: every, PART: list(READS_AND_WRITES)},
-        attrs={"interval": interval, "seed": seed},
+        coords={
+            CHANNEL: every,
+            PART: list(READS_AND_WRITES),
+            READING: list(READINGS),
+            DIRECTION: ["reads", "writes"],
+        },
+        attrs={"interval": interval, "seed": seed, "top_channels": _n_top(len(role))},
     )
     alone = [per_token(name, untouched[i], ()) for i, name in enumerate(MEASURES)]
     return xr.merge([result, *alone, measured.reindex({CHANNEL: every})], combine_attrs="drop_conflicts")
@@ -143,6 +158,47 @@ def _direct(parts: "Parts", frequency: xr.Dataset, interval: float) -> tuple[np.
     return (rho, *spearman_interval(rho, len(count), interval))
 
 
+def _n_top(n_channels: int) -> int:
+    return max(1, round(TOP_SHARE * n_channels))
+
+
+def _of_keys(parts: "Parts") -> dict[str, tuple]:
+    """Which MLP keys read and write each channel, by layer; variables of a Dataset.
+
+    ``keys_at_top`` (direction, layer, channel): share of the keys for which the channel is among the
+    `_n_top` that they read (write) most. ``top_key`` (..., k, channel): the keys that give it the largest
+    share of all they read (write), in squares: ``top_key_share``. ``top_key_percentile``: where it stands
+    among all channels there. NaN, and -1 for keys, where weights are not in memory.
+    """
+    layers = [_of_keys_in(key_sizes(parts, layer)) for layer in range(parts.n_layers)]
+    return {
+        name: ((DIRECTION, LAYER, *dims, CHANNEL), np.stack([layer[name] for layer in layers], 1))
+        for name, dims in OF_KEYS.items()
+    }
+
+
+OF_KEYS = {"keys_at_top": (), "top_key": (K,), "top_key_share": (K,), "top_key_percentile": (K,)}
+
+
+def _of_keys_in(sizes: Tensor) -> dict[str, np.ndarray]:
+    """The same of one layer, from sizes (direction, key, channel)."""
+    n = sizes.shape[-1]
+    rank = sizes.argsort(-1).argsort(-1)
+    share = sizes.square() / sizes.square().sum(-1, keepdim=True)
+    top_share, top = share.topk(min(TOP_KEYS, sizes.shape[1]), 1)
+    unknown = sizes.isnan().any(-1).any(-1)[:, None, None]
+    return {
+        "keys_at_top": (rank >= n - _n_top(n))
+        .float()
+        .mean(1)
+        .masked_fill(unknown[..., 0], torch.nan)
+        .numpy(),
+        "top_key": top.masked_fill(unknown, -1).numpy(),
+        "top_key_share": top_share.masked_fill(unknown, torch.nan).numpy(),
+        "top_key_percentile": (100 * rank.gather(1, top) / (n - 1)).masked_fill(unknown, torch.nan).numpy(),
+    }
+
+
 def _percentile(sizes: np.ndarray) -> np.ndarray:
     """Where each channel stands among all (last axis): 0 the least, 100 the most; NaN stays."""
     ranks = rankdata(sizes, axis=-1, nan_policy="omit")
@@ -158,11 +214,4 @@ class _PerToken:
 
     def __call__(self, name: str, values: np.ndarray, dims: tuple[str, ...]) -> xr.Dataset:
         inside = self._index == np.arange(self._index.max() + 1)[:, None]
-        sums = values @ inside.T
-        counts = np.broadcast_to(inside.sum(1), sums.shape)
-
-        def mean(sums_and_counts: np.ndarray, axis: int) -> np.ndarray:
-            total, count = sums_and_counts
-            return total.sum(axis) / count.sum(axis)
-
-        return self._bootstrap.estimate(name, mean, np.stack([sums, counts]), dims=dims)
+        return self._bootstrap.of_totals(name, values @ inside.T, inside.sum(1), dims)

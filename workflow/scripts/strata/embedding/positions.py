@@ -10,6 +10,7 @@ from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import named
 from strata.stats.seeding import generator
+from strata.stats.shares import share_of_units
 from strata.stats.svd import svd
 
 
@@ -163,10 +164,11 @@ def _autocorrelation(centred: np.ndarray) -> np.ndarray:
 
 def _means_by_group(values: dict[str, np.ndarray], upper: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
     def means(group: np.ndarray) -> xr.Dataset:
-        names = {"explained": "mean_explained", "autocorrelation": "mean_autocorrelation"}
         return xr.merge(
             [
-                bootstrap.estimate(names.get(name, name), np.mean, value[group].astype(float))
+                share_of_units(name, value[group], bootstrap.interval)
+                if value.dtype == bool
+                else bootstrap.estimate(f"mean_{name}", np.mean, value[group])
                 for name, value in values.items()
             ]
         )

@@ -27,6 +27,7 @@ from strata.stats.defined import percentiles
 from strata.stats.groups import named
 from strata.stats.permutation import permuted
 from strata.stats.seeding import generator
+from strata.stats.thresholds import enough
 from strata.text.documents import count_by_row
 
 CHANCE_QUANTILE = 0.99
@@ -192,6 +193,8 @@ def _proportion(name: str, k: xr.DataArray, n: int, interval: float) -> xr.Datas
         nothing = k * np.nan
         return xr.Dataset({name: nothing, f"{name}_low": nothing, f"{name}_high": nothing, f"{name}_n": 0})
     low, high = proportion_confint(k.values, n, alpha=1 - interval, method="wilson")
+    if not enough(n):
+        low, high = np.full_like(low, np.nan), np.full_like(high, np.nan)
     ends = {name: k / n, f"{name}_low": k.copy(data=low), f"{name}_high": k.copy(data=high)}
     return xr.Dataset(ends).assign({f"{name}_n": n})
 

@@ -77,6 +77,8 @@ def _draw_logits(axes: Axes, in_text: xr.Dataset) -> None:
             told += f", rotation {float(head['explained_by_rotation']):.2f}"
             axes.plot(distance, head["logit_without_content"], color=colour, lw=1.3, ls="--")
         axes.plot(distance, head["logit_by_distance"], color=colour, lw=1.3, marker=marker, ms=4, label=told)
+        ends = (head[f"logit_by_distance_{end}"] for end in ("low", "high"))
+        axes.fill_between(distance, *ends, color=colour, alpha=0.2, lw=0)
     _set_distances(axes, in_text.sizes[DISTANCE])
     axes.axhline(0, color=ASIDE_COLOUR, lw=0.8)
     axes.set(ylabel="logit less its mean over distances (nat)")

@@ -179,7 +179,7 @@ def _draw_overlap(axes: Axes, in_text: xr.Dataset) -> None:
         axes.bar(place - 0.2, found, 0.4, color=LINE_COLOURS[0], label="observed" if not place else None)
         axes.bar(place + 0.2, expected, 0.4, color=NO_VALUE_COLOUR, label="by chance" if not place else None)
         told = f"{found} of {n_set}" + (
-            f"\np = {float(at['p_overlap_overall']):.2g}" if n_set and n_outsized else ""
+            f"\np = {float(at['p_overlap_overall_adjusted']):.2g}" if n_set and n_outsized else ""
         )
         axes.annotate(
             told,

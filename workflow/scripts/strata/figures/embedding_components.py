@@ -63,15 +63,15 @@ def draw_properties(components: xr.Dataset) -> Figure:
         cells = [part.sel({PROPERTY: name, TOKEN_SET: chosen}) for name, chosen in rows]
         auc = np.array([cell["auc"].values for cell in cells])
         random = np.array([float(cell["auc_random"]) for cell in cells])
-        p = np.array([cell["auc_p"].values for cell in cells])
+        p = np.array([cell["auc_p_adjusted"].values for cell in cells])
         framed = (abs(auc - 0.5) > random[:, None]) & (p < 1 - components.attrs["interval"])
         first = _draw_table(above[column], auc, framed, "RdBu_r", (0, 1))
         above[column].set_title(told)
         seen = part.sel({TOKEN_SET: SEEN})
         strength = np.vstack([seen["eta2"].transpose(CLASSES, COMPONENT), seen["rho_length"] ** 2])
         random = np.append(seen["eta2_random"], seen["rho_length_random"] ** 2)
-        p = np.vstack([seen["eta2_p"].transpose(CLASSES, COMPONENT), seen["rho_length_p"]])
-        framed = (strength > random[:, None]) & (p < 1 - components.attrs["interval"])
+        p = [seen[f"{name}_p_adjusted"].transpose(..., COMPONENT) for name in ("eta2", "rho_length")]
+        framed = (strength > random[:, None]) & (np.vstack(p) < 1 - components.attrs["interval"])
         second = _draw_table(below[column], strength, framed, "Blues", (0, 1))
         below[column].set_xticks(range(n_components), components[COMPONENT].values)
         below[column].set_xlabel("component")

@@ -94,7 +94,7 @@ def draw_summary(
         start += counts
     for place, row in zip(places, shown.itertuples(), strict=True):
         axes.annotate(
-            f"p={row.p_recurrent:.1g}",
+            f"p={row.p_adjusted:.1g}",
             (place, start[place]),
             (0, 2),
             textcoords="offset points",

@@ -16,6 +16,7 @@ from strata.findings.answers import Answer
 from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, Estimate
 from strata.findings.lens import input_on_top, kl_by_depth
 from strata.findings.page import number
+from strata.lens.comparison import mean_and_interval
 
 VERDICT_COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "none"}
 
@@ -69,7 +70,7 @@ def draw_lens(lenses: Mapping[str, xr.Dataset]) -> Figure:
     legend = figure.legend(handles, labels, frameon=False, ncols=3, loc="outside upper center")
     for text in legend.get_texts():
         text.set_parse_math(False)
-    told = "share of depth; mean over prompts, band ± 2 standard errors over prompts"
+    told = "share of depth; mean over prompts, bands: 95 % bootstrap intervals over what they ask"
     figure.supxlabel(told, fontsize="small")
     return figure
 
@@ -122,27 +123,21 @@ def draw_verdicts(sections: Mapping[str, Mapping], answers: Mapping[str, Sequenc
         key: [a for a in part if set(a.verdicts.values()) != {NOT_ASKED}] for key, part in answers.items()
     }
     answers = {key: part for key, part in asked.items() if part}
-    n_rows = sum(len(part) + 1 for part in answers.values())
-    figure = new_figure(4.6 + 1.75 * len(models), 0.7 + 0.23 * n_rows)
+    rows = [(key, answer) for key, part in answers.items() for answer in (None, *part)]
+    figure = new_figure(4.6 + 1.75 * len(models), 0.7 + 0.23 * len(rows))
     axes = figure.subplots()
-    row, names = 0, []
-    for key, part in answers.items():
-        names.append((row, sections[key]["title"], "bold"))
-        for row, answer in enumerate(part, row + 1):
-            names.append((row, answer.short, "normal"))
-            for column, model in enumerate(models):
-                found, said = answer.estimates[model], answer.verdicts[model]
-                box = Rectangle(
-                    (column + 0.03, row - 0.44), 0.94, 0.88, facecolor=VERDICT_COLOURS[said], lw=0
-                )
-                axes.add_patch(box)
-                value = "" if found.missing or found.refuted else f"  {number(found.value, 2)}"
-                colour = ASIDE_COLOUR if said == NOT_ASKED else "black"
-                axes.text(column + 0.5, row, said + value, ha="center", va="center", fontsize=7, color=colour)
-        row += 1
-    for at, text, weight in names:
-        axes.text(-0.03, at, text, ha="right", va="center", fontsize=8, fontweight=weight, parse_math=False)
-    axes.set(xlim=(0, len(models)), ylim=(row - 0.5, -0.5), yticks=[])
+    for row, (key, answer) in enumerate(rows):
+        name, weight = (answer.short, "normal") if answer else (sections[key]["title"], "bold")
+        look = {"ha": "right", "va": "center", "fontsize": 8, "fontweight": weight, "parse_math": False}
+        axes.text(-0.03, row, name, **look)
+        for column, model in enumerate(models if answer else ()):
+            found, said = answer.estimates[model], answer.verdicts[model]
+            box = Rectangle((column + 0.03, row - 0.44), 0.94, 0.88, facecolor=VERDICT_COLOURS[said], lw=0)
+            axes.add_patch(box)
+            value = "" if found.missing or found.refuted else f"  {number(found.value, 2)}"
+            colour = ASIDE_COLOUR if said == NOT_ASKED else "black"
+            axes.text(column + 0.5, row, said + value, ha="center", va="center", fontsize=7, color=colour)
+    axes.set(xlim=(0, len(models)), ylim=(len(rows) - 0.5, -0.5), yticks=[])
     axes.set_xticks([column + 0.5 for column in range(len(models))], models)
     for label in axes.get_xticklabels():
         label.set_parse_math(False)
@@ -162,5 +157,5 @@ def _draw_means(axes: Axes, means: pd.DataFrame, layers: int, look: dict[str, st
     """A line through the means over prompts; rows (category, prompt), a column each depth."""
     places = marks(means.columns)
     means = means.set_axis(means.columns / layers, axis="columns")
-    mean, half = means.mean(), 2 * means.sem()
-    draw_curve(axes, mean, (mean - half).clip(lower=0), mean + half, **look, label=label, markevery=places)
+    mean, low, high = mean_and_interval(means)
+    draw_curve(axes, mean, low.clip(lower=0), high, **look, label=label, markevery=places)

@@ -19,6 +19,7 @@ from strata.figures.trace_panels import (
     count,
     draw_band,
     noise_name,
+    notice_of_untraced,
     say_if_empty,
 )
 from strata.names import ALL, CATEGORY, LAYER, NOISE, SITE
@@ -74,10 +75,12 @@ def draw_heads(heads: xr.Dataset, noise: str, order: Sequence[str] = ()) -> Figu
     Parameters
     ----------
     heads : Dataset
-        Of `strata.trace.averages.average_heads`.
+        Of `strata.trace.averages.average_heads`. A line where none were traced.
     noise : str
         The noise level drawn.
     """
+    if notice := notice_of_untraced(heads):
+        return notice
     categories = main_categories(heads[CATEGORY].values, order)
     heads = heads.sel({CATEGORY: categories, NOISE: noise}).load()
     figure, panels = new_maps(heads, len(categories) * heads.sizes[SITE])

@@ -143,12 +143,13 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     ends, shuffles = int(hidden.attrs["cropped"]), int(hidden.attrs["shuffles"])
     told = f"transitions under noise {noise}, depths {ends} to {hidden.sizes[LAYER] - ends}"
     figure.supxlabel(
-        f"{told}; p: all prompts at the transition, two-sided, {shuffles:,} shuffles within categories",
+        f"{told}; p: all prompts at the transition, two-sided, {shuffles:,} shuffles of facts within "
+        f"categories; for all tests together, {hidden['p_adjusted'].attrs['family']}",
         fontsize="small",
     )
     return figure
 
 
 def _verdict(at: xr.Dataset) -> str:
-    p, n = float(at["p"]), int(at["n"])
+    p, n = float(at["p_adjusted"]), int(at["n"])
     return f"p = {p:.2g}, n = {n}" if np.isfinite(p) else f"no test, n = {n}"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_scale
 from strata.figures.lens import NORMS, decoded_by
 from strata.figures.style import DECODER_COLOURS, line_looks, new_figure
-from strata.lens.comparison import agreement, kl_to_final, prompt_means
+from strata.lens.comparison import agreement, kl_to_final, mean_and_interval, prompt_means
 from strata.lens.names import DECODER, REFERENCE
 from strata.names import ALL, CATEGORY, DEPTH
 
@@ -120,7 +120,7 @@ def draw_contextless(contextless: xr.Dataset) -> Figure:
 def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:
     """Models by relative depth: mean KL(final ‖ depth), and how often the final guess is there already.
 
-    One line a model, at whole depths d / L; the band is two standard errors over prompts.
+    One line a model, at whole depths d / L, in its interval over what prompts ask.
 
     Parameters
     ----------
@@ -156,7 +156,9 @@ def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:
     for text in legend.get_texts():
         text.set_parse_math(False)
     figure.suptitle(made[0], fontsize="medium")
-    figure.supxlabel("mean over prompts, band ± 2 standard errors over prompts", fontsize="small")
+    figure.supxlabel(
+        "mean over prompts, bands: 95 % bootstrap intervals over what they ask", fontsize="small"
+    )
     return figure
 
 
@@ -164,5 +166,5 @@ def _draw_model(axes: Axes, means: pd.DataFrame, n_layers: int, name: str, look:
     """One line of ``means``: rows (category, prompt), a column each depth."""
     look = look | {"label": f"{name} ({n_layers}, {len(means)})", "markevery": marks(means.columns)}
     means = means.set_axis(means.columns / n_layers, axis="columns")
-    mean, half = means.mean(), 2 * means.sem()
-    draw_curve(axes, mean, (mean - half).clip(lower=0), mean + half, **look)
+    mean, low, high = mean_and_interval(means)
+    draw_curve(axes, mean, low.clip(lower=0), high, **look)

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from strata.figures.curves import thinned
-from strata.figures.style import SITE_COLOURS
+from strata.figures.style import SITE_COLOURS, new_notice
 from strata.names import DEPTH, LAYER, NOISE, SITE
+from strata.trace.names import NOT_TRACED
 
 SITE_LABELS = {"subject": "subject token", "final": "final token"}
 AXIS_LABELS = {DEPTH: "depth of the restored state", LAYER: "layer of the restored window"}
@@ -45,6 +46,15 @@ def noise_name(level: str, data: xr.Dataset | None = None) -> str:
     known = data is not None and "noise_sd" in data
     measured = f" = {float(data['noise_sd'].sel({NOISE: level})):.2g}" if known else ""
     return f"noise {times} × embedding sd{measured}"
+
+
+def notice_of_untraced(pieces: xr.Dataset) -> Figure | None:
+    """What stands in the place of a figure of pieces that the configuration has no prompts traced for."""
+    if NOT_TRACED not in pieces.attrs:
+        return None
+    return new_notice(
+        f"{pieces.attrs[NOT_TRACED]} are not traced: trace.parts in config.yaml leaves them out."
+    )
 
 
 def category_name(category: str) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import hypot, isnan, nan
 
-import numpy as np
 import xarray as xr
 
 HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
@@ -104,13 +103,6 @@ def independent_difference(one: Estimate, other: Estimate) -> Estimate:
         if each.missing:
             return each
     value = one.value - other.value
-    down = np.hypot(one.value - one.low, other.high - other.value)
-    up = np.hypot(one.high - one.value, other.value - other.low)
-    return Estimate(value, float(value - down), float(value + up), min(one.n, other.n))
-
-
-def percentiles(draws: np.ndarray, interval: float) -> tuple[float, float]:
-    """The ends of an interval of this coverage from resampled values."""
-    tail = (1 - interval) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
+    down = hypot(one.value - one.low, other.high - other.value)
+    up = hypot(one.high - one.value, other.value - other.low)
+    return Estimate(value, value - down, value + up, min(one.n, other.n))

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.findings.estimates import Estimate, independent_difference, percentiles, read
+from strata.findings.estimates import Estimate, independent_difference, read
 from strata.lens.comparison import kl_to_final, prompt_means
 from strata.names import ALL, CATEGORY, DEPTH, FACT, LABEL, LAYER, TARGET
-from strata.stats.bootstrap import Bootstrap
+from strata.stats.bootstrap import Bootstrap, widened
 from strata.text.tokens import of_text
 
 LOGIT = "logit"
@@ -137,7 +137,7 @@ def relation_after_tag(probes: xr.Dataset, interval: float) -> Estimate:
     Parameters
     ----------
     probes : of syntax/probes.nc
-    interval : coverage, e.g. 0.95, of percentiles of the difference over resampled documents
+    interval : coverage, e.g. 0.95, of the difference over resampled documents
     """
 
     def gained(variable: str, label: str) -> np.ndarray:
@@ -146,7 +146,7 @@ def relation_after_tag(probes: xr.Dataset, interval: float) -> Estimate:
     difference = gained("gain_centre", "relation") - gained("gain_centre", "tag")
     draws = gained("gain_centre_resampled", "relation") - gained("gain_centre_resampled", "tag")
     n = int(probes["n_documents"].sel({TARGET: "input", LABEL: "tag"}))
-    low, high = percentiles(draws, interval)
+    low, high = map(float, widened(draws, n, interval, lost=0))
     return Estimate(float(difference), low, high, n).of(float(probes[DEPTH][-1]))
 
 

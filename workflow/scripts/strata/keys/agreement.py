@@ -7,8 +7,9 @@ import xarray as xr
 
 from strata.keys.names import KEY, TAGS
 from strata.names import LABEL, LAYER, TOKEN_ID, K
-from strata.stats.defined import percentiles, ratio
-from strata.stats.draws import times_drawn
+from strata.stats.bootstrap import widened
+from strata.stats.defined import ratio
+from strata.stats.draws import interval_of_totals, times_drawn
 from strata.stats.seeding import generator
 from strata.text.documents import next_in_document
 
@@ -40,7 +41,7 @@ def describe(
         ``agreement_mean``, ``beyond_token_mean`` (label, layer) over keys, with ``_low`` and ``_high``;
         ``agreement_rise``, ``beyond_token_rise`` (label), the mean over keys of the upper half of layers
         less that of the lower, with ``_low``, ``_high``; ``agreement_n``, ``beyond_token_n`` (label,
-        layer), keys in the mean: bounds are NaN for fewer than two; ``agreement_chance``,
+        layer), keys in the mean: bounds are NaN for too few; ``agreement_chance``,
         ``beyond_token_chance`` (label), of pairs of random contexts; ``silent`` (layer), share of keys
         that nothing in the text makes answer.
 
@@ -64,8 +65,11 @@ def describe(
         fields[f"{name}_n"] = (LABEL, LAYER), once.count[..., 0].astype(int)
         fields[f"{name}_mean"] = (LABEL, LAYER), once.mean()[..., 0]
         fields[f"{name}_rise"] = LABEL, once.rise()[..., 0]
-        means = np.where(once.count[..., 0] > 1, percentiles(resampled.mean(), interval), np.nan)
-        rises = percentiles(resampled.rise(), interval)
+        means = interval_of_totals(
+            np.nan_to_num(values), np.isfinite(values).astype(float), resamples, interval, generator(seed)
+        )
+        rises = [widened(*each, interval) for each in zip(resampled.rise(), once.fewest(), strict=True)]
+        rises = np.moveaxis(rises, -1, 0)
         for end, mean, rise in zip(("low", "high"), means, rises, strict=True):
             fields |= {f"{name}_mean_{end}": ((LABEL, LAYER), mean), f"{name}_rise_{end}": (LABEL, rise)}
         chance = [_agreement_of_all(labels, tokens, eligible) for labels in codes.values()]
@@ -136,9 +140,14 @@ class _Sums:
 
     def rise(self) -> np.ndarray:
         """Of the upper half of layers, less that of the lower."""
+        (upper, n_upper), (lower, n_lower) = self._halves()
+        return ratio(upper, n_upper) - ratio(lower, n_lower)
+
+    def fewest(self) -> np.ndarray:
+        """How many keys have a value in the half of layers where fewer do, (label)."""
+        return np.min([count[:, 0] for _, count in self._halves()], axis=0)
+
+    def _halves(self) -> list[tuple[np.ndarray, np.ndarray]]:
         half = self.total.shape[1] // 2
-        upper, lower = (
-            ratio(self.total[:, layers].sum(1), self.count[:, layers].sum(1))
-            for layers in (slice(-half, None), slice(half))
-        )
-        return upper - lower
+        halves = (slice(-half, None), slice(half))
+        return [(self.total[:, layers].sum(1), self.count[:, layers].sum(1)) for layers in halves]

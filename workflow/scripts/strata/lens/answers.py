@@ -3,13 +3,14 @@
 import pandas as pd
 import xarray as xr
 
-from strata.lens.names import DECODER, REPEAT
+from strata.lens.names import DECODER, DEMAND, PLACE, REPEAT
 from strata.names import CATEGORY, DEPTH, LAYER
 
 _CHANGE = "log10(rank of the input + 1)"
 _OVERALL = ", mean over depths 1 to L"
 _RHO = f"Spearman correlation of a token type's count with {_CHANGE}"
 _COMMAS = f"{_CHANGE}, third comma minus first"
+_DEMANDED = "of the demanded last word, less the pair's"
 _COPIED = f"{_CHANGE}, word to be copied minus others as frequent"
 
 HEADLINES = (
@@ -36,6 +37,8 @@ HEADLINES = (
     ),
     ("prediction_depth", "prediction_depth", "depth from which on the top guess is the final one", "blocks"),
     ("prediction_depth", "prediction_depth_last", "the same at last tokens alone", "blocks"),
+    ("endings", "ending_logprob_change", f"log-probability {_DEMANDED}", "nat"),
+    ("endings", "ending_log_rank_change", f"log10(rank + 1) {_DEMANDED}", "decades"),
 )
 """Question (a function's name), variable, statistic and unit of the rows of `answers`."""
 
@@ -46,9 +49,10 @@ def answers(questions: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``question``, ``decoder``, ``group`` (a category, or "repeat 3"; blank where there is none),
-        ``depth`` (NA where there is none), ``statistic``, ``value``, ``low``, ``high`` (NaN where there
-        is no interval), ``n`` (units; of two samples compared the smaller one's), ``unit`` (of the value).
+        ``question``, ``decoder``, ``group`` (a category, "repeat 3", or "one word named, way"; blank where
+        there is none), ``depth`` (NA where there is none), ``statistic``, ``value``, ``low``, ``high`` (NaN
+        where there is no interval), ``n`` (units; of two samples compared the smaller one's), ``unit`` (of
+        the value).
     """
     tables = [_rows(questions, *headline) for headline in HEADLINES if headline[1] in questions]
     return pd.concat(tables, ignore_index=True).query("n > 0").reset_index(drop=True)
@@ -61,6 +65,8 @@ def _rows(questions: xr.Dataset, question: str, name: str, statistic: str, unit:
         found = found.sel({LAYER: 0}, drop=True)
     table = found.reset_coords(drop=True).to_dataframe().reset_index()
     group = "repeat " + table[REPEAT].astype(str) if REPEAT in table else table.get(CATEGORY, "")
+    if DEMAND in table:
+        group = table[DEMAND] + ", " + table[PLACE]
     depth = table.get(DEPTH, pd.NA)
     table = table.assign(question=question, group=group, depth=depth, statistic=statistic, unit=unit)
     order = ["question", DECODER, "group", DEPTH, "statistic", "value", "low", "high", "n", "unit"]

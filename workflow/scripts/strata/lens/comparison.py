@@ -52,6 +52,18 @@ def prompt_means(values: xr.DataArray) -> pd.DataFrame:
     return _by_prompt(values).mean()
 
 
+def mean_and_interval(
+    means: pd.DataFrame, resamples: int = 1000, interval: float = 0.95, seed: int = 0
+) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """The mean over prompts, and the ends of its interval from drawing again what they ask: a value a column.
+
+    ``means`` is of `prompt_means`; the others are of `strata.stats.draws.interval_of_mean`.
+    """
+    facts = means.index.get_level_values(FACT)
+    ends = interval_of_mean(means.to_numpy().T, resamples, interval, generator(seed), facts)
+    return means.mean(), *(pd.Series(end, means.columns) for end in ends)
+
+
 def compare(lenses: Mapping[str, xr.Dataset], resamples: int, interval: float, seed: int) -> pd.DataFrame:
     """Average every metric of every decoder by depth, in each category and in all prompts together.
 

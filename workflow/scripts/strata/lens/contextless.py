@@ -15,10 +15,10 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.linalg import vecdot
 
-from strata.lens.decoders import DepthMaps
 from strata.lens.names import DECODER, REFERENCE
+from strata.lens.readout import Carry, pieces
 from strata.model.readout import LogitDecoder
-from strata.names import DEPTH, DOCUMENT, SPLIT, TOKEN, TOKEN_ID
+from strata.names import BEGINNING, CHANNEL, DEPTH, DOCUMENT, SPLIT, TOKEN, TOKEN_ID
 from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import ratio
@@ -29,6 +29,9 @@ UNIGRAM, BIGRAM = REFERENCES = ("unigram", "bigram")
 
 TILE_VALUES = 2**24
 """Logits held at once (64 MB)."""
+
+STATES_BYTES = 2**28
+"""Size of the states of the documents that are read together."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Bigrams:
 
 def measure(
     resid: xr.DataArray,
-    maps: Mapping[str, DepthMaps | None],
+    carries: Mapping[str, Carry],
     decoder: LogitDecoder,
     *,
     tokens: int,
@@ -90,8 +93,9 @@ def measure(
 
     Parameters
     ----------
-    resid : (depth, token, channel), with ``token_id``, ``document`` and ``split`` (token)
-    maps : name of a decoder to what carries its states to the last depth; None for the logit lens
+    resid : (depth, token, channel), with ``token_id``, ``document`` and ``split`` (token), perhaps
+        ``beginning``: tokens before a text, which states are run with and nothing is read of
+    carries : name of a decoder to what it does to these depths of whole documents before the norm
     decoder : the model's own final norm and unembedding
     tokens : to read, drawn evenly from those that anything was seen to follow and that a token follows
     resamples, interval, seed : see `Bootstrap`; ``seed`` draws the tokens too
@@ -112,6 +116,8 @@ def measure(
     """
     ids, following = resid[TOKEN_ID].values, next_in_document(resid)
     split, followed = resid[SPLIT].values, following >= 0
+    if BEGINNING in resid.coords:
+        followed &= ~resid[BEGINNING].values
     train = followed & (split == "train")
     bigrams = Bigrams.of(ids[train], following[train], len(decoder.unembedding))
     held_out = np.flatnonzero(followed & (split == "test"))
@@ -123,19 +129,24 @@ def measure(
 
     device, depths = decoder.unembedding.device, resid[DEPTH].values
     size = max(1, TILE_VALUES // len(bigrams.unigram))
-    found = np.empty((2, len(REFERENCES), len(maps), len(depths), len(rows)))
+    found = np.empty((2, len(REFERENCES), len(carries), len(depths), len(rows)))
     bits = np.empty((len(REFERENCES), len(rows)))
-    for start in progress(range(0, len(rows), size), "tiles of tokens"):
-        now, tile = slice(start, start + size), rows[start : start + size]
-        after = bigrams.after(ids[tile])
-        references = np.stack([np.broadcast_to(bigrams.unigram, after.shape), after])
-        bits[:, now] = -np.log2(references[:, np.arange(len(tile)), following[tile]])
-        compare = _against(torch.from_numpy(references).float().to(device))
-        stream = torch.from_numpy(resid.isel({TOKEN: tile}).values).float().to(device)
-        for i, carry in enumerate(maps.values()):
-            carried = stream if carry is None else carry(stream, depths)
-            for j, states in enumerate(carried):
-                found[:, :, i, j, now] = compare(decoder.logits(states)).cpu().numpy()
+    whole = np.flatnonzero(np.isin(resid[DOCUMENT].values, resid[DOCUMENT].values[rows]))
+    together = max(1, STATES_BYTES // (4 * len(depths) * resid.sizes[CHANNEL]))
+    for piece, lengths in progress(pieces(resid[DOCUMENT].values[whole], together), "pieces"):
+        stream = torch.from_numpy(resid.isel({TOKEN: whole[piece]}).values).float().to(device)
+        inside = np.flatnonzero(np.isin(rows, whole[piece]))
+        places = torch.from_numpy(np.searchsorted(whole[piece], rows[inside]))
+        carried = [carry(stream, stream[:0], lengths)[0][:, places] for carry in carries.values()]
+        for start in range(0, len(inside), size):
+            now = inside[start : start + size]
+            after = bigrams.after(ids[rows[now]])
+            references = np.stack([np.broadcast_to(bigrams.unigram, after.shape), after])
+            bits[:, now] = -np.log2(references[:, np.arange(len(now)), following[rows[now]]])
+            compare = _against(torch.from_numpy(references).float().to(device))
+            for i, by_depth in enumerate(carried):
+                for j, states in enumerate(by_depth[:, start : start + size]):
+                    found[:, :, i, j, now] = compare(decoder.logits(states)).cpu().numpy()
 
     bootstrap = Bootstrap(resamples, interval, seed)
     by_document = _document_means(resid[DOCUMENT].values[rows])
@@ -146,7 +157,7 @@ def measure(
         bootstrap.estimate("bits", np.mean, by_document(bits), dims=(REFERENCE,)),
     ]
     counted = {"n_counted": int(train.sum()), "n_read": n_read, "known_share": known.mean()}
-    coordinates = {REFERENCE: list(REFERENCES), DECODER: list(maps), DEPTH: depths.astype(int)}
+    coordinates = {REFERENCE: list(REFERENCES), DECODER: list(carries), DEPTH: depths.astype(int)}
     return xr.merge(parts).assign(counted).assign_coords(coordinates).assign_attrs(interval=interval)
 
 

@@ -11,6 +11,7 @@ Depths beyond the decoder's beginning lie within it. What it does from there is 
 their readout is the final one.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,13 +37,16 @@ def first_depth(n_layers: int, last: int | str) -> float:
     return float(n_layers - last)
 
 
-def carry_through(parts: Parts, last: int | str, max_rows: int = 4096) -> Carry:
+def carry_through(
+    parts: Parts, last: int | str, max_rows: int = 4096, depths: np.ndarray | None = None
+) -> Carry:
     """What the extended decoder does before the norm.
 
     Parameters
     ----------
     last : whole blocks in the decoder, or ``mlp`` for the last MLP alone
     max_rows : hidden states that go through a block at once
+    depths : (depth) of the stream, the last one L; those of `stream_depths`, if not given
 
     Returns
     -------
@@ -58,7 +62,7 @@ def carry_through(parts: Parts, last: int | str, max_rows: int = 4096) -> Carry:
     begin = first_depth(parts.n_layers, last)
     if last == MLP and parts.parallel:
         raise ValueError("this model's MLPs run parallel to its attention: no decoder begins between them")
-    before = stream_depths(parts.n_layers) <= begin
+    before = (stream_depths(parts.n_layers) if depths is None else depths) <= begin
 
     @torch.inference_mode()
     def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:

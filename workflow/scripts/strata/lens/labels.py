@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 from torch import Tensor
 
-from strata.lens.names import GUESS, PART
+from strata.lens.names import GUESS, PART, WORD, WORDS
 from strata.lens.stream import stream_depths
 from strata.names import (
     BEGINNING,
@@ -36,6 +36,26 @@ def next_tokens(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray:
     return following
 
 
+def demanded_words(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray | None:
+    """The word that a text demands at its end, and the one that its pair does, on the way there.
+
+    Returns
+    -------
+    int array (token, word)
+        Token ids, words in the order of `WORDS`; -1 but for the last ``way_n_tokens`` of a text that demands
+        one. None where there is no such text.
+    """
+    names = activations[PROMPT].values
+    demanded = prompts[prompts["accepted"] & (prompts["demands"] != "")].set_index("id")
+    if demanded.empty:
+        return None
+    words = np.full((len(names), len(WORDS)), -1)
+    for row in demanded.itertuples():
+        way = np.flatnonzero(names == row.Index)[-row.way_n_tokens :]
+        words[way] = row.demanded_id, demanded["demanded_id"][row.pair]
+    return words
+
+
 def as_dataset(
     fields: dict[str, Tensor],
     activations: xr.Dataset,
@@ -63,7 +83,8 @@ def as_dataset(
     ``units``; ``bits_target`` is the surprise at the true next token. Whole numbers are of 32 bits,
     ``rank_of_guess`` of 16 where the vocabulary allows: (depth, token, guess) grows with the square of the
     depth. It is there if it was read out, which is done for the logit lens only: its one reader follows a
-    guess through depths, and there it is the model's own.
+    guess through depths, and there it is the model's own. ``logprob_word`` and ``rank_of_word`` (depth,
+    token, word) are there if a text demands a word.
     """
     n_layers = len(fields["entropy"]) // 2
     rows = prompts.set_index("id").loc[activations[PROMPT].values]
@@ -80,6 +101,7 @@ def as_dataset(
     if (ranks := arrays.pop("rank_of_guess", None)) is not None:
         small = np.uint16 if len(vocabulary) <= 2**16 else np.int32
         followed = {"rank_of_guess": ((DEPTH, TOKEN, GUESS), ranks.astype(small))}
+    of_words = {name: arrays.pop(name) for name in ("logprob_word", "rank_of_word") if name in arrays}
 
     if updates:
         along = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
@@ -93,8 +115,10 @@ def as_dataset(
         variables[name] = (dims, own.reshape(*shape, *own.shape[1:]), _units(name))
     places, ids = variables["top_id"][:2]
     variables |= {"top_str": (places, vocabulary[ids])} | followed
+    variables |= {name: ((DEPTH, TOKEN, WORD), values, _units(name)) for name, values in of_words.items()}
     guesses = {GUESS: along[DEPTH]} if followed else {}
-    return xr.Dataset(variables, along | guesses | of_tokens)
+    words = {WORD: list(WORDS)} if of_words else {}
+    return xr.Dataset(variables, along | guesses | words | of_tokens)
 
 
 def _units(name: str) -> dict[str, str]:

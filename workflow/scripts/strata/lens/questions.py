@@ -2,11 +2,11 @@
 
 Every question is put to every decoder, at whole depths: between two of them a readout may lack the
 block's MLP, and "how many blocks does it take" has a whole answer. Unless said otherwise a prompt is the
-unit, its value the mean over its tokens, and an interval comes from resampling prompts. A depth that
-does not exist (a target that never arrives) is left out of a mean and counted.
+unit, its value the mean over its tokens, and an interval comes from drawing again what prompts ask, their
+facts. A depth that does not exist (a target that never arrives) is left out of a mean and counted.
 
-Each answer is a Dataset in which ``x`` has its interval's ends in ``x_low`` and ``x_high`` (NaN for fewer
-than two units) and the number of its units in ``x_n``. Dims: ``decoder``; ``category``, all prompts
+Each answer is a Dataset in which ``x`` has its interval's ends in ``x_low`` and ``x_high`` (NaN for too
+few units) and the number of its units in ``x_n``. Dims: ``decoder``; ``category``, all prompts
 together ("all") and each category; ``depth``, 0 to L; and those named. Ranks count from 0, and their
 logarithm is log10(rank + 1). Where a value by depth, ``x``, is also given as ``x_overall``, that is of the
 mean over depths 1 to L: at depth 0 the input stands unchanged.
@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from strata.lens.comparison import check_comparable
+from strata.lens.questions_of_endings import endings
 from strata.lens.questions_of_input import commas, first_instance, input_kept
 from strata.lens.questions_of_output import first_block, prediction_depth, repetition, target_depth
 from strata.names import DEPTH
@@ -51,8 +52,9 @@ def ask(
     -------
     Dataset
         What `input_kept`, `commas` and `first_instance` of `strata.lens.questions_of_input` return, and
-        `first_block`, `target_depth`, `repetition` and `prediction_depth` of `.questions_of_output`.
-        Attributes: ``interval`` and the lenses' ``norm``.
+        `first_block`, `target_depth`, `repetition` and `prediction_depth` of `.questions_of_output`; where a
+        text demands a word, `endings` of `.questions_of_endings`. Attributes: ``interval`` and the lenses'
+        ``norm``.
 
     Raises
     ------
@@ -74,5 +76,8 @@ def ask(
             input_kept(lenses, counts, bootstrap),
             first_instance(lenses, prompts, counts, bootstrap),
         ]
-    norm = next(iter(lenses.values())).attrs["norm"]
+    first = next(iter(lenses.values()))
+    if "logprob_word" in first:
+        parts.append(endings(lenses, prompts, bootstrap))
+    norm = first.attrs["norm"]
     return xr.merge(parts, join="exact", compat="no_conflicts").assign_attrs(norm=norm, interval=interval)

@@ -7,7 +7,7 @@ from scipy import stats
 
 from strata.lens.by_decoder import COPYING, Lenses, by_decoder, tokens_of
 from strata.lens.names import COMMA, PASSAGE
-from strata.names import BAND, CATEGORY, DEPTH, POSITION, PROMPT, TOKEN, TOKEN_ID, TOKEN_STR
+from strata.names import BAND, CATEGORY, DEPTH, FACT, POSITION, PROMPT, TOKEN, TOKEN_ID, TOKEN_STR
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import named
 from strata.stats.ranks import spearman
@@ -104,7 +104,7 @@ def first_instance(
 
     ``copied_change`` (decoder, depth): log10(rank of the input + 1) of the word minus the mean of its
     controls, mean over the words that have some; negative where the word to be copied is kept better.
-    Unit: prompts; controls stay as they are when prompts are resampled. (decoder): ``copied_words``, how
+    Unit: prompts; controls stay as they are when prompts are drawn again. (decoder): ``copied_words``, how
     many of the ``copied_words_n`` words have controls, and ``copied_controls``, how many tokens serve.
 
     Raises
@@ -115,13 +115,14 @@ def first_instance(
     tokens = tokens_of(lenses)
     words, others = _words_to_copy(tokens, prompts)
     controls = _controls(tokens, words, others, np.log10(_counts_of(tokens[TOKEN_ID], counts) + 1))
+    facts = tokens.loc[list(controls), FACT].to_numpy()
 
     def ask_one(lens: xr.Dataset) -> xr.Dataset:
         log_rank = _log_rank_of_input(lens)
         change = log_rank[:, list(controls)]
         for column, control in enumerate(controls.values()):
             change[:, column] -= log_rank[:, control].mean(1)
-        return bootstrap.by_depth("copied_change", np.mean, change).assign(
+        return bootstrap.by_depth("copied_change", np.mean, change, clusters=facts).assign(
             copied_words=len(controls),
             copied_words_n=len(words),
             copied_controls=len({token for control in controls.values() for token in control}),

@@ -9,7 +9,7 @@ from strata.lens.comparison import agreement, prompt_means
 from strata.lens.names import REPEAT
 from strata.names import CATEGORY, DEPTH, FACT, LAYER, PROMPT, TARGET_ID, TOKEN, TOKEN_ID
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.groups import masks_by_category, named
+from strata.stats.groups import cluster_totals, masks_by_category, named
 from strata.text.prompts import PASSAGES
 
 TOP = 10
@@ -58,17 +58,24 @@ def target_depth(lenses: Lenses, prompts: pd.DataFrame, bootstrap: Bootstrap) ->
     category, facts = tokens[CATEGORY].to_numpy()[ends], tokens[FACT].to_numpy()[ends]
     groups = masks_by_category(category, tokens[CATEGORY].unique())
 
-    def difference(values: np.ndarray, others: np.ndarray, axis: int) -> np.ndarray:
-        return values.mean(axis) - others.mean(axis)
+    def difference(of_facts: np.ndarray, of_others: np.ndarray, axis: int) -> np.ndarray:
+        mean, other_mean = (np.divide(*totals.sum(axis)) for totals in (of_facts, of_others))
+        return mean - other_mean
 
     def ask_one(lens: xr.Dataset) -> xr.Dataset:
         among_top = _target_among_top(lens.isel({TOKEN: ends}))
         settled, first = settled_depth(among_top).values, first_depth(among_top).values
-        copied = settled[category == COPYING]
-        changes = [
-            bootstrap.estimate("target_depth_change", difference, settled[chosen], copied)
-            for chosen in ((category == name) & (category != COPYING) for name in groups)
-        ]
+        there, copied = ~np.isnan(settled), category == COPYING
+
+        def change(name: str) -> xr.Dataset:
+            chosen = [side & there for side in ((category == name) & ~copied, copied)]
+            sides = [cluster_totals(settled[side], facts[side]) for side in chosen]
+            if not all(side.any() for side in chosen):
+                sides = [np.empty((2, 0))] * 2
+            found = bootstrap.estimate("target_depth_change", difference, *sides)
+            return found.assign(target_depth_change_n=min(side.sum() for side in chosen))
+
+        changes = [change(name) for name in groups]
         undefined = {
             "target_undefined": [np.isnan(settled[group]).sum() for group in groups.values()],
             "target_undefined_n": [group.sum() for group in groups.values()],
@@ -106,6 +113,7 @@ def repetition(lenses: Lenses, bootstrap: Bootstrap) -> xr.Dataset:
     chosen = (tokens[CATEGORY] == REPETITION) | ((tokens[CATEGORY] == PASSAGES) & mostly)
     tokens, repeat = tokens[chosen], repeat[chosen]
     numbers = np.arange(repeat.max() + 1 if len(repeat) else 0)
+    facts = tokens.groupby(PROMPT)[FACT].first().to_numpy()  # by prompt, as all that is grouped below
 
     def ask_one(lens: xr.Dataset) -> xr.Dataset:
         settled = settled_depth(_target_among_top(lens.isel({TOKEN: tokens.index.to_numpy()})))
@@ -115,9 +123,9 @@ def repetition(lenses: Lenses, bootstrap: Bootstrap) -> xr.Dataset:
             for table in (each.mean(), each.count() / each.size())
         )
         last = pd.DataFrame(depth[2:]).ffill().to_numpy()[-1]
-        answers = [bootstrap.estimate("repeat_change", np.mean, last - depth[1])]
+        answers = [bootstrap.estimate("repeat_change", np.mean, last - depth[1], clusters=facts)]
         for name, values in (("repeat_depth", depth), ("repeat_share", share)):
-            curve = [bootstrap.estimate(name, np.mean, values[number]) for number in numbers]
+            curve = [bootstrap.estimate(name, np.mean, values[k], clusters=facts) for k in numbers]
             answers += [xr.concat(curve, dim=named(REPEAT, numbers), join="exact")] if curve else []
         return xr.merge(answers)
 

@@ -54,6 +54,7 @@ def read_out(
     top_k: int,
     n_stream: int | None = None,
     rank_guesses: bool = True,
+    word_ids: Tensor | None = None,
     max_bytes: int = 2**27,
     compile_from: float = COMPILE_FROM,
     progress: Progress = silent,
@@ -72,6 +73,8 @@ def read_out(
         say) is read against the same references. All, if not given.
     rank_guesses : bool
         Whether to follow every top guess of the stream through its depths.
+    word_ids : (token, word), optional
+        Words to look up at every depth of a token, -1 where there are none.
     max_bytes : int
         Size of the buffer of logits on the CPU, and so of a tile (at least one token with all its depths).
     compile_from : float
@@ -88,7 +91,8 @@ def read_out(
         logit than the final top-1, the input token, the true next token (0 is the top; -1 where
         there is no target); ``logprob_final``, ``logprob_input``, ``logprob_target`` of the same
         (NaN where there is no target). (depth of the stream, token, guess), if asked for:
-        ``rank_of_guess``, that of the top guess of each depth of the stream.
+        ``rank_of_guess``, that of the top guess of each depth of the stream. (depth, token, word), if asked
+        for: ``logprob_word``, ``rank_of_word`` (NaN and -1 where there are none).
 
     Raises
     ------
@@ -113,6 +117,10 @@ def read_out(
     out |= {name: states.new_empty(n_depths, n_tokens, dtype=kind) for name, kind in _EACH.items()}
     if rank_guesses:
         out["rank_of_guess"] = states.new_empty(n_stream, n_tokens, n_stream, dtype=torch.int32)
+    if word_ids is not None:
+        shape = (n_depths, *word_ids.shape)
+        out["logprob_word"] = states.new_empty(shape, dtype=torch.float32)
+        out["rank_of_word"] = states.new_empty(shape, dtype=torch.int32)
 
     padded = -(-vocab // BLOCK) * BLOCK
     times = 1 if on_cpu else ON_GPU
@@ -136,6 +144,9 @@ def read_out(
             if rank_guesses:
                 guesses = fields["top_id"][:, :n_stream, 0]
                 fields["rank_of_guess"] = _ranks_of(guesses, z[:, :n_stream, :vocab])
+            if word_ids is not None:
+                log_total = (fields["top_logit"] - fields["top_logprob"])[..., :1]
+                fields |= _read_words(z[..., :vocab], log_total, word_ids[tokens])
             for name, value in fields.items():
                 out[name][:, tokens] = value.transpose(0, 1)
     return out
@@ -248,19 +259,38 @@ def _ranks_of(guesses: Tensor, logits: Tensor) -> Tensor:
     return ranks.gather(-1, at_every_depth(place))
 
 
+def _read_words(logits: Tensor, log_total: Tensor, ids: Tensor) -> dict[str, Tensor]:
+    """Readouts (token, depth, word) of the words ``ids`` (token, word), of tokens that have any.
+
+    ``logits`` (token, depth, vocab), ``log_total`` (token, depth, 1) their log-sum-exp.
+    """
+    chosen = (ids >= 0).all(-1)
+    some = logits[chosen]
+    own = some.gather(-1, ids[chosen][:, None].expand(-1, some.shape[1], -1))
+    shape = (*logits.shape[:2], ids.shape[-1])
+    logprob, rank = logits.new_full(shape, torch.nan), logits.new_full(shape, -1)
+    logprob[chosen] = own - log_total[chosen]
+    rank[chosen] = _count_above(some, own)
+    return {"logprob_word": logprob, "rank_of_word": rank}
+
+
 Carry = Callable[[Tensor, Tensor, list[int]], tuple[Tensor, Tensor]]
 """What a decoder does before the norm: of some prompts it is given the stream (depth, token, channel),
 what attention and then what MLPs add (2 layer, token, channel) or nothing (0, token, channel), and the
 prompts' lengths."""
 
 
-def carry_by(*maps: DepthMaps, n_layers: int) -> Carry:
-    """Carry states by the maps of their depths, if any; an update takes that of its block's end."""
+def carry_by(*maps: DepthMaps, n_layers: int, depths: np.ndarray | None = None) -> Carry:
+    """Carry states by the maps of their depths, if any; an update takes that of its block's end.
+
+    ``depths`` (depth) are those of the stream: those of `stream_depths`, if not given.
+    """
+    depths = stream_depths(n_layers) if depths is None else depths
     ends = np.tile(np.arange(1, n_layers + 1), 2).astype(float)
 
     def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
         for each in maps:
-            stream = each(stream, stream_depths(n_layers))
+            stream = each(stream, depths)
             updates = each(updates, ends) if len(updates) else updates
         return stream, updates
 
@@ -275,6 +305,7 @@ def read_activations(
     top_k: int,
     updates: bool = False,
     rank_guesses: bool = True,
+    word_ids: np.ndarray | None = None,
     max_bytes: int = 2**28,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
@@ -285,7 +316,7 @@ def read_activations(
     activations : ``resid`` (depth, token, channel), ``attn_out``, ``mlp_out`` (layer, token, channel)
     target_ids : (token), see `next_tokens`
     updates : whether to decode what attention and then what MLPs add, rather than the stream
-    top_k, rank_guesses : as for `read_out`; no guesses of updates are followed
+    top_k, rank_guesses, word_ids : as for `read_out`; nothing is followed, or looked up, of updates
     max_bytes : size of the states of a piece
 
     Returns
@@ -318,6 +349,7 @@ def read_activations(
             top_k,
             len(stream),
             rank_guesses and not updates,
+            None if word_ids is None or updates else torch.from_numpy(word_ids[tokens]).to(device),
             compile_from=compile_from,
         )
         first = len(stream) if updates else 0

@@ -9,6 +9,8 @@ the (final norm's and) unembedding's rows. Energy is blind to the sign and may e
 that reason alone, so the signed cosine is given too.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 import xarray as xr
@@ -66,6 +68,7 @@ def along(states: Tensor, embeddings: Tensor) -> tuple[Tensor, Tensor]:
 
 def analyse(
     resid: xr.DataArray,
+    facts: Mapping[str, str],
     decoder: LogitDecoder,
     embedding: np.ndarray,
     *,
@@ -81,16 +84,17 @@ def analyse(
 
     States are taken whole, and centred about the mean state of their depth: that mean is most of a state
     in some models, and the same whatever is unlikely. A prompt's value is the mean over its tokens;
-    averages are over prompts, and intervals come from resampling prompts.
+    averages are over prompts, and intervals come from drawing again what prompts ask.
 
     Parameters
     ----------
     resid : (depth, token, channel), the last depth entering the final norm; with ``prompt`` (token)
+    facts : by prompt, the name of what it asks
     decoder : the model's own final norm and unembedding
     embedding : (vocab, channel)
     m : tokens in a set, an eighth of the channels if not given
     max_tokens : drawn evenly where there are more
-    resamples, interval : of the bootstrap over prompts; ``interval`` is a coverage, e.g. 0.95
+    resamples, interval : of the bootstrap over facts; ``interval`` is a coverage, e.g. 0.95
     seed : of all that is drawn
     tile : tokens at a time
 
@@ -138,25 +142,23 @@ def analyse(
         largest = logits.log_softmax(-1).gather(-1, chosen[SETS.index(UNLIKELY)]).amax(-1)
         p_unlikely[now] = largest.exp().cpu().numpy()
 
-    mean, low, high, n_prompts = _over_prompts(measures, resid[PROMPT].values[rows], resamples, interval, rng)
+    prompts, by_prompt = _prompt_means(measures, resid[PROMPT].values[rows])
+    mean, kin = by_prompt.mean(-1), np.array([facts[prompt] for prompt in prompts])
+    low, high = interval_of_mean(by_prompt, resamples, interval, rng, kin)
     dims = (TOKEN_SET, STATE, DEPTH)
     fields = {}
     for i, name in enumerate(("energy", "cosine")):
         fields |= {name: (dims, mean[i]), f"{name}_low": (dims, low[i]), f"{name}_high": (dims, high[i])}
     for name, share in (("median", 0.5), ("95", 0.95), ("max", 1)):
         fields[f"p_unlikely_{name}"] = np.quantile(p_unlikely, share)
-    fields |= {"random_subspace": m / n_channels, "m": m, "n_tokens": n_tokens, "n_prompts": n_prompts}
+    fields |= {"random_subspace": m / n_channels, "m": m, "n_tokens": n_tokens, "n_prompts": len(prompts)}
     coordinates = {TOKEN_SET: list(SETS), STATE: list(STATES), DEPTH: resid[DEPTH].values.astype(float)}
     return xr.Dataset(fields, coordinates).assign_attrs(interval=interval)
 
 
-def _over_prompts(
-    measures: np.ndarray, prompts: np.ndarray, resamples: int, interval: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Mean over prompts of means over tokens (last axis), low and high of a bootstrap, and their number."""
+def _prompt_means(measures: np.ndarray, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The prompts, and means over the tokens (last axis) of each: (..., prompt)."""
     names, index = np.unique(prompts, return_inverse=True)
-    n = len(names)
-    to_prompt = np.zeros((len(index), n))
+    to_prompt = np.zeros((len(index), len(names)))
     to_prompt[np.arange(len(index)), index] = 1 / np.bincount(index)[index]
-    by_prompt = measures @ to_prompt
-    return by_prompt.mean(-1), *interval_of_mean(by_prompt, resamples, interval, rng), n
+    return names, measures @ to_prompt

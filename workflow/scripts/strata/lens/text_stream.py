@@ -8,7 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from strata.lens.stream import stream_depths, with_half_depths
-from strata.names import BEGINNING, LAYER, SPLIT, TOKEN
+from strata.names import BEGINNING, DOCUMENT, LAYER, SPLIT, TOKEN
 from strata.text.documents import next_in_document
 
 
@@ -35,11 +35,13 @@ class TextStream:
 
     def batches(self, split: str, at_most: int | None = None) -> Iterator[Tensor]:
         """Streams (depth, token, channel) of one split's tokens, or of the first of them."""
-        for stream, _ in self.batches_with_targets(split, at_most):
+        for stream, *_ in self.batches_with_targets(split, at_most):
             yield stream
 
-    def batches_with_targets(self, split: str, at_most: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same, with the true next tokens (token), -1 at a document's end."""
+    def batches_with_targets(
+        self, split: str, at_most: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+        """The same, with the true next tokens (token), -1 at a document's end, and documents (token)."""
         # A split's tokens adjoin: reading them in slices is one read of each depth.
         inside = np.flatnonzero(self._activations[SPLIT].values == split)
         first, end = inside[0], inside[:at_most][-1] + 1
@@ -52,4 +54,5 @@ class TextStream:
                 for name in ("resid", "attn_out")
             )
             targets = torch.from_numpy(self._targets[tokens])[fitted].to(self._device)
-            yield with_half_depths(resid, attn_out), targets
+            documents = piece[DOCUMENT].values[self._fitted[tokens]]
+            yield with_half_depths(resid, attn_out), targets, documents

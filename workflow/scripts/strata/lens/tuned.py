@@ -23,6 +23,10 @@ from strata.lens.decoders import DepthMaps
 from strata.model.readout import LogitDecoder
 from strata.names import DEPTH
 from strata.progress import Progress, silent
+from strata.stats.bootstrap import Bootstrap
+
+OF_REPORT = Bootstrap(1000, 0.95, 0)
+"""Over the documents of the report: were it a setting, another one would have the lens fitted again."""
 
 Batches = Callable[[], Iterator[Tensor]]
 """Makes a pass over some text: the stream (depth, token, channel) of some tokens at a time."""
@@ -179,45 +183,53 @@ def _best(candidates: list[DepthMaps], validation: Batches, decoder: LogitDecode
 
 @torch.no_grad()
 def held_out(
-    batches: Iterable[tuple[Tensor, Tensor]], maps: DepthMaps, decoder: LogitDecoder, depths: np.ndarray
+    batches: Iterable[tuple[Tensor, Tensor, np.ndarray]],
+    maps: DepthMaps,
+    decoder: LogitDecoder,
+    depths: np.ndarray,
+    bootstrap: Bootstrap = OF_REPORT,
 ) -> xr.Dataset:
     """How well maps do on text they have not seen.
 
     Parameters
     ----------
-    batches : pairs of the stream (depth, token, channel) and the true next tokens (token), -1 for none
+    batches : the stream (depth, token, channel), the true next tokens (token), -1 for none, and documents
+        (token)
+    bootstrap : over documents
 
     Returns
     -------
     xr.Dataset by depth
         ``kl`` = KL(final ‖ depth), nats, and ``bits`` of the true next token, means over tokens;
-        ``kl_logit`` and ``bits_logit`` the same without the maps.
+        ``kl_logit`` and ``bits_logit`` the same without the maps; each with ``_low`` and ``_high``.
     """
-    names = ("kl", "kl_logit", "bits", "bits_logit")
-    sums = {name: torch.zeros(len(depths), dtype=torch.double) for name in names}
-    n_tokens = n_targets = 0
-    for stream, targets in batches:
-        known = targets >= 0
-        n_tokens += len(targets)
-        n_targets += int(known.sum())
+    found = {name: [] for name in ("kl", "kl_logit", "bits", "bits_logit")}
+    known, documents = [], []
+    for stream, targets, document in batches:
+        known.append((targets >= 0).cpu().numpy())
+        documents.append(document)
         final = decoder.logits(stream[-1]).softmax(-1)
         negative_entropy = _negative_entropy(final)
         for suffix, carried in (("", maps(stream, depths)), ("_logit", stream)):
+            kl, bits = torch.empty(2, *stream.shape[:2], dtype=torch.double)
             for i, states in enumerate(carried):
                 logp = decoder.logits(states).log_softmax(-1)
-                kl = negative_entropy - vecdot(final, logp)
-                of_target = logp.gather(-1, targets.clamp(min=0)[:, None])[known]
-                sums["kl" + suffix][i] += kl.double().sum().cpu()
-                sums["bits" + suffix][i] -= of_target.double().sum().cpu() / math.log(2)
-    means = {name: sums[name] / (n_tokens if name.startswith("kl") else n_targets) for name in names}
-    return xr.Dataset(
-        {
-            name: (DEPTH, mean.numpy(), {"units": "nat" if name.startswith("kl") else "bit"})
-            for name, mean in means.items()
-        },
-        coords={DEPTH: depths},
-        attrs={"n_tokens": n_tokens, "n_targets": n_targets},
-    )
+                kl[i] = negative_entropy - vecdot(final, logp)
+                bits[i] = -logp.gather(-1, targets.clamp(min=0)[:, None])[:, 0] / math.log(2)
+            found["kl" + suffix].append(kl.numpy())
+            found["bits" + suffix].append(bits.numpy())
+    known, documents = np.concatenate(known), np.concatenate(documents)
+    parts = []
+    for name, values in found.items():
+        some, unit = (slice(None), "nat") if name.startswith("kl") else (known, "bit")
+        values = np.concatenate(values, axis=1)[:, some]
+        part = bootstrap.estimate(name, np.mean, values, dims=(DEPTH,), clusters=documents[some])
+        parts.append(part.drop_vars(f"{name}_n"))
+        for end in parts[-1].values():
+            end.attrs["units"] = unit
+    counted = {"n_tokens": len(known), "n_targets": int(known.sum())}
+    counted["n_documents"] = len(np.unique(documents))
+    return xr.merge(parts).assign_coords({DEPTH: depths}).assign_attrs(counted)
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from strata.model.calls import BlockCalls
 from strata.model.families import Family, UnknownArchitecture, family_of
 from strata.model.tree import read_tree
+from strata.names import HEAD, NEURON
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ class Parts:
     def sub_blocks(self, part: str) -> Sequence[nn.Module]:
         """The modules whose output MLPs or attentions add, by layer: ``part`` is "mlp" or "attn"."""
         return {"mlp": self.mlp_outs, "attn": self.attention_outs}[part]
+
+    def last_maps(self, piece: str) -> Sequence[nn.Module]:
+        """The last linear maps of attentions or MLPs, by layer, that a "head" or a "neuron" enters."""
+        return {HEAD: self.attention_values, NEURON: self.mlp_values}[piece]
 
     @torch.no_grad()
     def embed(self, input_ids: Tensor) -> Tensor:

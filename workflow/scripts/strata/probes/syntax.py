@@ -30,8 +30,8 @@ from strata.probes.task import (
     on_the_same_tokens,
 )
 from strata.progress import Progress, silent
-from strata.stats.defined import percentiles
-from strata.stats.draws import DrawnGroups
+from strata.stats.bootstrap import widened
+from strata.stats.draws import DrawnGroups, interval_of_totals
 from strata.stats.seeding import generator
 from strata.text.documents import next_in_document
 from strata.text.words import LABELS
@@ -39,7 +39,7 @@ from strata.text.words import LABELS
 IDENTITY = "token"
 """Beside the labels: which token it is."""
 
-ACCURACY, CONTROL = "accuracy", "control_accuracy"
+ACCURACY, CONTROL, SELECTIVITY = MEANS = "accuracy", "control_accuracy", "selectivity"
 GAIN, CONTEXT, LOSS = CENTRES = "gain_centre", "context_centre", "loss_centre"
 SUGGESTED = (
     (GAIN, INPUT, "tag"),
@@ -136,8 +136,12 @@ def analyse(
     drawn = {key: documents.shares(np.stack(rows), tasks[key].documents) for key, rows in right.items()}
     resampled = _measured(drawn, depths, baselines, 0).where(found.notnull())
     result = found.merge(baselines, join="exact")
-    for end, share in (("low", (1 - interval) / 2), ("high", (1 + interval) / 2)):
-        bounds = resampled.quantile(share, SAMPLE, skipna=False).drop_vars("quantile")
+    totals = {key: documents.totals(np.stack(rows), tasks[key].documents) for key, rows in right.items()}
+    ends = _ends_of_means(totals, resamples, interval, seed)
+    for which, end in enumerate(("low", "high")):
+        means = _labelled({key: both[which] for key, both in ends.items()}, MEANS, depths, baselines)
+        others = resampled.drop_vars(MEANS).map(_end, args=(which, len(documents.names), interval))
+        bounds = means.merge(others, join="exact")
         result = result.merge(bounds.rename({name: f"{name}_{end}" for name in found}), join="exact")
     together = resampled[list(CENTRES)].rename({name: f"{name}_resampled" for name in CENTRES})
     return result.merge(together, join="exact").assign_attrs(epochs=epochs, interval=interval)
@@ -201,7 +205,7 @@ def compare(result: xr.Dataset, order: Sequence[tuple[str, str, str]] = SUGGESTE
     Returns
     -------
     Table, a row for each pair of neighbours: ``earlier`` and ``later`` (measure, target and label in
-    words), ``difference`` of their centres in depths, ``low`` and ``high`` (percentiles of the bootstrap),
+    words), ``difference`` of their centres in depths, ``low`` and ``high`` (of the bootstrap over documents),
     ``in_order`` (share of resamples in which the earlier one is earlier); NaN where a centre is.
     """
 
@@ -212,8 +216,9 @@ def compare(result: xr.Dataset, order: Sequence[tuple[str, str, str]] = SUGGESTE
     rows = []
     for earlier, later in pairwise(order):
         apart = (of_task(later, "_resampled") - of_task(earlier, "_resampled")).values
-        low, high = percentiles(apart, result.attrs["interval"], lost=0)
-        in_order = np.nan if np.isnan(apart).any() else (apart > 0).mean()
+        n = min(int(result["n_documents"].sel({TARGET: t, LABEL: label})) for _, t, label in (earlier, later))
+        low, high = widened(apart, n, result.attrs["interval"], lost=0)
+        in_order = np.nan if np.isnan(low) else (apart > 0).mean()
         difference = float(of_task(later) - of_task(earlier))
         rows.append([" ".join(earlier), " ".join(later), difference, low, high, in_order])
     return pd.DataFrame(rows, columns=["earlier", "later", "difference", "low", "high", "in_order"])
@@ -273,22 +278,60 @@ def _measured(
     least: float,
 ) -> xr.Dataset:
     """Accuracies (..., depth) by (target, label), labelled, with what is calculated from them."""
+    found = _labelled(rates, (ACCURACY, CONTROL), depths, baselines)
+    found = found.assign({SELECTIVITY: found[ACCURACY] - found[CONTROL]})
+    return found.merge(centres(found[ACCURACY], baselines["most_frequent"], least), join="exact")
+
+
+def _labelled(
+    values: Mapping[tuple[str, str, str], np.ndarray],
+    names: Sequence[str],
+    depths: Sequence[float],
+    baselines: xr.Dataset,
+) -> xr.Dataset:
+    """Values (..., depth) by name, target and label as variables ``names``; NaN where there are none."""
     coords = {TARGET: baselines[TARGET].values, LABEL: baselines[LABEL].values}
-    missing = np.full_like(next(iter(rates.values())), np.nan)
+    missing = np.full_like(next(iter(values.values())), np.nan)
     dims = (TARGET, LABEL, *(SAMPLE, DEPTH)[-missing.ndim :])
     fields = {
         name: (
             dims,
             [
-                [rates.get((name, target, label), missing) for label in coords[LABEL]]
+                [values.get((name, target, label), missing) for label in coords[LABEL]]
                 for target in coords[TARGET]
             ],
         )
-        for name in (ACCURACY, CONTROL)
+        for name in names
     }
-    found = xr.Dataset(fields, coords | {DEPTH: np.asarray(depths, float)})
-    found = found.assign(selectivity=found[ACCURACY] - found[CONTROL])
-    return found.merge(centres(found[ACCURACY], baselines["most_frequent"], least), join="exact")
+    return xr.Dataset(fields, coords | {DEPTH: np.asarray(depths, float)})
+
+
+def _ends_of_means(
+    totals: Mapping[tuple[str, str, str], tuple[np.ndarray, np.ndarray]],
+    resamples: int,
+    interval: float,
+    seed: int,
+) -> dict[tuple[str, str, str], np.ndarray]:
+    """Ends (low and high, depth) of accuracies, and of how far each is above that of its control task.
+
+    ``totals``: right answers (depth, document), and tokens (document), which a task and its control share.
+    """
+    above = {
+        (SELECTIVITY, *task): (totals[ACCURACY, *task][0] - by_heart, tokens)
+        for (name, *task), (by_heart, tokens) in totals.items()
+        if name == CONTROL
+    }
+    return {
+        key: interval_of_totals(*both, resamples, interval, generator(seed))
+        for key, both in (totals | above).items()
+    }
+
+
+def _end(resampled: xr.DataArray, which: int, n: int, interval: float) -> xr.DataArray:
+    """The low or the high end of a statistic of n documents, from its values along ``sample``."""
+    axis = resampled.get_axis_num(SAMPLE)
+    ends = widened(resampled.values, n, interval, axis, lost=0)
+    return resampled.isel({SAMPLE: 0}, drop=True).copy(data=ends[which])
 
 
 def _running_maximum(values: xr.DataArray) -> xr.DataArray:

@@ -17,8 +17,7 @@ from torch import Tensor
 from strata.model.readout import LogitDecoder
 from strata.names import DEPTH, DOCUMENT, SPLIT, TOKEN
 from strata.probes.linear import Probe
-from strata.stats.defined import percentiles
-from strata.stats.draws import DrawnGroups
+from strata.stats.draws import interval_of_mean
 from strata.stats.seeding import generator
 from strata.text.documents import SPLITS, documents_of
 
@@ -164,7 +163,7 @@ def accuracy(
     seed: int,
     dims: tuple[str, ...] = (DEPTH,),
 ) -> xr.Dataset:
-    """Share of tokens that are right, with percentiles of a bootstrap over documents.
+    """Share of tokens that are right, with the interval of a mean whose documents are drawn again.
 
     Parameters
     ----------
@@ -176,7 +175,6 @@ def accuracy(
     -------
     Dataset: ``accuracy``, ``accuracy_low``, ``accuracy_high`` (..., of ``dims``; bounds NaN for few)
     """
-    drawn = DrawnGroups.of([documents], resamples, generator(seed))
-    low, high = percentiles(drawn.shares(right, documents), interval, axis=0)
+    low, high = interval_of_mean(right, resamples, interval, generator(seed), documents)
     means = {"accuracy": right.mean(-1), "accuracy_low": low, "accuracy_high": high}
     return xr.Dataset({name: (dims, values) for name, values in means.items()})

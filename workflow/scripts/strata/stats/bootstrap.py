@@ -9,11 +9,17 @@ import xarray as xr
 from scipy import stats
 
 from strata.names import CATEGORY, DEPTH
-from strata.stats.defined import percentiles
-from strata.stats.draws import TILE_VALUES, check_resampling, interval_of_mean, units_drawn
+from strata.stats.defined import percentiles, ratio
+from strata.stats.draws import (
+    TILE_VALUES,
+    check_resampling,
+    interval_of_mean,
+    interval_of_totals,
+    units_drawn,
+)
 from strata.stats.groups import each
 from strata.stats.seeding import generator
-from strata.stats.thresholds import LEAST_UNITS
+from strata.stats.thresholds import enough
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Bootstrap:
     ) -> np.ndarray:
         """The interval's ends (low and high, ...) of a statistic.
 
-        NaN for fewer than `LEAST_UNITS` units, or clusters, of a sample. Of a mean, `np.mean`, they are
+        NaN for fewer units of a sample, or clusters, than are `enough`. Of a mean, `np.mean`, they are
         `strata.stats.draws.interval_of_mean`'s, of any other statistic `widened` percentiles.
 
         Parameters
@@ -75,15 +81,15 @@ class Bootstrap:
         if statistic is np.mean:
             return interval_of_mean(samples[0], self.resamples, self.interval, rng, clusters)
         n = min(sample.shape[-1] for sample in samples) if clusters is None else len(np.unique(clusters))
-        if n < LEAST_UNITS:
+        if not enough(n):
             return np.full((2, *np.shape(statistic(*samples, axis=-1))), np.nan)
         if clusters is not None and n < len(clusters):
             drawn = self._of_clusters(statistic, samples, clusters, rng)
         else:
             drawn = self._of_units(statistic, samples, paired, rng)
-        ends = percentiles(drawn, self.interval) if bounded else widened(drawn, n, self.interval)
-        enough = np.isnan(drawn).mean(-1) <= lost
-        return np.where(enough, ends, np.nan)
+        if bounded:
+            return percentiles(drawn, self.interval, lost=lost)
+        return widened(drawn, n, self.interval, lost=lost)
 
     def _of_units(
         self, statistic: Callable, samples: tuple[np.ndarray, ...], paired: bool, rng: np.random.Generator
@@ -151,14 +157,32 @@ class Bootstrap:
         more = {"lost": lost, "clusters": clusters, "bounded": bounded}
         return self._estimate(name, statistic, samples, dims, paired=False, **more)
 
+    def of_totals(
+        self, name: str, sums: np.ndarray, sizes: np.ndarray, dims: tuple[str, ...] = ()
+    ) -> xr.Dataset:
+        """Mean over units of which whole clusters are drawn, as `estimate` gives it; ``name_n`` clusters.
+
+        ``sums`` and ``sizes`` are those of `strata.stats.draws.interval_of_totals`.
+        """
+        rng = generator(self.seed, *self.names)
+        low, high = interval_of_totals(sums, sizes, self.resamples, self.interval, rng)
+        ends = {name: ratio(sums.sum(-1), sizes.sum(-1)), f"{name}_low": low, f"{name}_high": high}
+        return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": sums.shape[-1]})
+
     def by_depth(
-        self, name: str, statistic: Callable, values: np.ndarray, *others: np.ndarray, bounded: bool = False
+        self,
+        name: str,
+        statistic: Callable,
+        values: np.ndarray,
+        *others: np.ndarray,
+        clusters: np.ndarray | None = None,
+        bounded: bool = False,
     ) -> xr.Dataset:
         """`estimate` of ``values`` (depth 0 to L, unit) at each depth and of their mean over 1 to L.
 
         ``others`` (unit) belong to the same units and are drawn with them.
         """
-        how = {"paired": True, "bounded": bounded}
+        how = {"paired": True, "clusters": clusters, "bounded": bounded}
         by_depth = self._estimate(name, statistic, [values, *others], (DEPTH,), **how)
         mean = values[1:].mean(0)
         return by_depth.merge(self._estimate(f"{name}_overall", statistic, [mean, *others], (), **how))
@@ -190,22 +214,22 @@ class Bootstrap:
         **how: object,
     ) -> xr.Dataset:
         n = min(sample.shape[-1] for sample in samples)
-        value = statistic(*samples, axis=-1) if n else np.full(samples[0].shape[:-1], np.nan)
-        low = high = np.full_like(value, np.nan)
-        if n >= LEAST_UNITS:
+        low = high = value = np.full(samples[0].shape[: len(dims)], np.nan)
+        if n:
+            value = statistic(*samples, axis=-1)
             low, high = self.ends(statistic, *samples, **how)
         ends = {name: value, f"{name}_low": low, f"{name}_high": high}
         return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": n})
 
 
-def widened(drawn: np.ndarray, n: int, interval: float, axis: int = -1) -> np.ndarray:
+def widened(drawn: np.ndarray, n: int, interval: float, axis: int = -1, lost: float = 1) -> np.ndarray:
     """Ends (low and high, ...) of a statistic's resamples: percentiles, widened for few units.
 
     They lie further out as Student's t of ``n`` - 1 degrees of freedom lies beyond the normal, and as the
     spread of resamples falls short by sqrt(1 - 1/n) (Hesterberg 2015, "expanded percentile"). NaN for
-    fewer units than `LEAST_UNITS`.
+    fewer units than are `enough`, and where more than the share ``lost`` of resamples is undefined.
     """
-    if n < LEAST_UNITS:
+    if not enough(n):
         return np.full((2, *np.delete(drawn.shape, axis)), np.nan)
     t = stats.t.ppf((1 + interval) / 2, n - 1)
-    return percentiles(drawn, float(1 - 2 * stats.norm.sf(np.sqrt(n / (n - 1)) * t)), axis)
+    return percentiles(drawn, float(1 - 2 * stats.norm.sf(np.sqrt(n / (n - 1)) * t)), axis, lost)

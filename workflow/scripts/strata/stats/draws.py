@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 
 from strata.stats.defined import ratio
-from strata.stats.thresholds import LEAST_UNITS
+from strata.stats.thresholds import enough
 
 TILE_VALUES = 4_000_000  # float64 values of a tile of resamples: 32 MB
 FURTHEST = 2.2  # times the normal's quantile that an end may lie from a mean, in standard errors
@@ -48,50 +48,77 @@ def interval_of_mean(
     rng: np.random.Generator,
     clusters: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Ends (low and high, ...) of the mean of ``values`` (..., unit), by `studentised` resamples.
+    """Ends (low and high, ...) of the mean of ``values`` (..., unit), by `interval_of_totals`.
 
-    Units of one cluster (unit), such as wordings of one fact, are drawn together. NaN for fewer than
-    `LEAST_UNITS` units, or clusters of them.
+    Units of one cluster (unit), such as wordings of one fact, are drawn together.
     """
     n_units = values.shape[-1]
     _, which = np.unique(np.arange(n_units) if clusters is None else clusters, return_inverse=True)
     sizes = np.bincount(which)
-    shape = values.shape[:-1]
-    if len(sizes) < LEAST_UNITS:
-        return np.full((2, *shape), np.nan)
-    rows = values.reshape(-1, n_units)
-    mean = rows.mean(-1, keepdims=True)
+    if not enough(len(sizes)):
+        return np.full((2, *values.shape[:-1]), np.nan)
+    in_order = values[..., which.argsort(kind="stable")]
     # Of the deviations from the mean, which lose no digits when they are squared.
-    sums = np.add.reduceat((rows - mean)[:, which.argsort(kind="stable")], np.cumsum(sizes) - sizes, axis=-1)
-    times = times_drawn(rng, len(sizes), resamples)
+    mean = values.mean(-1, keepdims=True)
+    sums = np.add.reduceat(in_order - mean, np.cumsum(sizes) - sizes, axis=-1)
+    return mean[..., 0] + interval_of_totals(sums, sizes, resamples, interval, rng)
+
+
+def interval_of_totals(
+    sums: np.ndarray, sizes: np.ndarray, resamples: int, interval: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Ends (low and high, ...) of a mean over units by `studentised` resamples of clusters of them.
+
+    NaN for fewer clusters that have a unit than are `enough`.
+
+    Parameters
+    ----------
+    sums : array (..., cluster)
+        Of the values of a cluster's units.
+    sizes : array (cluster) or (..., cluster)
+        Units in each, perhaps none.
+    """
+    shape, n_clusters = sums.shape[:-1], sums.shape[-1]
+    mean = ratio(sums.sum(-1), sizes.sum(-1))
+    rows = (sums - np.nan_to_num(mean)[..., None] * sizes).reshape(-1, n_clusters)
+    sizes_of = sizes.reshape(-1, n_clusters)  # of one row where all have the same
+    times, once = times_drawn(rng, n_clusters, resamples), np.ones((1, n_clusters))
     ends = np.empty((2, len(rows)))
     for start in range(0, len(rows), tile := max(1, TILE_VALUES // resamples)):
         some = slice(start, start + tile)
-        _, error = mean_and_error(sums[some], sizes, np.ones((1, len(sizes))))
-        drawn, errors = mean_and_error(sums[some], sizes, times)
+        of_some = sizes_of if len(sizes_of) == 1 else sizes_of[some]
+        _, error = mean_and_error(rows[some], of_some, once)
+        drawn, errors = mean_and_error(rows[some], of_some, times)
         ends[:, some] = studentised(np.zeros(1), error[:, 0], drawn.T, errors.T, interval)
-    return (ends + mean[:, 0]).reshape(2, *shape)
+    ends = ends.reshape(2, *shape) + mean
+    return np.where(enough((sizes > 0).sum(-1)), ends, np.nan)
 
 
 def mean_and_error(sums: np.ndarray, sizes: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over units and its standard error where clusters of units are drawn: (..., resample) each.
 
-    The error is that of a ratio of sums over clusters (Cochran 1977, section 6.3), which units of one
-    cluster each make the usual one.
-
     Parameters
     ----------
     sums : array (..., cluster)
         Of the units' values.
-    sizes : array (cluster)
+    sizes : array (..., cluster)
         Units in each.
     times : array (resample, cluster)
         How often each cluster is drawn.
     """
-    n, count = times.sum(-1), times @ sizes
-    mean = sums @ times.T / count
-    squares = (sums**2) @ times.T - 2 * mean * ((sums * sizes) @ times.T) + mean**2 * (times @ sizes**2)
-    return mean, np.sqrt(np.maximum(squares, 0) * n / (n - 1)) / count
+    n_clusters, n_units = (sizes > 0) @ times.T, sizes @ times.T
+    mean = ratio(sums @ times.T, n_units)
+    squares = (sums**2) @ times.T - 2 * mean * ((sums * sizes) @ times.T) + mean**2 * (sizes**2 @ times.T)
+    return mean, error_of_mean(np.maximum(squares, 0), n_clusters, n_units)
+
+
+def error_of_mean(squares: np.ndarray, n_clusters: np.ndarray, n_units: np.ndarray) -> np.ndarray:
+    """Standard error of a mean over units of which whole clusters are drawn; NaN for a single cluster.
+
+    That of a ratio of sums over clusters (Cochran 1977, section 6.3), which units of one cluster each
+    make the usual one. ``squares``: summed over clusters, each the square of the sum of its deviations.
+    """
+    return np.sqrt(ratio(squares * n_clusters, n_clusters - 1)) / np.where(n_units > 0, n_units, np.nan)
 
 
 def studentised(
@@ -138,17 +165,20 @@ class DrawnGroups:
         names = np.unique(np.concatenate(list(groups)))
         return cls(names, times_drawn(rng, len(names), resamples))
 
+    def totals(self, holds: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of how many items in each group something holds, (..., group), and how many there are, (group).
+
+        ``holds`` (..., item); ``groups`` (item), each item's.
+        """
+        index, n = np.searchsorted(self.names, groups), len(self.names)
+        rows = holds.reshape(-1, holds.shape[-1])
+        hits = np.stack([np.bincount(index, row, n) for row in rows])
+        return hits.reshape(*holds.shape[:-1], n), np.bincount(index, minlength=n)
+
     def shares(self, holds: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """In which share of the items drawn something holds: (resample, ...) of ``holds`` (..., item).
 
-        ``groups`` (item) is each item's. NaN where no item is drawn, or there are fewer groups than
-        `LEAST_UNITS`.
+        NaN where no item is drawn.
         """
-        if len(self.names) < LEAST_UNITS:
-            return np.full((len(self.times), *holds.shape[:-1]), np.nan)
-        index = np.searchsorted(self.names, groups)
-        rows = holds.reshape(-1, holds.shape[-1])
-        hits = np.stack([np.bincount(index, row, len(self.names)) for row in rows])
-        sizes = np.bincount(index, minlength=len(self.names))
-        shares = ratio(self.times @ hits.T, (self.times @ sizes)[:, None])
-        return shares.reshape(-1, *holds.shape[:-1])
+        hits, sizes = self.totals(holds, groups)
+        return np.moveaxis(ratio(hits @ self.times.T, self.times @ sizes), -1, 0)

@@ -37,6 +37,12 @@ def cluster_means(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     return table.to_numpy().reshape(-1, *shape) if len(table) else np.empty((0, *shape))
 
 
+def cluster_totals(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """The sum of the values (unit) of each cluster, NaN left out, and how many have one: (2, cluster)."""
+    table = pd.Series(values).groupby(clusters)
+    return np.stack([table.sum().to_numpy(float), table.count().to_numpy(float)])
+
+
 def named(dim: str, names: Iterable) -> xr.DataArray:
     """Names along a dimension of their own, to concatenate along."""
     return xr.DataArray(list(names), dims=dim, name=dim)

@@ -9,12 +9,23 @@ def permuted(rng: np.random.Generator, labels: np.ndarray, n: int) -> np.ndarray
     return rng.permuted(np.broadcast_to(labels, (n, *labels.shape)), axis=-1)
 
 
-def permuted_within(rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray, n: int) -> np.ndarray:
-    """``labels`` (item) in ``n`` random orders, each staying in its group: (permutation, item)."""
+def permuted_within(
+    rng: np.random.Generator, labels: np.ndarray, groups: np.ndarray, clusters: np.ndarray, n: int
+) -> np.ndarray:
+    """``labels`` (item) in ``n`` random orders, each staying in its group: (permutation, item).
+
+    The labels of one cluster (item), such as the wordings of a fact, stay together: clusters of as many items
+    of a group change places, and within each the labels do (Winkler et al. 2015).
+    """
+    (_, group), (_, cluster) = (np.unique(of, return_inverse=True) for of in (groups, clusters))
+    _, kin = np.unique(group * len(cluster) + cluster, return_inverse=True)
+    size = np.bincount(kin)[kin]
     found = np.tile(labels, (n, 1))
-    for group in np.unique(groups):
-        items = np.flatnonzero(groups == group)
-        found[:, items] = permuted(rng, labels[items], n)
+    for of_group, k in sorted(set(zip(group.tolist(), size.tolist(), strict=True))):
+        items = np.flatnonzero((group == of_group) & (size == k))
+        items = items[kin[items].argsort(kind="stable")].reshape(-1, k)  # (cluster, item of it)
+        dealt = permuted(rng, np.arange(len(items)), n)
+        found[:, items] = rng.permuted(labels[items[dealt]], axis=-1)
     return found
 
 

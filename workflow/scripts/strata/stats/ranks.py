@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.stats import rankdata
 
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.groups import cluster_means
 
 
 def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -29,8 +30,8 @@ def rank_correlation(
 ) -> xr.Dataset:
     """Spearman's rank correlation over units (..., unit) with its interval, p (``name_p``) and their number.
 
-    ``dims`` are those before the units, ``clusters`` those of `Bootstrap.ends`; p takes units
-    one by one. NaN for fewer than three units or where all of ``x`` or of ``y`` is
+    ``dims`` are those before the units, ``clusters`` those of `Bootstrap.ends`; p is of one value for
+    each cluster, its mean rank. NaN for fewer than three units or where all of ``x`` or of ``y`` is
     the same; the interval also where one side is the same in more resamples than lie outside of the interval.
     """
     pairs = np.stack(np.broadcast_arrays(x, y))
@@ -40,11 +41,16 @@ def rank_correlation(
         return xr.Dataset(fields | {f"{name}_n": pairs.shape[-1]})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        p = stats.spearmanrho(*pairs, axis=-1).pvalue
+        p = stats.spearmanrho(*(pairs if clusters is None else _mean_ranks(pairs, clusters)), axis=-1).pvalue
     lost = 1 - bootstrap.interval
     how = {"lost": lost, "clusters": clusters, "bounded": True}
     found = bootstrap.estimate(name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, **how)
     return found.assign({f"{name}_p": (dims, p)})
+
+
+def _mean_ranks(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Means over clusters (..., cluster) of the ranks of ``values`` (..., unit)."""
+    return np.moveaxis(cluster_means(np.moveaxis(rankdata(values, axis=-1), -1, 0), clusters), 0, -1)
 
 
 def columnwise_rank_correlation(matrix: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> np.ndarray:

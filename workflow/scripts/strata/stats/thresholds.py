@@ -8,3 +8,8 @@ LEVEL = 0.01
 
 LEAST_UNITS = 15
 """Units from which on intervals cover what they say (benchmarks/bench_coverage.py); fewer have none."""
+
+
+def enough(units):
+    """Whether so many units, a number or an array of them, have an interval: at least `LEAST_UNITS`."""
+    return units >= LEAST_UNITS

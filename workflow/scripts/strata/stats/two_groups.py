@@ -14,6 +14,9 @@ from strata.stats.thresholds import ASHMANS_D, LEVEL
 MOST = 72_000
 """Numbers that the dip's tables reach to."""
 
+LEAST_P = 1e-5
+"""What the dip's tables can tell: their last quantile is that of 99.999 %."""
+
 
 @dataclass(frozen=True)
 class Groups:
@@ -107,9 +110,9 @@ def _fitted(standard: np.ndarray, n: int, starts: int = 1) -> GaussianMixture:
 def one_mode_p(values: np.ndarray) -> float:
     """Chance of as large a dip (Hartigan and Hartigan 1985) in flat numbers.
 
-    They are the hardest to tell of all with one mode. Of more than `MOST` values that many are drawn:
-    the tables end there.
+    They are the hardest to tell of all with one mode. At least `LEAST_P`. Of more than `MOST` values that
+    many are drawn: the tables end there.
     """
     if len(values) > MOST:
         values = generator(0).choice(values, MOST, replace=False)
-    return float(diptest(values)[1])
+    return max(float(diptest(values)[1]), LEAST_P)

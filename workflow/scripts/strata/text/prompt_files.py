@@ -13,6 +13,7 @@ from jsonschema.exceptions import best_match
 
 from strata.inputs import BadInput
 from strata.schemas import explain
+from strata.text.endings import check_ending
 from strata.text.prompt_formats import ROWS, read_prompt_file
 
 READ = (".yaml", *ROWS)
@@ -230,6 +231,8 @@ def repeated(categories: Mapping[str, Mapping]) -> list[str]:
 def check_pairs(categories: Mapping[str, Mapping]) -> None:
     """Check every ``pair``: another prompt of the category, same subject and target, of no other pair.
 
+    Of texts that demand a word, see `check_ending`.
+
     Raises
     ------
     BadInput
@@ -252,8 +255,10 @@ def check_pairs(categories: Mapping[str, Mapping]) -> None:
             if other not in prompts:
                 raise BadInput(f"{where} is of category {category_of[other]!r} (expected: an id of {file})")
             for key in ("subject", "target"):
-                if prompts[other].get(key) != prompt[key]:
+                if prompts[other].get(key) != prompt.get(key):
                     raise BadInput(f"{where} has another {key} (expected: {prompt[key]!r}, as here)")
             for one in (name, other):
                 if pairs.setdefault(one, frozenset((name, other))) != {name, other}:
                     raise BadInput(f"{where}: {one!r} is of another pair already (expected: one pair each)")
+            if "demands" in prompt:
+                check_ending(prompt, prompts[other], f"{file}: prompt {name!r}")

@@ -16,7 +16,7 @@ from typing import Any
 from strata.inputs import BadInput, read_lines, read_whole, read_yaml
 from strata.text.prompt_forms import Made, Row, counterfact, from_pairs, from_templates, known
 
-COLUMNS = ("id", "text", "subject", "target", "occurrence", "completions", "pair", "fact", "note")
+COLUMNS = ("id", "text", "subject", "target", "occurrence", "completions", "pair", "demands", "fact", "note")
 """What a prompt may have, and so a table of prompts."""
 
 

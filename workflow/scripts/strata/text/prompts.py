@@ -29,9 +29,11 @@ class Curated:
     with spaces between; ``completes`` says
     whether the model's greedy continuation is the whole target; ``p_target`` and ``p_whole_target`` are the
     clean probabilities of the first token and of all of them. ``pair`` is the id of the prompt that this
-    one differs from in filler alone; empty where it names none. ``fact`` is what the prompt asks, the same
-    for every wording of it; the prompt's own id where it names none. ``completions`` names a set of
-    completions, ``completion_ids`` are the first tokens of these, ascending, with spaces between.
+    one differs from in filler alone, or in the word that it ``demands`` at its end; empty where it names
+    none. ``demanded_id`` is that word's token, ``way_n_tokens`` how many tokens at the end are the pair's
+    too (see `strata.text.endings`). ``fact`` is what the prompt asks, the same for every wording of it, and
+    for both texts of a pair that demands; the prompt's own id where it names none. ``completions`` names a
+    set of completions, ``completion_ids`` are the first tokens of these, ascending, with spaces between.
     """
 
     id: str
@@ -41,6 +43,9 @@ class Curated:
     target: str
     completions: str
     pair: str
+    demands: str
+    demanded_id: int
+    way_n_tokens: int
     fact: str
     n_tokens: int
     subject_start: int
@@ -136,13 +141,14 @@ def curate(
     """Decide on one prompt.
 
     Accepted if the model goes on with the target on the clean prompt, and the subject is whole tokens,
-    not the first token of the prompt and not the last. A passage is always accepted.
+    not the first token of the prompt and not the last. A passage is always accepted, and so is an
+    ending here (`strata.text.endings.settle` decides on pairs).
 
     Parameters
     ----------
     prompt : mapping
-        ``id``, ``text``, and but for passages ``subject``, ``target``, perhaps ``occurrence``,
-        ``completions``, ``pair`` and ``fact``.
+        ``id``, ``text``, and but for passages and endings ``subject``, ``target``, perhaps
+        ``occurrence``, ``completions``, ``pair`` and ``fact``; of an ending ``demands`` and ``pair``.
     ids, offsets
         The text's tokens.
     target_ids, p_target, p_whole_target, completes
@@ -164,7 +170,12 @@ def curate(
         "target": prompt.get("target", ""),
         "completions": prompt.get("completions", ""),
         "pair": prompt.get("pair", ""),
-        "fact": prompt.get("fact", prompt["id"]),
+        "demands": prompt.get("demands", ""),
+        "demanded_id": -1,
+        "way_n_tokens": 0,
+        "fact": min(prompt["id"], prompt["pair"])
+        if "demands" in prompt
+        else prompt.get("fact", prompt["id"]),
         "n_tokens": len(ids),
         "target_id": target_ids[0] if target_ids else -1,
         "target_ids": " ".join(map(str, target_ids)),

@@ -9,7 +9,7 @@ import xarray as xr
 from strata.names import CATEGORY, DEPTH, FACT, HEAD, NOISE, PROMPT, SAMPLE, SITE
 from strata.stats.groups import named
 from strata.stats.seeding import generator
-from strata.trace.names import MIN_GAP
+from strata.trace.names import MIN_GAP, NOT_TRACED
 from strata.trace.resampling import Samples, bounds, mean_over_facts
 from strata.trace.restoration import (
     FINAL,
@@ -125,16 +125,19 @@ def average_by_category(
     )
 
 
-def average_heads(trace: xr.Dataset, **options) -> xr.Dataset:
-    """`average_by_category` of single heads, along ``head``, all on the same resamples.
+def average_heads(trace: xr.Dataset, along: str = HEAD, **options) -> xr.Dataset:
+    """`average_by_category` of single heads, or of groups of neurons, ``along`` them, on the same resamples.
 
-    ``options`` are those of `average_by_category`; without what belongs to one prompt.
+    ``options`` are those of `average_by_category`; without what belongs to one prompt. What has none is
+    returned as it is.
     """
-    heads = [trace.isel({HEAD: head}, drop=True).load() for head in range(trace.sizes[HEAD])]
-    tables = [average_by_category(head, **options).drop_dims(PROMPT) for head in heads]
+    if NOT_TRACED in trace.attrs:
+        return trace
+    pieces = [trace.isel({along: piece}, drop=True).load() for piece in range(trace.sizes[along])]
+    tables = [average_by_category(piece, **options).drop_dims(PROMPT) for piece in pieces]
     names = [name for name in tables[0].data_vars if SITE in tables[0][name].dims]
     return xr.concat(
-        tables, named(HEAD, range(len(tables))), data_vars=names, join="exact", compat="equals"
+        tables, named(along, trace[along].values), data_vars=names, join="exact", compat="equals"
     ).assign_attrs(tables[0].attrs)
 
 

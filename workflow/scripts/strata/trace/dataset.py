@@ -131,6 +131,11 @@ def of_some(kept: Sequence[bool], prompts: pd.DataFrame, *others: Sequence) -> t
     return prompts[kept].reset_index(drop=True), *(list(compress(other, kept)) for other in others)
 
 
+def of_first(n: int, prompts: pd.DataFrame, *others: Sequence) -> tuple:
+    """The first ``n`` prompts of each category, and of what there is beside them; see `of_some`."""
+    return of_some(prompts.groupby(CATEGORY).cumcount() < n, prompts, *others)
+
+
 def after_prefix(
     prompts: pd.DataFrame, ids: Sequence[Sequence[int]], prefix: Sequence[int], n_beginning: int = 0
 ) -> tuple[pd.DataFrame, list[list[int]]]:

@@ -6,3 +6,7 @@ SUBJECT_START = "subject_start"
 SUBJECT_LENGTH = "subject_length"
 SUBJECT_TOKEN = "subject_token"
 MIN_GAP = "min_gap"
+NEURON_GROUP = "neuron_group"
+
+NOT_TRACED = "not_traced"
+"""The attribute of a dataset that is empty because no prompts were to be traced: what it would have held."""

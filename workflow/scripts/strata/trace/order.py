@@ -13,8 +13,11 @@ from strata.names import CATEGORY, FACT, NOISE, PROMPT
 from strata.stats.draws import ROUNDING
 from strata.stats.permutation import p_value, permuted
 from strata.stats.ranks import concordance, concordance_bounds
+from strata.stats.shares import interval_of_share
 from strata.trace.confounders import PLACE
 from strata.trace.testing import BATCH, Resampling, by_fact, present, ranks_by_fact, row, table_of
+
+UNIT = "share of pairs (0.5: no order)"
 
 
 def trend(table: pd.DataFrame, how: Resampling, order: Sequence[str], test: str = "order") -> pd.DataFrame:
@@ -43,13 +46,13 @@ def trend(table: pd.DataFrame, how: Resampling, order: Sequence[str], test: str 
     rows = [
         each
         for level, part in table.groupby(NOISE, sort=False)
-        for each in _rows(part, how, order, test, level)
+        for each in [_test(part, how, order, test, level), *_bounds(part, order, test, level)]
     ]
     if table[NOISE].nunique() > 1:
         counts = table.groupby(PROMPT)[PLACE].transform(lambda place: place.notna().all())
         same = f"{test}, prompts that count at every noise"
         for level, part in table[counts].groupby(NOISE, sort=False):
-            rows += _rows(part, how, order, same, level)[:1]
+            rows.append(_test(part, how, order, same, level))
     return table_of(rows)
 
 
@@ -65,7 +68,7 @@ def exclusion(table: pd.DataFrame, how: Resampling, order: Sequence[str]) -> pd.
         excluded = by_fact(part.assign(excluded=part[PLACE].isna().astype(float)), "excluded")
         for category in order:
             shares = excluded[category]
-            low, high = np.clip(how.ends(np.mean, [shares], "exclusion", level, category), 0, 1)
+            low, high = interval_of_share(shares, how.interval)
             value, n = shares.mean(), len(shares)
             rows.append(
                 row("exclusion", level, category, "share excluded", value, low, high, n=n, unit="share")
@@ -82,25 +85,39 @@ def exclusion(table: pd.DataFrame, how: Resampling, order: Sequence[str]) -> pd.
     return table_of(rows)
 
 
-def _rows(part: pd.DataFrame, how: Resampling, order: Sequence[str], test: str, level: str) -> list[dict]:
-    """The test at one noise level, and its bounds."""
-    unit = "share of pairs (0.5: no order)"
-    ranks = ranks_by_fact(part)
-    kept = [c for c in order if len(ranks.get(c, ())) >= 2]
-    if len(kept) < 2:
-        return [row(test, level, "too few facts", "concordance", np.nan, unit=unit)]
-    groups, group = tuple(ranks[c] for c in kept), " ≤ ".join(kept)
-    found = concordance(*groups)
-    by_chance = _permuted_concordance(groups, how.n_permutations, how.generator(test, level))
+def _test(part: pd.DataFrame, how: Resampling, order: Sequence[str], test: str, level: str) -> dict:
+    """The test at one noise level."""
+    group, groups = _compared(part, order)
+    if not groups:
+        return row(test, level, "too few facts", "concordance", np.nan, unit=UNIT)
+    found = concordance(*groups.values())
+    dealt = how.generator(test, level)
+    by_chance = _permuted_concordance(tuple(groups.values()), how.n_permutations, dealt)
     p = p_value(np.abs(by_chance - 0.5) >= abs(found - 0.5) - ROUNDING)
-    low, high = how.ends(concordance, groups, test, level, group)
-    rows = [row(test, level, group, "concordance", found, low, high, p, sum(map(len, groups)), unit)]
+    low, high = how.ends(concordance, tuple(groups.values()), test, level, group)
+    return row(test, level, group, "concordance", found, low, high, p, sum(map(len, groups.values())), UNIT)
+
+
+def _bounds(part: pd.DataFrame, order: Sequence[str], test: str, level: str) -> list[dict]:
+    """Between what the excluded prompts could move it."""
+    group, groups = _compared(part, order)
+    if not groups:
+        return []
     facts = part.groupby(CATEGORY)[FACT].nunique()
-    missing = [facts[c] - len(ranks[c]) for c in kept]
-    for name, bound in zip(("least", "most"), concordance_bounds(groups, missing), strict=True):
-        statistic = f"concordance, {name} with excluded prompts anywhere"
-        rows.append(row(test, level, group, statistic, bound, n=int(facts[kept].sum()), unit=unit))
-    return rows
+    missing = [facts[category] - len(ranks) for category, ranks in groups.items()]
+    bounds = concordance_bounds(tuple(groups.values()), missing)
+    n = int(facts[list(groups)].sum())
+    return [
+        row(test, level, group, f"concordance, {name} with excluded prompts anywhere", bound, n=n, unit=UNIT)
+        for name, bound in zip(("least", "most"), bounds, strict=True)
+    ]
+
+
+def _compared(part: pd.DataFrame, order: Sequence[str]) -> tuple[str, dict[str, np.ndarray]]:
+    """The ranks (fact) of each category that has two facts, and what they are called together."""
+    ranks = ranks_by_fact(part)
+    kept = {category: ranks[category] for category in order if len(ranks.get(category, ())) >= 2}
+    return " ≤ ".join(kept), kept if len(kept) >= 2 else {}
 
 
 def _permuted_concordance(

@@ -24,7 +24,10 @@ def pair_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
         a model's tokens make that equal is left out.
     """
     distance = (prompts["n_tokens"] - 1 - prompts["subject_position"]).set_axis(prompts["id"])
-    declared = prompts.loc[prompts["pair"] != "", ["id", "pair"]].to_numpy()
+    # Pairs that demand a word have no subject.
+    declared = prompts.loc[
+        (prompts["pair"] != "") & (prompts["subject_position"] >= 0), ["id", "pair"]
+    ].to_numpy()
     # Each of two prompts may name the other.
     pairs = dict.fromkeys(tuple(sorted(pair, key=distance.get)) for pair in declared)
     apart = [(near, far) for near, far in pairs if distance[near] < distance[far]]
@@ -34,16 +37,16 @@ def pair_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
 def matched_pairs(table: pd.DataFrame, pairs: pd.DataFrame, how: Resampling) -> pd.DataFrame:
     """Paired difference of transition depth, far less near, of the pairs of `pair_prompts`.
 
-    p is of a sign-flip permutation test, two-sided. Pairs of which a prompt was not traced or has no
-    transition are counted.
+    p is of a sign-flip permutation test, two-sided, of one difference for each fact: the mean over its pairs.
+    Pairs of which a prompt was not traced or has no transition are counted.
     """
-    category = table.drop_duplicates(PROMPT).set_index(PROMPT)[CATEGORY]
+    of_prompt = table.drop_duplicates(PROMPT).set_index(PROMPT)
+    categories, facts = (of_prompt[name].reindex(pairs["near"]).to_numpy() for name in (CATEGORY, FACT))
     rows = []
     for level, part in with_transition(table):
         depth = part.set_index(PROMPT)[TRANSITION]
         near, far = (depth.reindex(pairs[side]).to_numpy() for side in ("near", "far"))
-        of = category.reindex(pairs["near"]).to_numpy()
-        rows += _paired_rows("distance", level, "far less near", near, far, of, how)
+        rows += _paired_rows("distance", level, "far less near", near, far, categories, how, facts)
     return table_of(rows)
 
 
@@ -51,9 +54,9 @@ def control_run(table: pd.DataFrame, control: pd.DataFrame, name: str, how: Resa
     """Paired difference of transition depth between a control run and the plain one, by prompt.
 
     With something before every prompt, so that no subject stands near the first position, noise
-    cannot disturb the attention sink there. p and counts are those of `matched_pairs`, with the mean over
-    the prompts of a fact as one pair. Prompts after which the model guesses another token there have no
-    transition in the control (`strata.trace.restoration.still_guessed`).
+    cannot disturb the attention sink there. p and counts are those of `matched_pairs`. Prompts after which
+    the model guesses another token there have no transition in the control
+    (`strata.trace.restoration.still_guessed`).
 
     Parameters
     ----------
@@ -82,7 +85,7 @@ def _paired_rows(
     after: np.ndarray,
     categories: np.ndarray,
     how: Resampling,
-    facts: np.ndarray | None = None,
+    facts: np.ndarray,
 ) -> list[dict]:
     """Differences ``after - before`` [pair], of all pairs and of each category's; of a fact their mean."""
     rows = []
@@ -90,8 +93,7 @@ def _paired_rows(
     for category in ["all", *dict.fromkeys(c for c in categories if isinstance(c, str))]:
         chosen = np.full(len(before), True) if category == "all" else categories == category
         difference = pd.Series((after - before)[chosen])
-        of_pairs = difference if facts is None else difference.groupby(facts[chosen], sort=False).mean()
-        defined = of_pairs.dropna().to_numpy()
+        defined = difference.groupby(facts[chosen], sort=False).mean().dropna().to_numpy()
         group = f"{compared}, {category}"
         rng = how.generator(test, level, group, "signs")
         p = sign_flip_p(defined, how.n_permutations, rng, BATCH)

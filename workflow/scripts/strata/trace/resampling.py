@@ -8,8 +8,8 @@ import xarray as xr
 
 from strata.names import FACT, NOISE, PROMPT, SAMPLE
 from strata.stats.defined import ratio
-from strata.stats.draws import studentised, times_drawn, units_drawn
-from strata.stats.thresholds import LEAST_UNITS
+from strata.stats.draws import error_of_mean, studentised, times_drawn, units_drawn
+from strata.stats.thresholds import enough
 from strata.trace.restoration import clean_values, corrupted_values, taken_share
 
 TILE_VALUES = 8_000_000  # float64 values of a tile of resamples: 64 MB
@@ -132,15 +132,15 @@ def draw_resamples(
 def mean_over_facts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over the prompts of all facts, its standard error, and how many facts count: [resample, ...].
 
-    The error takes the prompts of a fact together (`strata.stats.draws.mean_and_error`): NaN for a single
-    fact. ``values`` [resample, fact, prompt of it, ...], NaN where a prompt does not count.
+    The error takes the prompts of a fact together (`strata.stats.draws.error_of_mean`). ``values``
+    [resample, fact, prompt of it, ...], NaN where a prompt does not count.
     """
     defined = ~np.isnan(values)
     sums, counts = np.sum(values, 2, where=defined), defined.sum(2)
     n, n_facts = counts.sum(1), (counts > 0).sum(1)
     mean = ratio(sums.sum(1), n)
     squares = ((sums - np.nan_to_num(mean)[:, None] * counts) ** 2).sum(1)
-    return mean, np.sqrt(ratio(squares * n_facts, n_facts - 1)) / np.where(n > 0, n, np.nan), n_facts
+    return mean, error_of_mean(squares, n_facts, n), n_facts
 
 
 def bounds(
@@ -150,7 +150,7 @@ def bounds(
     drawn: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
     interval: float,
 ) -> dict[str, xr.DataArray]:
-    """``stem_low`` and ``stem_high`` of a mean over prompts; NaN for fewer than `LEAST_UNITS` facts.
+    """``stem_low`` and ``stem_high`` of a mean over prompts; NaN for fewer facts than are `enough`.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def bounds(
     """
     mean, error, n_facts = (part[0] for part in mean_over_facts(found))
     means, errors, _ = map(np.concatenate, zip(*drawn, strict=True))
-    ends = np.where(n_facts >= LEAST_UNITS, studentised(mean, error, means, errors, interval), np.nan)
+    ends = np.where(enough(n_facts), studentised(mean, error, means, errors, interval), np.nan)
     return {
         f"{stem}_{name}": estimate.copy(data=end) for name, end in zip(("low", "high"), ends, strict=True)
     }

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from strata.names import DEPTH, HEAD, LAYER
+from strata.names import DEPTH, HEAD, LAYER, NEURON
+from strata.trace.neuron_groups import NeuronGroups
 
 WHATS = ("state", "mlp", "attn", "state_severed_mlp", "state_severed_attn")
 CONVENTIONS = ("code", "paper")
@@ -15,14 +16,16 @@ class Restoration:
     ``restores_state``: the state entering the first of the site's layers is the clean one. ``part``:
     "mlp", "attn" or None, the sub-block whose output is held at that position in all of the site's
     ``layers``: at its clean value, or, where the state is restored, at its corrupted one (severed). Or
-    "head": held is what one of attention's heads makes, before the last linear map; ``heads`` has the number
-    of each site's. Sites are in the order of the layers in which they begin.
+    "head", "neuron": held is what one of attention's heads makes, or a group of the MLP's neurons, before the
+    last linear map; ``pieces`` has the number of each site's, ``grouping`` says what groups there are. Sites
+    are in the order of the layers in which they begin.
     """
 
     restores_state: bool
     part: str | None
     layers: tuple[range, ...]
-    heads: tuple[int, ...] = ()
+    pieces: tuple[int, ...] = ()
+    grouping: NeuronGroups | None = None
 
     @property
     def dim(self) -> str:
@@ -58,8 +61,17 @@ def restoration(what: str, n_layers: int, width: int = 1, convention: str = "cod
 
 def of_heads(n_layers: int, n_heads: int) -> Restoration:
     """What one head makes in one layer: a site for each head, layer after layer."""
-    layers = tuple(range(layer, layer + 1) for layer in range(n_layers) for _ in range(n_heads))
-    return Restoration(False, HEAD, layers, tuple(range(n_heads)) * n_layers)
+    return Restoration(False, HEAD, _each_layer(n_layers, n_heads), tuple(range(n_heads)) * n_layers)
+
+
+def of_neurons(grouping: NeuronGroups) -> Restoration:
+    """What one group of an MLP's neurons makes in one layer: a site for each group, layer after layer."""
+    n_layers, n = len(grouping.sizes), grouping.n_groups + 1
+    return Restoration(False, NEURON, _each_layer(n_layers, n), tuple(range(n)) * n_layers, grouping)
+
+
+def _each_layer(n_layers: int, n_pieces: int) -> tuple[range, ...]:
+    return tuple(range(layer, layer + 1) for layer in range(n_layers) for _ in range(n_pieces))
 
 
 def window(layer: int, width: int, n_layers: int, convention: str = "code") -> range:

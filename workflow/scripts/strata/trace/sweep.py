@@ -16,7 +16,7 @@ changed:
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -25,11 +25,14 @@ from transformers import DynamicCache
 
 from strata.model.architecture import Parts, Past, changed, given, leaving
 from strata.model.capture import watching
-from strata.names import HEAD
+from strata.names import HEAD, NEURON
 from strata.progress import Progress, silent
 from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout
 from strata.trace.sites import Restoration
+
+PIECES = {HEAD: "heads", NEURON: "answers"}
+"""What is put back before a last linear map, as `strata.model.capture.watching` calls it."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _trace_together(
         restored = last.new_full((len(MEASURES), n_rows, n_sites, length), torch.nan, dtype=torch.float32)
         for position in traced_at.any(0).nonzero().flatten().tolist():
             rows = traced_at[:, position].nonzero().flatten()
-            place = _Place(parts, clean, corrupted[rows], owner[rows], position, max_rows)
+            place = _Place(parts, prompts, clean, corrupted[rows], owner[rows], position, max_rows)
             for sites, states in place.last_states(chosen):
                 for prompt in owner[rows].unique().tolist():
                     own = owner[rows] == prompt
@@ -155,12 +158,15 @@ class _Runs:
 
     ``states`` by depth, the last before the final norm, and ``outputs`` of a kind of sub-block by
     layer: (run, position, channel). ``keys``, ``values`` by layer: (run, head, position, head channel).
+    ``pieces`` of clean runs alone: what enters the last linear map of attention ("head") or the MLP
+    ("neuron"), likewise.
     """
 
     states: list[Tensor]
     outputs: dict[str, list[Tensor]]
     keys: list[Tensor]
     values: list[Tensor]
+    pieces: dict[str, list[Tensor]] = field(default_factory=dict)
 
     def __getitem__(self, runs) -> "_Runs":
         return _Runs(
@@ -179,6 +185,7 @@ class _Place:
     """
 
     parts: Parts
+    prompts: Sequence[Prompt]
     clean: _Runs
     corrupted: _Runs
     owner: Tensor
@@ -227,7 +234,7 @@ class _Place:
             if entered and not chosen.restores_state:
                 # What is put back here can reach other positions from the next layer on. Windows that begin
                 # in one layer are alike in it.
-                apart = entered if chosen.heads else entered[:1]
+                apart = entered if chosen.pieces else entered[:1]
                 alone = states[layer][:, self.position : self.position + 1].repeat(len(apart), 1, 1, 1)
                 self._advance(alone, layer, chosen, apart)
                 self._enter(new, layer + 1, alone[:, :, 0])
@@ -267,33 +274,46 @@ class _Place:
     def _held(
         self, chosen: Restoration, layer: int, sites: Mapping[int, int], shape: torch.Size
     ) -> Iterator[None]:
-        """While open, what a sub-block, or a head, makes at this position, the first carried, is put there.
+        """While open, what a sub-block, or a piece, makes at this position, the first carried, is put there.
 
         ``sites``: numbers of sites by their place among those carried.
         """
         if chosen.restores_state:
             value = self.corrupted.outputs[chosen.part][layer][:, self.position]
+        elif chosen.pieces:
+            value = self.clean.pieces[chosen.part][layer][self.owner, self.position]
+            members = self._members(chosen, layer)[[chosen.pieces[site] for site in sites.values()]]
         else:
             value = self.clean.outputs[chosen.part][layer][self.owner, self.position]
 
-        places, n_heads = list(sites), self.parts.n_heads
+        places = list(sites)
 
         def put(added: Tensor) -> Tensor:
             added.view(shape)[places, :, 0] = value.to(added)
             return added
 
-        def put_heads(entering: Tensor) -> Tensor:
-            heads = [chosen.heads[site] for site in sites.values()]
-            own = value.to(entering).unflatten(-1, (n_heads, -1))[:, heads].transpose(0, 1)
-            entering.view(*shape[:3], n_heads, -1)[places, :, 0, heads] = own
+        def put_pieces(entering: Tensor) -> Tensor:
+            here = entering.view(*shape[:3], -1)[:, :, 0]
+            here[places] = torch.where(members.to(here.device), value.to(here), here[places])
             return entering
 
-        if chosen.heads:
-            held = given(self.parts.attention_values[layer], put_heads)
+        if chosen.pieces:
+            held = given(self.parts.last_maps(chosen.part)[layer], put_pieces)
         else:
             held = changed(self.parts.sub_blocks(chosen.part)[layer], put)
         with held:
             yield
+
+    def _members(self, chosen: Restoration, layer: int) -> Tensor:
+        """What of that which enters a last linear map is of each piece, (piece, row, entering channel)."""
+        clean = self.clean.pieces[chosen.part][layer]
+        if chosen.grouping is None:
+            n_heads = self.parts.n_heads
+            head = torch.arange(n_heads, device=clean.device).repeat_interleave(clean.shape[-1] // n_heads)
+            return head == torch.arange(n_heads, device=clean.device)[:, None, None]
+        here, row = self.owner.unique(return_inverse=True)
+        ids = [self.prompts[prompt].input_ids for prompt in here.tolist()]
+        return chosen.grouping.members(clean[here, self.position], layer, self.position, ids)[:, row]
 
     @contextmanager
     def _last_position_only(self, layer: int, length: int) -> Iterator[None]:
@@ -318,7 +338,7 @@ class _Place:
 
 def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
     """The clean and the corrupted runs of prompts of one length."""
-    device = parts.device
+    device, n_clean = parts.device, len(prompts)
     clean_ids = torch.tensor([list(prompt.input_ids) for prompt in prompts])
     corrupted_ids = clean_ids.repeat_interleave(torch.tensor([len(p.labels) for p in prompts]), 0)
     noise = torch.zeros(*corrupted_ids.shape, parts.token_embedding.embedding_dim)
@@ -327,9 +347,10 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
         rows = slice(row, row := row + len(prompt.labels))
         corrupted_ids[rows, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
         noise[rows, list(prompt.subject)] = torch.as_tensor(prompt.noise)
-    noise = torch.cat([noise.new_zeros(len(prompts), *noise.shape[1:]), noise]).to(device)
+    noise = torch.cat([noise.new_zeros(n_clean, *noise.shape[1:]), noise]).to(device)
     states: list[Tensor] = []
-    outputs: dict[str, list[Tensor]] = {part: [] for part in wanted if part}
+    pieces: dict[str, list[Tensor]] = {part: [] for part in wanted if part in PIECES}
+    outputs: dict[str, list[Tensor]] = {part: [] for part in wanted if part and part not in PIECES}
 
     def keeper(part):
         def keep(module, args, output):
@@ -338,15 +359,15 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
         return keep
 
     handles = []
-    for part in outputs.keys() - {HEAD}:
+    for part in outputs:
         handles += [module.register_forward_hook(keeper(part)) for module in parts.sub_blocks(part)]
     # On the token's embedding itself, before positions or any scaling.
     handles.append(
         parts.token_embedding.register_forward_hook(lambda module, args, output: output + noise.to(output))
     )
     seen = {"resid": lambda depth, state: states.append(state.clone())}
-    if HEAD in outputs:
-        seen["heads"] = lambda layer, entering: outputs[HEAD].append(entering.clone())
+    for part, kept in pieces.items():
+        seen[PIECES[part]] = lambda layer, entering, kept=kept: kept.append(entering[:n_clean].clone())
     cache = DynamicCache()
     try:
         # The base model: logits of all positions are not wanted.
@@ -360,4 +381,4 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     keys = [layer.keys.to(device) for layer in cache.layers]
     values = [layer.values.to(device) for layer in cache.layers]
     runs = _Runs(states, outputs, keys, values)
-    return runs[: len(prompts)], runs[len(prompts) :]
+    return replace(runs[:n_clean], pieces=pieces), runs[n_clean:]

@@ -16,17 +16,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from strata.names import CATEGORY, FACT, NOISE
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.many_tests import above_zero, adjusted
 from strata.stats.seeding import generator
-from strata.stats.thresholds import LEAST_UNITS
+from strata.stats.thresholds import enough
 from strata.trace.confounders import PLACE, TRANSITION
 
 COLUMNS = ["test", "noise", "group", "statistic", "value", "low", "high", "p", "n", "unit"]
 CORRECTED = [*COLUMNS[:8], "p_adjusted", "family", *COLUMNS[8:]]
-FEW = 20  # tests of a family; of so many Holm's correction asks little
 BATCH = 500  # resamples or permutations at once
 
 
@@ -49,7 +48,7 @@ class Resampling:
 
     def ends(self, statistic: Callable, groups: Sequence[np.ndarray], *names: str) -> np.ndarray:
         """The interval's ends of a statistic of independent groups; NaN where one has few units."""
-        if min(map(len, groups)) < LEAST_UNITS:
+        if not enough(min(map(len, groups))):
             return np.full(2, np.nan)
         bootstrap = Bootstrap(self.n_resamples, self.interval, self.seed, BATCH)
         return bootstrap.of(*names, "interval").ends(statistic, *groups)
@@ -107,14 +106,12 @@ def table_of(rows: Sequence[Mapping]) -> pd.DataFrame:
 def corrected(table: pd.DataFrame) -> pd.DataFrame:
     """The same with `CORRECTED` columns: p for all tests of one statistic in one kind of test together.
 
-    Holm's correction where they are `FEW`, which bounds the chance of a single wrong finding; else
-    Benjamini's and Hochberg's, which bounds the share of wrong ones among the findings.
+    Corrected as `strata.stats.many_tests.adjusted` does.
     """
-    table = table.assign(p_adjusted=np.nan, family="")
+    table = table.assign(p=above_zero(table["p"]), p_adjusted=np.nan, family="")
     tested = table[table["p"].notna()]
     for (test, statistic), part in tested.groupby(["test", "statistic"], sort=False):
-        few = len(part) <= FEW
-        p = multipletests(part["p"], method="holm" if few else "fdr_bh")[1]
-        name = f"{test}, {statistic}: {len(part)} ({'Holm' if few else 'Benjamini-Hochberg'})"
-        table.loc[part.index, "p_adjusted"], table.loc[part.index, "family"] = p, name
+        (p,), told = adjusted(part["p"])
+        table.loc[part.index, "p_adjusted"] = p
+        table.loc[part.index, "family"] = f"{test}, {statistic}: {told}"
     return table[CORRECTED]
