@@ -5,12 +5,9 @@ ATTENTION = config["attention"]
 
 rule read_attention:
     input:
-        activations="results/{model}/activations.h5",
-        prompts="results/{model}/prompts.tsv",
-        averages="results/{model}/trace/by_category.nc",
+        **of_model(activations="activations.h5", prompts="prompts.tsv", averages="trace/by_category.nc"),
     output:
-        attention="results/{model}/attention.nc",
-        heads="results/{model}/attention_heads.tsv",
+        **of_model(attention="attention.nc", heads="attention_heads.tsv"),
     params:
         contrast=ATTENTION["contrast"],
         statistics=ATTENTION["statistics"],
@@ -36,9 +33,7 @@ rule attend_over_text:
 
 rule measure_motion:
     input:
-        activations="results/{model}/activations.h5",
-        prompts="results/{model}/prompts.tsv",
-        averages="results/{model}/trace/by_category.nc",
+        **of_model(activations="activations.h5", prompts="prompts.tsv", averages="trace/by_category.nc"),
     output:
         "results/{model}/hidden.nc",
     params:

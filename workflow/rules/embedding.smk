@@ -33,8 +33,7 @@ rule disturb_positions:
         frequency="results/{model}/embedding/frequency.nc",
         model=model_files,
     output:
-        experiments="results/{model}/embedding/experiments.nc",
-        outliers="results/{model}/embedding/outlier_channels.nc",
+        **of_model(experiments="embedding/experiments.nc", outliers="embedding/outlier_channels.nc"),
     priority: 60
     params:
         model=model_settings,
@@ -46,8 +45,7 @@ rule disturb_positions:
 
 rule describe_gains:
     input:
-        weights="results/{model}/weights.h5",
-        channels="results/{model}/embedding/channels.nc",
+        **of_model(weights="weights.h5", channels="embedding/channels.nc"),
     output:
         positions="results/{model}/embedding/positions.nc",
         gains="results/{model}/embedding/gains.nc",
@@ -62,12 +60,10 @@ rule describe_gains:
 
 rule correlate_frequency:
     input:
-        weights="results/{model}/weights.h5",
-        embedding="results/{model}/embedding.nc",
+        **of_model(weights="weights.h5", embedding="embedding.nc"),
         counts=token_counts,
     output:
-        frequency="results/{model}/embedding/frequency.nc",
-        table="results/{model}/embedding/frequency.tsv",
+        **of_model(frequency="embedding/frequency.nc", table="embedding/frequency.tsv"),
     params:
         frequency={"outlier_channels": EMBEDDING["outlier_channels"], **EMBEDDING["statistics"]},
     script:
@@ -76,8 +72,7 @@ rule correlate_frequency:
 
 rule describe_components:
     input:
-        weights="results/{model}/weights.h5",
-        embedding="results/{model}/embedding.nc",
+        **of_model(weights="weights.h5", embedding="embedding.nc"),
         counts=token_counts,
         grammar=lambda wildcards: "data/organism/grammar.yaml" if source_files(wildcards) == WORLD else [],
     output:
@@ -112,8 +107,7 @@ rule find_clumps:
         weights="results/{model}/weights.h5",
         counts=token_counts,
     output:
-        clump="results/{model}/embedding/clump.nc",
-        table="results/{model}/embedding/clump.tsv",
+        **of_model(clump="embedding/clump.nc", table="embedding/clump.tsv"),
     params:
         clump={**EMBEDDING["clump"], **EMBEDDING["statistics"]},
     script:

@@ -8,13 +8,7 @@ rule judge_claims:
         lambda wildcards: files_asked(PROJECT.findings, wildcards.model, RUN),
     output:
         table="results/{model}/claims.tsv",
-        page=report(
-            "results/{model}/claims.html",
-            category="0 Claims",
-            subcategory="{model}",
-            labels={"figure": "what holds", "prompt": ""},
-            caption="../report/claims.rst",
-        ),
+        page=page_in_report("claims", "0 Claims", "what holds"),
     params:
         table=PROJECT.findings,
         models=RUN,

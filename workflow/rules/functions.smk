@@ -1,6 +1,11 @@
 # wildcards of a job, config.yaml -> what rules take as inputs and parameters, stage by stage
 
 
+def of_model(**files):
+    """Files under the results of the job's model, by the names that a rule gives them."""
+    return {name: f"results/{{model}}/{file}" for name, file in files.items()}
+
+
 def model_files(wildcards):
     """What is loaded of the job's model, where that is files here."""
     return files_of(wildcards.model, config["models"][wildcards.model])
@@ -111,3 +116,9 @@ def in_report(figure):
         labels=dict(figure.labels),
         caption=f"../report/{figure.caption}.rst",
     )
+
+
+def page_in_report(name, section, shows):
+    """A page of the job's model, for the report."""
+    how = {"category": section, "subcategory": "{model}", "labels": {"figure": shows, "prompt": ""}}
+    return report(f"results/{{model}}/{name}.html", caption=f"../report/{name}.rst", **how)

@@ -2,17 +2,16 @@
 # activations.h5, weights.h5, prompts.tsv, maps -> results/{model}/lens/{decoder}.nc; {decoder}_updates.nc, where a figure needs it
 # these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc, mixing.nc
 LENS = config["lens"]
-LENSES = {decoder: f"results/{{model}}/lens/{decoder}.nc" for decoder in LENS["decoders"]}
+LENSES = of_model(**{decoder: f"lens/{decoder}.nc" for decoder in LENS["decoders"]})
 MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"]}
-TEXT = {"activations": "results/{model}/text/activations.h5", "weights": "results/{model}/weights.h5"}
+TEXT = of_model(activations="text/activations.h5", weights="weights.h5")
 
 
 rule fit_tuned:
     input:
         **TEXT,
     output:
-        maps="results/{model}/lens/tuned_fitted.nc",
-        report="results/{model}/lens/tuned_fit.tsv",
+        **of_model(maps="lens/tuned_fitted.nc", report="lens/tuned_fit.tsv"),
     priority: 60
     params:
         device=device,
@@ -47,9 +46,7 @@ rule load_lens:
 
 rule read_lens:
     input:
-        activations="results/{model}/activations.h5",
-        weights="results/{model}/weights.h5",
-        prompts="results/{model}/prompts.tsv",
+        **of_model(activations="activations.h5", weights="weights.h5", prompts="prompts.tsv"),
         maps=depth_maps,
     output:
         "results/{model}/lens/{decoder}{part}.nc",
@@ -64,9 +61,7 @@ rule read_lens:
 
 rule read_extended_lens:
     input:
-        activations="results/{model}/activations.h5",
-        weights="results/{model}/weights.h5",
-        prompts="results/{model}/prompts.tsv",
+        **of_model(activations="activations.h5", weights="weights.h5", prompts="prompts.tsv"),
         model=model_files,
     output:
         "results/{model}/lens/extended{part}.nc",
@@ -141,9 +136,7 @@ rule measure_contextless:
 
 rule measure_repurposing:
     input:
-        activations="results/{model}/activations.h5",
-        weights="results/{model}/weights.h5",
-        prompts="results/{model}/prompts.tsv",
+        **of_model(activations="activations.h5", weights="weights.h5", prompts="prompts.tsv"),
     output:
         "results/{model}/lens/repurposing.nc",
     params:

@@ -43,13 +43,7 @@ rule evaluate_organism:
         world=WORLD,
     output:
         table="results/{model}/evaluation.tsv",
-        page=report(
-            "results/{model}/evaluation.html",
-            category="0 The organism",
-            subcategory="{model}",
-            labels={"figure": "what it knows", "prompt": ""},
-            caption="../report/evaluation.rst",
-        ),
+        page=page_in_report("evaluation", "0 The organism", "what it knows"),
     params:
         seed=ORGANISM["evaluation"]["seed"],
         folder=lambda wildcards, input: os.path.commonpath(input.model),

@@ -30,8 +30,7 @@ use rule extract_text as extract_tagged_text with:
 
 rule probe_syntax:
     input:
-        activations="results/{model}/syntax/activations.h5",
-        weights="results/{model}/weights.h5",
+        **of_model(activations="syntax/activations.h5", weights="weights.h5"),
     output:
         probes="results/{model}/syntax/probes.nc",
         accuracy="results/{model}/syntax/accuracy.tsv",
@@ -49,9 +48,7 @@ rule trigger_keys:
         text="results/{model}/syntax/text.nc",
         model=model_files,
     output:
-        described="results/{model}/syntax/keys.nc",
-        triggers="results/{model}/syntax/triggers.tsv",
-        shared="results/{model}/syntax/keys.tsv",
+        **of_model(described="syntax/keys.nc", triggers="syntax/triggers.tsv", shared="syntax/keys.tsv"),
     params:
         model=model_settings,
         chosen=SYNTAX["keys"],

@@ -8,8 +8,7 @@ rule gather_text:
         source=source_files,
         model=model_files,
     output:
-        text="results/{model}/text/text.nc",
-        counts="results/{model}/text/token_counts.tsv",
+        **of_model(text="text/text.nc", counts="text/token_counts.tsv"),
     params:
         model=lambda wildcards: model_settings(wildcards, ("source", "revision")),
         text=text_made,

@@ -55,9 +55,7 @@ rule average_traces:
         trace="results/{model}/trace/state.nc",
     output:
         averages=[f"results/{{model}}/trace/by_category{measure}.nc" for measure in MEASURES],
-        by_gap="results/{model}/trace/by_gap.nc",
-        tokens="results/{model}/trace/subject_tokens.nc",
-        left_out="results/{model}/trace/left_out.tsv",
+        **of_model(by_gap="trace/by_gap.nc", tokens="trace/subject_tokens.nc", left_out="trace/left_out.tsv"),
     params:
         averaging=AVERAGING,
         other_gaps=AVERAGE["other_gaps"],
@@ -79,28 +77,18 @@ rule average_parts:
         "../scripts/trace/average_parts.py"
 
 
-rule average_control:
-    input:
-        trace="results/{model}/trace/control/state.nc",
-    output:
-        "results/{model}/trace/control/by_category.nc",
-    params:
-        averaging=AVERAGING,
-    script:
-        "../scripts/trace/average_control.py"
-
-
 rule compare_order:
     input:
-        averages="results/{model}/trace/by_category.nc",
-        control="results/{model}/trace/control/by_category.nc",
-        prompts="results/{model}/prompts.tsv",
+        **of_model(averages="trace/by_category.nc", control="trace/control/state.nc", prompts="prompts.tsv"),
         counts=token_counts,
     output:
+        control="results/{model}/trace/control/by_category.nc",
         order="results/{model}/trace/order.tsv",
         regression="results/{model}/trace/regression.tsv",
         curves="results/{model}/trace/curves.tsv",
     params:
-        **{key: AVERAGE[key] for key in ("resamples", "permutations", "order", "interval", "seed")},
+        averaging=AVERAGING,
+        permutations=AVERAGE["permutations"],
+        order=AVERAGE["order"],
     script:
         "../scripts/trace/compare_order.py"
