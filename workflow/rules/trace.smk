@@ -54,8 +54,8 @@ rule average_traces:
     input:
         trace="results/{model}/trace/state.nc",
     output:
-        averages=[f"results/{{model}}/trace/by_category{measure}.nc" for measure in MEASURES],
         **of_model(by_gap="trace/by_gap.nc", tokens="trace/subject_tokens.nc", left_out="trace/left_out.tsv"),
+        averages=[f"results/{{model}}/trace/by_category{measure}.nc" for measure in MEASURES],
     params:
         averaging=AVERAGING,
         other_gaps=AVERAGE["other_gaps"],
