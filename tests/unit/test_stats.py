@@ -11,8 +11,9 @@ from strata.progress import silent
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
 from strata.stats.permutation import p_value, permuted, permuted_within, sign_flip_p
-from strata.stats.ranks import columnwise_rank_correlation, rank_correlation, spearman
+from strata.stats.ranks import columnwise_rank_correlation, rank_correlation
 from strata.stats.seeding import digest, generator
+from strata.stats.spearman import spearman, spearman_of_times
 
 # Seeds --------------------------------------------------------------------------------------
 
@@ -91,6 +92,35 @@ def test_sign_flips_are_all_tried_where_they_are_few(differences):
 
 
 # Ranks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tile", [1, 10**6])
+def test_rank_correlations_of_resamples_are_those_of_what_is_drawn(tile, monkeypatch):
+    """Values repeated as often as they are drawn, and ranked by SciPy."""
+    monkeypatch.setattr("strata.stats.spearman.TILE_VALUES", tile)
+    rng = np.random.default_rng(0)
+    rows, y = rng.integers(0, 5, (3, 30)).astype(float), rng.normal(size=30).round(1)
+    times = rng.multinomial(30, np.full(30, 1 / 30), size=20)
+    times[0] = 0
+    times[0, 7] = 30  # one unit alone
+    expected = [[spearman(np.repeat(row, drawn), np.repeat(y, drawn)) for drawn in times] for row in rows]
+    np.testing.assert_allclose(spearman_of_times(rows, y, times), expected)
+    np.testing.assert_allclose(spearman_of_times(y, rows, times), expected)
+    np.testing.assert_allclose(spearman_of_times(rows[1], y, times), expected[1])
+    np.testing.assert_allclose(spearman_of_times(rows, rows, times)[:, 1:], 1)
+    assert np.isnan(expected)[:, 0].all() and not np.isnan(expected)[:, 1:].any()
+
+
+def test_clusters_of_units_are_drawn_together_for_a_rank_correlation():
+    """Copies of a unit, a cluster each, add nothing: the interval is that of the units."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=40)
+    y = x + rng.normal(size=40)
+    one = Bootstrap(500, 0.9, 0).ends(spearman, x, y, paired=True, bounded=True)
+    copied = (np.repeat(of, 4) for of in (x, y, np.arange(40)))
+    *pair, clusters = copied
+    of_four = Bootstrap(500, 0.9, 0).ends(spearman, *pair, paired=True, bounded=True, clusters=clusters)
+    np.testing.assert_allclose(of_four, one)
 
 
 def test_rank_correlations_are_spearmans():

@@ -10,7 +10,7 @@ from strata.lens.names import COMMA, PASSAGE
 from strata.names import BAND, CATEGORY, DEPTH, FACT, POSITION, PROMPT, TOKEN, TOKEN_ID, TOKEN_STR
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import named
-from strata.stats.ranks import spearman
+from strata.stats.spearman import spearman
 from strata.text.prompts import PASSAGES
 
 COMMAS = (",", "Ġ,", "▁,", ",</w>")

@@ -15,10 +15,12 @@ from strata.stats.draws import (
     check_resampling,
     interval_of_mean,
     interval_of_totals,
+    times_drawn,
     units_drawn,
 )
 from strata.stats.groups import each
 from strata.stats.seeding import generator
+from strata.stats.spearman import spearman, spearman_of_times
 from strata.stats.thresholds import enough
 
 
@@ -62,7 +64,8 @@ class Bootstrap:
         """The interval's ends (low and high, ...) of a statistic.
 
         NaN for fewer units of a sample, or clusters, than are `enough`. Of a mean, `np.mean`, they are
-        `strata.stats.draws.interval_of_mean`'s, of any other statistic `widened` percentiles.
+        `strata.stats.draws.interval_of_mean`'s, of any other statistic `widened` percentiles. Resamples of
+        `spearman`, of two paired samples, are those of `spearman_of_times`.
 
         Parameters
         ----------
@@ -83,7 +86,10 @@ class Bootstrap:
         n = min(sample.shape[-1] for sample in samples) if clusters is None else len(np.unique(clusters))
         if not enough(n):
             return np.full((2, *np.shape(statistic(*samples, axis=-1))), np.nan)
-        if clusters is not None and n < len(clusters):
+        if statistic is spearman:
+            which = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+            drawn = spearman_of_times(*samples, times_drawn(rng, n, self.resamples)[:, which])
+        elif clusters is not None and n < len(clusters):
             drawn = self._of_clusters(statistic, samples, clusters, rng)
         else:
             drawn = self._of_units(statistic, samples, paired, rng)
@@ -136,6 +142,7 @@ class Bootstrap:
         statistic: Callable,
         *samples: np.ndarray,
         dims: tuple[str, ...] = (),
+        paired: bool = False,
         lost: float = 0,
         clusters: np.ndarray | None = None,
         bounded: bool = False,
@@ -146,16 +153,18 @@ class Bootstrap:
         ----------
         statistic : function of the samples and ``axis``, that of the units
         samples : arrays (..., unit)
-            A unit with a NaN is left out. Several samples are drawn independently; ``name_n`` is the
-            smallest one's.
+            A unit with a NaN, in any of paired samples, is left out. Several samples are drawn
+            independently unless they are ``paired``; ``name_n`` is the smallest one's.
         dims : of what the statistic returns
-        lost, clusters, bounded : see `ends`
+        paired, lost, clusters, bounded : see `ends`
         """
         there = [~np.isnan(s).any(axis=tuple(range(s.ndim - 1))) for s in samples]
+        if paired:
+            there = [np.logical_and.reduce(there)] * len(samples)
         samples = [s[..., some] for s, some in zip(samples, there, strict=True)]
         clusters = None if clusters is None else np.asarray(clusters)[there[0]]
-        more = {"lost": lost, "clusters": clusters, "bounded": bounded}
-        return self._estimate(name, statistic, samples, dims, paired=False, **more)
+        more = {"paired": paired, "lost": lost, "clusters": clusters, "bounded": bounded}
+        return self._estimate(name, statistic, samples, dims, **more)
 
     def of_totals(
         self, name: str, sums: np.ndarray, sizes: np.ndarray, dims: tuple[str, ...] = ()

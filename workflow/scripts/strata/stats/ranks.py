@@ -11,13 +11,7 @@ from scipy.stats import rankdata
 
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import cluster_means
-
-
-def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Spearman's rank correlation (...) of paired values; NaN, with no warning, where a side is constant."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.ConstantInputWarning)
-        return stats.spearmanrho(x, y, axis=axis).statistic
+from strata.stats.spearman import spearman
 
 
 def rank_correlation(
@@ -43,8 +37,8 @@ def rank_correlation(
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         p = stats.spearmanrho(*(pairs if clusters is None else _mean_ranks(pairs, clusters)), axis=-1).pvalue
     lost = 1 - bootstrap.interval
-    how = {"lost": lost, "clusters": clusters, "bounded": True}
-    found = bootstrap.estimate(name, lambda pairs, axis: spearman(*pairs, axis), pairs, dims=dims, **how)
+    how = {"paired": True, "lost": lost, "clusters": clusters, "bounded": True}
+    found = bootstrap.estimate(name, spearman, *pairs, dims=dims, **how)
     return found.assign({f"{name}_p": (dims, p)})
 
 
