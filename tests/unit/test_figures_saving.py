@@ -108,3 +108,27 @@ def test_a_figure_without_a_layout_engine_is_saved(paths):
     figure.add_axes((0.2, 0.2, 0.6, 0.6)).plot([0, 1])
     save_figure(figure, *paths)
     assert Image.open(paths[0]).size[0] > 200
+
+
+def test_a_colour_bar_keeps_the_end_that_hardly_occurs(paths):
+    """Blue for what is negative stays blue, though most of the sheet is shades of red."""
+    rng = np.random.default_rng(0)
+    figure = new_figure(8, 5)
+    panels = figure.subplots(2, 1)
+    for axes in panels:
+        cells = np.abs(rng.normal(size=(6, 12))) * 0.4
+        cells[2, 3] = -0.2
+        image = axes.imshow(cells, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        for row, column in np.ndindex(cells.shape):
+            axes.text(column, row, f"{cells[row, column]:.2f}", ha="center", fontsize=8)
+        axes.grid(False)
+    figure.colorbar(image, ax=panels)
+    save_figure(figure, *paths)
+    shown = np.asarray(Image.open(paths[0]).convert("RGB")).astype(int)
+    raw = paths[0].with_name("raw.png")
+    figure.savefig(raw, dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    expected = np.asarray(Image.open(raw).convert("RGB")).astype(int)
+    assert shown.shape == expected.shape
+    blue = expected[..., 2] > expected[..., 0] + 60
+    assert 500 < blue.sum() < 0.05 * blue.size
+    assert abs(shown - expected)[blue].max() <= 16 and abs(shown - expected).max() <= 24

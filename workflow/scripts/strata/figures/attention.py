@@ -22,6 +22,7 @@ from strata.figures.style import (
     line_looks,
     new_figure,
 )
+from strata.figures.told import estimate
 from strata.names import (
     ALL,
     CATEGORY,
@@ -160,9 +161,8 @@ def draw_subject_peak(attention: xr.Dataset, noise: str) -> Figure:
 
 
 def _rho(at: xr.Dataset) -> str:
-    rho, low, high, n = (float(at[f"rho{end}"]) for end in ("", "_low", "_high", "_n"))
-    interval = f" [{low:.2f}, {high:.2f}]" if np.isfinite(low) else ""
-    return f"ρ = {rho:.2f}{interval}, n = {n:.0f}" if np.isfinite(rho) else f"no correlation, n = {n:.0f}"
+    n = int(at["rho_n"])
+    return f"ρ = {estimate(at, 'rho')}, n = {n}" if np.isfinite(at["rho"]) else f"no correlation, n = {n}"
 
 
 def _draw_correlations(axes: Axes, at: xr.Dataset, colours: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from strata.figures.style import (
     new_notice,
     readable,
 )
+from strata.figures.told import estimate, in_interval
 from strata.names import CHANNEL, MEASURE, POSITION, TOKEN_STR, VOCAB
 from strata.text.tokens import ordinary
 
@@ -127,10 +128,9 @@ def draw_moments(channels: xr.Dataset) -> Figure:
     if has_positions:
         axes = panels[1, 1]
         _draw_boundary(axes, channels)
-        d, low, high = (float(channels[f"ashmans_d{end}"]) for end in ("", "_low", "_high"))
         outcome = "two groups" if channels.attrs["two_groups"] else "no two groups"
-        interval = f"[{low:.1f}, {high:.1f}]"
-        told = f"{outcome}: Ashman's D {d:.1f} {interval}, BIC gain {float(channels['bic_gain']):.0f}"
+        distance = estimate(channels, "ashmans_d", ".1f")
+        told = f"{outcome}: Ashman's D {distance}, BIC gain {float(channels['bic_gain']):.0f}"
         axes.set_title(f"{told}, p of one mode {float(channels['one_mode_p']):.2g}", fontsize="small")
         axes.legend(frameon=False, fontsize="small", loc="upper left")
     else:
@@ -219,7 +219,7 @@ def _draw_tests(
         colour = QUANTITIES[measure][1]
         axes.plot([low, high], [place] * 2, color=colour, lw=1.6)
         axes.plot(value, place, color=colour, marker="o", ms=6)
-        told = f"{value:.2f} [{low:.2f}, {high:.2f}]\np = {p:.1g}"
+        told = in_interval(value, low, high) + ("" if np.isnan(p) else f"\np = {p:.1g}")
         axes.annotate(
             told,
             (np.mean(limits), place),

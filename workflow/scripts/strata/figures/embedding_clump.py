@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure, new_notice
+from strata.figures.told import estimate
 from strata.names import TOKEN_STR
 
 INK = "#222222"
@@ -98,8 +99,6 @@ def _draw_counts(axes: Axes, clump: xr.Dataset) -> None:
     axes.set_xscale("symlog", linthresh=1)
     axes.set(xlim=(0, None), ylim=(0, 1.03))
     axes.set(xlabel="occurrences (tokens)", ylabel="share of tokens that occur at most so often")
-    share, low, high = (float(clump[f"rarer_share{end}"]) for end in ("", "_low", "_high"))
-    axes.set_title(
-        f"clump rarer than {share:.1%} of tokens\n[{low:.1%}, {high:.1%}]; 50% if unrelated to counts"
-    )
+    share = estimate(clump, "rarer_share", ".1%")
+    axes.set_title(f"clump rarer than {share}\nof tokens; 50% if unrelated to counts")
     axes.legend(frameon=False, fontsize="small", loc="center right")

@@ -30,6 +30,7 @@ from strata.embedding.names import (
 )
 from strata.figures.points import label_points
 from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
+from strata.figures.told import estimate
 from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET, TOKEN_STR
 from strata.stats.thresholds import ASHMANS_D, LEVEL
 
@@ -282,9 +283,8 @@ def _draw_lengths(axes: Axes, at: xr.Dataset, n_labels: int) -> None:
     axes.plot(ends, typical * ends, color=INK, lw=1.2, label=f"typical share: {typical:.2f} of the norm")
     axes.plot(ends, ends, color=INK, lw=0.8, ls=":", label="all of it")
     label_points(axes, np.stack([length, reach], 1), at[TOKEN_STR].values[seen], order, most=n_labels)
-    low, mean, high = (float(zero[f"cosine_long{end}"]) for end in ("_low", "", "_high"))
     axes.set(xlabel="norm of the token (embedding units)", ylabel="|projection on component 0|")
-    axes.set_title(f"longest {len(long)} (orange): {mean:.2f} ({low:.2f} … {high:.2f}) of the norm")
+    axes.set_title(f"longest {len(long)} (orange): {estimate(zero, 'cosine_long')} of the norm")
     axes.legend(fontsize="small", loc="upper left")
 
 
@@ -319,8 +319,7 @@ def _draw_table(axes: Axes, values: np.ndarray, framed: np.ndarray, cmap: str, l
 def _separation_told(at: xr.Dataset, told_apart: xr.Dataset | None) -> str:
     told = "no leading spaces are marked"
     if told_apart is not None:
-        auc, low, high = (float(told_apart[name]) for name in ("auc", "auc_low", "auc_high"))
-        told = f"AUC {auc:.2f} ({low:.2f} … {high:.2f})"
+        told = f"AUC {estimate(told_apart, 'auc')}"
     p = float(at["groups_one_mode_p"])
     groups = f"D = {float(at['groups_distance']):.1f}, p {'<' if p < 0.001 else '='} {max(p, 0.001):.2g}"
     if not bool(at["two_groups"]):

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from strata.embedding.names import AVERAGED, CHANNEL_SETS, SMOOTHED, TREATMENT, ZEROED
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure, new_notice
+from strata.figures.told import estimate, in_interval
 from strata.names import ALL, CHANNEL_SET, KIND, POSITION
 
 SET_LOOKS = {
@@ -80,10 +81,9 @@ def draw_silencing(experiments: xr.Dataset) -> Figure:
             if channel_set == "random":
                 ends = float(one["draws_lowest"]), float(one["draws_highest"])
                 overall.plot(ends, [place - 0.25] * 2, color=colour, lw=1, marker="|", ms=6)
-            told = _with_ends(value, low, high)
+            told = in_interval(value, low, high, "+.3f")
             if np.isfinite(one["beyond_random"]):
-                beyond = (float(one[f"beyond_random{end}"]) for end in ("", "_low", "_high"))
-                told += f"\nless random: {_with_ends(*beyond)}"
+                told += f"\nless random: {estimate(one, 'beyond_random', '+.3f')}"
             overall.annotate(
                 told, (1.01, place), xycoords=overall.get_yaxis_transform(), fontsize=7, va="center"
             )
@@ -107,10 +107,6 @@ def _draw_by_position(axes: Axes, one: xr.Dataset, **look) -> None:
     axes.fill_between(position, one["change_low"], one["change_high"], color=look["color"], alpha=0.15, lw=0)
     axes.axhline(0, color="black", lw=0.8)
     axes.set(xlabel="position (tokens)", ylabel="change of loss (nats)")
-
-
-def _with_ends(value: float, low: float, high: float) -> str:
-    return f"{value:+.3f}" + ("" if np.isnan(low) else f" [{low:+.3f}, {high:+.3f}]")
 
 
 def _place(one: xr.Dataset) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from strata.embedding.names import (
 )
 from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, ink_on, new_figure
+from strata.figures.told import estimate, in_interval
 from strata.names import ALL, CHANNEL, TOKEN_SET, TOKEN_STR
 from strata.stats.seeding import generator
 
@@ -103,8 +104,9 @@ def draw_correlations(frequency: xr.Dataset) -> Figure:
         ink = ink_on(image.cmap(image.norm(shown[i, j])))
         look = {"ha": "center", "va": "center", "color": ink, "in_layout": False}
         axes.text(j, i - 0.12, f"{shown[i, j]:.2f}", fontsize="small", **look)
-        ends = f"{each['rho_low'][i, j]:.2f} … {each['rho_high'][i, j]:.2f}"
-        axes.text(j, i + 0.24, ends, fontsize=6.5, **look)
+        ends = each["rho_low"][i, j], each["rho_high"][i, j]
+        if np.isfinite(ends).all():
+            axes.text(j, i + 0.24, f"{ends[0]:.2f} … {ends[1]:.2f}", fontsize=6.5, **look)
     labels = [_title(frequency, name, short=True) for name in names]
     axes.set_xticks(range(n), labels, rotation=30, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
@@ -145,7 +147,9 @@ def draw_partial(frequency: xr.Dataset) -> Figure:
     figure.legend(handles, shown, ncols=3, frameon=False, loc="outside upper center")
     _draw_channels(third, frequency)
     own = frequency["unique_share"].sel({TOKEN_SET: SEEN})
-    shares = ", ".join(f"{name} {float(own.sel({FEATURE: name})):.1%}" for name in (LENGTH, SVD_0, MEAN))
+    shares = ", ".join(
+        f"{name} {in_interval(float(own.sel({FEATURE: name})), form='.1%')}" for name in (LENGTH, SVD_0, MEAN)
+    )
     figure.supxlabel(
         f"Bars: {_interval(frequency)}. The last row is norm with SVD 0, not with frequency.\n"
         f"Share of the variance of ranks that no mixture of the other features has, seen tokens: {shares}.",
@@ -207,8 +211,7 @@ def _told(frequency: xr.Dataset, name: str) -> str:
     told = []
     for chosen, label in ((SEEN, "seen"), (ALL, "all")):
         cell = frequency.sel({TOKEN_SET: chosen, FEATURE: LOG_FREQUENCY, OTHER: name, GIVEN: NOTHING})
-        rho, low, high = (float(cell[key]) for key in ("rho", "rho_low", "rho_high"))
-        told.append(f"{label}: ρ = {rho:.2f} ({low:.2f} … {high:.2f})")
+        told.append(f"{label}: ρ = {estimate(cell, 'rho')}")
     return "\n".join(told)
 
 

@@ -9,6 +9,7 @@ from strata.embedding.channel_groups import group_names
 from strata.embedding.names import NORM
 from strata.figures.curves import thinned
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, MARKERS, new_figure, new_notice
+from strata.figures.told import estimate
 from strata.names import CHANNEL, LAYER
 
 NORM_NAMES = {"norm1_gain": "before attention", "norm2_gain": "before the MLP"}
@@ -55,7 +56,7 @@ def draw_layers(gains: xr.Dataset, channels: xr.Dataset, table: pd.DataFrame, no
             axes.axvline(float(channels["boundary"]), color="black", ls="--", lw=0.8)
         at = gains.sel({NORM: norm, LAYER: layer})
         axes.tick_params(axis="y", labelsize="x-small", pad=0)
-        axes.set_title(f"layer {layer}: ρ {_estimate(at, 'rho')}", fontsize="x-small")
+        axes.set_title(f"layer {layer}: ρ {estimate(at, 'rho')}", fontsize="x-small")
     for axes in panels.flat[len(layers) :]:
         axes.set_axis_off()
     if looks:
@@ -141,7 +142,7 @@ def _draw_dial_down(figure, gains: xr.Dataset, channels: xr.Dataset) -> None:
     ratio.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ratio.minorticks_off()
     told = ", ".join(
-        f"{NORM_NAMES[n]} {_estimate(gains.sel({NORM: n, LAYER: layers[0]}), 'ratio')}"
+        f"{NORM_NAMES[n]} {estimate(gains.sel({NORM: n, LAYER: layers[0]}), 'ratio')}"
         for n in gains[NORM].values
     )
     ratio.set_title(f"layer {layers[0]}: {told}", fontsize="small")
@@ -150,8 +151,3 @@ def _draw_dial_down(figure, gains: xr.Dataset, channels: xr.Dataset) -> None:
     for axes in (ratio, rho):
         axes.set(xlabel="layer", xticks=thinned(layers))
         axes.legend(frameon=False, fontsize="small")
-
-
-def _estimate(at: xr.Dataset, name: str) -> str:
-    value, low, high = (float(at[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from strata.embedding.channel_groups import group_names
 from strata.embedding.names import FREQUENCY, GROUPS
 from strata.figures.style import ASIDE_COLOUR, DIVERGING, LINE_COLOURS, SEQUENTIAL, new_figure, new_notice
+from strata.figures.told import estimate, in_interval
 from strata.names import CHANNEL, CHANNEL_SET, COMPONENT, POSITION
 
 GROUP_COLOURS = dict(zip(GROUPS, (LINE_COLOURS[1], LINE_COLOURS[0]), strict=True))
@@ -142,7 +143,7 @@ def draw_sinusoids(channels: xr.Dataset, positions: xr.Dataset) -> Figure:
     for group, name in zip(GROUPS, group_names(channels), strict=True):
         at = positions.sel({CHANNEL_SET: group})
         told = ", ".join(
-            f"{what} {_estimate(at, key)}"
+            f"{what} {estimate(at, key)}"
             for what, key in (
                 ("explained on average", "mean_explained"),
                 (f"share beyond {interval:.0%} of noise", "beyond_noise"),
@@ -252,7 +253,7 @@ def _draw_cells(
         axes.add_collection(LineCollection(np.stack([x, y], axis=-1).swapaxes(0, 1), colors=colour, lw=lw))
     names = zip(chosen, at["explained"].values, low[0], row, strict=True)
     for channel, explained, left, top in names:
-        told = f"{channel}: {explained:.0%}"
+        told = f"{channel}: {in_interval(explained, form='.0%')}"
         axes.text(left + 0.47, top + CELL[2], told, ha="center", va="bottom", fontsize=8, in_layout=False)
     axes.set(xlim=(0, columns), ylim=(row.max() + 1, 0))
     axes.set_axis_off()
@@ -264,8 +265,3 @@ def _centred(matrix: np.ndarray) -> np.ndarray:
 
 def _span(limit: float) -> str:
     return f"−{limit:.2g} to {limit:.2g}"
-
-
-def _estimate(at: xr.Dataset, name: str) -> str:
-    value, low, high = (float(at[f"{name}{end}"]) for end in ("", "_low", "_high"))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}]"

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from strata.embedding.names import CENTRED, CENTRING, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, VARIANT
 from strata.embedding.zero_layer_tables import exception_table
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, NO_VALUE_COLOUR, new_figure, readable
+from strata.figures.told import estimate, in_interval
 from strata.names import BAND, KIND, TOKEN_STR, VOCAB, K
 from strata.stats.seeding import generator
 from strata.text.tokens import plain_text
@@ -44,7 +45,7 @@ def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
         share, low, high = (float(at[f"share{end}"]) for end in ("", "_low", "_high"))
         panels[0].errorbar(share, place, xerr=[[share - low], [high - share]], capsize=3, ms=7, **look)
         panels[0].annotate(
-            f"{share:.1%} [{low:.1%}, {high:.1%}]",
+            in_interval(share, low, high, ".1%"),
             (share, place),
             xytext=(0, 11),
             textcoords="offset points",
@@ -156,13 +157,9 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
         order = np.argsort(-attracted, kind="stable")[: (attracted > 1).sum()]
         points = np.column_stack([norm, np.log10(np.maximum(attracted, 0.3))])
         _label_at_points(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
-        percentile, low, high, n = (
-            float(at[f"attractor_percentile{end}"]) for end in ("", "_low", "_high", "_n")
-        )
-        told = "none attracts another"
+        told, n = "none attracts another", int(at["attractor_percentile_n"])
         if n:
-            interval = f" [{low:.0%}, {high:.0%}]" if np.isfinite(low) else ""
-            told = f"{n:.0f} that attract are longer than {percentile:.0%}{interval} of tokens"
+            told = f"{n} that attract are longer than {estimate(at, 'attractor_percentile', '.0%')} of tokens"
         axes.set_title(f"{VARIANTS[variant]}\n{told}", fontsize="medium")
         axes.set_xlabel("length of the vector it is called by\n(embedding units)")
         axes.margins(x=0.12)
@@ -214,10 +211,8 @@ def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 3)
     nearest = zero_layer["neighbour_cosine"].isel({K: 0})
     bins = np.linspace(min(0.0, float(nearest.min())), 1, 61)
     for centring, colour in CENTRING_COLOURS.items():
-        share, low, high = (
-            float(zero_layer[f"above_chance{end}"].sel({CENTRING: centring})) for end in ("", "_low", "_high")
-        )
-        label = f"{CENTRINGS[centring]}: {share:.1%} [{low:.1%}, {high:.1%}]\nbeyond chance"
+        share = estimate(zero_layer.sel({CENTRING: centring}), "above_chance", ".1%")
+        label = f"{CENTRINGS[centring]}: {share}\nbeyond chance"
         values = nearest.sel({CENTRING: centring}).values
         axes.hist(values, bins, histtype="step", lw=1.8, color=colour, label=label)
     axes.axvline(

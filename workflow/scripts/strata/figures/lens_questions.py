@@ -24,6 +24,7 @@ from strata.figures.style import (
     new_figure,
     new_notice,
 )
+from strata.figures.told import estimate
 from strata.lens.names import COMMA, DECODER, PASSAGE, REPEAT
 from strata.names import ALL, BAND, CATEGORY, DEPTH, LAYER
 
@@ -47,7 +48,9 @@ def draw_first_block(questions: xr.Dataset) -> Figure:
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
         lines = _draw_decoders(axes, at, name, LAYER)
         first = at.sel({LAYER: 0})
-        told = [f"{decoder}, block 0: {_percent(first.sel({DECODER: decoder}), name)}" for decoder in lines]
+        told = [
+            f"{decoder}, block 0: {estimate(first.sel({DECODER: decoder}), name, '.1%')}" for decoder in lines
+        ]
         axes.legend(lines.values(), told, frameon=False, fontsize="small")
         axes.axhline(0, color=ASIDE_COLOUR, lw=0.8)
         axes.set(xlabel="block", ylabel="the block's share")
@@ -224,11 +227,6 @@ def _label_categories(axes: Axes, questions: xr.Dataset, name: str) -> None:
     for edge in range(1, len(labels)):
         axes.axhline(edge - 0.5, color="#DDDDDD", lw=0.8)
     axes.grid(False, axis="y")
-
-
-def _percent(at: xr.Dataset, name: str) -> str:
-    value, low, high = (float(at[name + end]) for end in ("", "_low", "_high"))
-    return f"{value:.1%}" + ("" if np.isnan(low) else f" ({low:.1%} to {high:.1%})")
 
 
 def _told(questions: xr.Dataset) -> str:

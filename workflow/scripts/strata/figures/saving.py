@@ -5,7 +5,7 @@ from io import BytesIO
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 from PIL import Image
@@ -16,6 +16,8 @@ DPI = 125  # of the PNG, and of what is pixels within the SVG; less on sheets wi
 MAX_PIXELS = 1750  # of the PNG's width: more than a report shows
 MARGIN = 0.1  # around all that is drawn, inches
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
+N_FREQUENT = 24  # of these stay as they are: grounds, letters, grids
+N_DRAWN = 144  # are for colours that were drawn; the rest for blends at edges
 
 # The same bytes for the same figure, letters as text; and no layout of its own for a saved figure.
 SETTINGS = {"svg.hashsalt": "strata", "svg.fonttype": "none", "figure.constrained_layout.use": False}
@@ -37,16 +39,46 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
-    """The same with `N_COLOURS`; the page and the colours that tell lines apart stay what they are."""
-    kept = [bytes(round(255 * part) for part in to_rgb(colour)) for colour in ("white", *LINE_COLOURS)]
-    others = N_COLOURS - len(kept)
-    few = image.quantize(others, method=Image.Quantize.MEDIANCUT)
-    index, pixels = np.array(few), np.asarray(image.convert("RGBA")).view("<u4")[..., 0]
-    for number, colour in enumerate(kept, others):
-        index[pixels == int.from_bytes(colour + b"\xff", "little")] = number
-    result = Image.fromarray(index)
-    result.putpalette(bytes(few.getpalette()[: 3 * others]).ljust(3 * others, b"\0") + b"".join(kept))
+    """The same with `N_COLOURS`, each replaced by one near it.
+
+    The page, the colours that tell lines apart and the most frequent ones stay what they are. Then come those
+    that are furthest from all before, however few pixels have them, so that a colour bar has its colours from
+    end to end: first of the colours that were drawn, then of the blends at edges.
+    """
+    shift = np.array([16, 8, 0])
+    packed = (np.asarray(image.convert("RGB")).astype(int) << shift).sum(-1)
+    named = [int(to_hex(colour)[1:], 16) for colour in ("white", *LINE_COLOURS)]
+    found, counts = np.unique(packed, return_counts=True)
+    kept = np.unique([*named, *found[np.argsort(-counts, kind="stable")[:N_FREQUENT]]])
+    palette = kept[:, None] >> shift & 255
+    for colours, n in ((np.unique(packed[_even(packed)]), N_DRAWN), (found, N_COLOURS - len(kept) - N_DRAWN)):
+        palette = np.concatenate([palette, _furthest(colours[:, None] >> shift & 255, palette, n)])
+    chart = Image.new("P", (1, 1))
+    chart.putpalette(palette.astype(np.uint8).tobytes())
+    index = np.array(image.quantize(palette=chart, dither=Image.Dither.NONE))
+    place = np.minimum(np.searchsorted(kept, packed), len(kept) - 1)
+    result = Image.fromarray(np.where(kept[place] == packed, place, index).astype(np.uint8))
+    result.putpalette(chart.getpalette())
     return result
+
+
+def _even(packed: np.ndarray) -> np.ndarray:
+    """Where a pixel (row, column) is as the two beside it, or as those above and below it."""
+    even = np.zeros(packed.shape, bool)
+    for pixels, result in ((packed, even), (packed.T, even.T)):
+        same = pixels[:, 1:] == pixels[:, :-1]
+        result[:, 1:-1] |= same[:, 1:] & same[:, :-1]
+    return even
+
+
+def _furthest(colours: np.ndarray, palette: np.ndarray, n: int) -> np.ndarray:
+    """Up to ``n`` of ``colours``, each furthest from a palette and from those before (Gonzalez 1985)."""
+    distance = np.min([((colours - own) ** 2).sum(1) for own in palette], axis=0)
+    chosen = []
+    while len(chosen) < n and distance.max(initial=0) > 0:
+        chosen.append(colours[distance.argmax()])
+        distance = np.minimum(distance, ((colours - chosen[-1]) ** 2).sum(1))
+    return np.reshape(chosen, (-1, 3)).astype(int)
 
 
 def _lay_out(figure: Figure) -> Bbox:
