@@ -262,7 +262,8 @@ def test_planted_properties_are_found_in_their_components(found):
         assert distance.sel(component=1, property="leading space") > 0.499
         assert at["eta2"].sel(component=2, classes="script") > 0.8
         assert abs(at["rho_length"].sel(component=3)) > 0.8
-        assert at["auc_p"].sel(component=1, property="leading space") < 1e-6
+        assert at["auc_p"].sel(component=1, property="leading space") < 1e-7
+        assert at["auc_p_adjusted"].sel(component=1, property="leading space") < 1e-6
         assert at["eta2_p"].sel(component=2, classes="script") < 1e-6
         assert at["rho_length_p"].sel(component=3) < 1e-6
         # The components that were not told stay below what random directions reach.
@@ -324,7 +325,7 @@ def test_a_random_matrix_tells_nothing():
     small, above, asked = [], 0, 0
     for seed in range(6):
         found = analysed(*planted(signal=0.0, seed=seed)[:3])
-        p = [found[name].values.ravel() for name in ("auc_p", "eta2_p", "rho_length_p")]
+        p = [found[f"{name}_p_adjusted"].values.ravel() for name in ("auc", "eta2", "rho_length")]
         small.append(np.nanmin(np.concatenate(p)))
         distance = abs(found["auc"] - 0.5).max(("component",))
         above += int((distance > found["auc_random"]).sum())
@@ -388,6 +389,10 @@ def test_tables_hold_the_numbers(found, tmp_path):
     assert rows["what"].tolist() == ["auc", "auc_plane"]
     np.testing.assert_allclose(rows["value"], [at["auc"], at["plane_auc"]])
     assert set(table["what"]) == {"auc", "eta2", "rho", "auc_plane"}
+    for tokens, of_set in table[table["p"].notna()].groupby("tokens"):
+        assert set(of_set["family"]) == {f"components, {tokens} tokens: {len(of_set)} (Holm)"}
+        assert (of_set["p"] > 0).all()
+        assert of_set["p_adjusted"].min() == pytest.approx(of_set["p"].min() * len(of_set))
     peaks = components.peaks_table(found)
     assert len(peaks) == 2 * 4 * 5 * 3  # token sets, components, places, ends (NMF has one)
     found.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from scipy import stats
 
 from oracles import intervals
 from strata.findings import embedding, lens, traces
@@ -277,13 +278,17 @@ def test_syntax():
                 ("target", "label", "sample"),
                 np.stack([[0 * draws, draws, 9 + draws]] * 2),
             ),
-            "n_documents": (("target", "label"), [[5, 5, 5], [7, 7, 7]]),
+            "n_documents": (("target", "label"), [[25, 25, 25], [7, 7, 7]]),
         },
         {"target": ["input", "next"], "label": ["tag", "relation", "token"], "depth": [0.0, 2.0, 4.0]},
     )
     found = lens.relation_after_tag(probes, 0.9)
-    assert (found.value, found.n) == (0.5, 5)
-    assert np.allclose([found.low, found.high], [0.05 / 4, 0.95 / 4])
+    assert (found.value, found.n) == (0.5, 25)
+    # Draws are evenly spread: the percentile is where it says, wider for 25 documents (Hesterberg 2015).
+    tail = stats.norm.sf(np.sqrt(25 / 24) * stats.t.ppf(0.95, 24))
+    assert np.allclose([found.low, found.high], [tail / 4, (1 - tail) / 4])
+    few = lens.relation_after_tag(probes.assign(n_documents=probes["n_documents"] * 0 + 14), 0.9)
+    assert few.value == 0.5 and np.isnan(few.low) and np.isnan(few.high)
     assert lens.next_token_depth(probes) == Estimate(0.5, 0.25, 0.75, 7)
 
 
