@@ -57,6 +57,10 @@ PROMPTS = {
         {"id": "lines", "text": "one two\nthree $four$ one two"},
         {"id": "commas", "text": "one, two, three, four"},
     ],
+    "endings": [
+        {"id": "end-two", "text": "one two, three once upon a", "demands": " two", "pair": "end-three"},
+        {"id": "end-three", "text": "one three, two once upon a", "demands": " three", "pair": "end-two"},
+    ],
 }
 
 TEXTS = [prompt["text"] + prompt.get("target", "") for prompts in PROMPTS.values() for prompt in prompts]

@@ -49,13 +49,17 @@ DIMS = {
         "logprob_target": ("part", "layer", "token"),
     },
     "lens/logit.nc": {"top_id": ("depth", "token", "k"), "rank_of_guess": ("depth", "token", "guess")},
+    "lens/extended.nc": {"rank_of_word": ("depth", "token", "word")},
     "lens/tuned_fitted.nc": {"weight": ("depth", "channel_out", "channel"), "bias": ("depth", "channel_out")},
     "lens/jacobian_fitted.nc": {"weight": ("depth", "channel_out", "channel")},
     "lens/probes.nc": {"accuracy": ("target", "depth"), "shared_accuracy": ("target", "depth")},
     "lens/contextless.nc": {"kl": ("reference", "decoder", "depth")},
     "lens/mixing.nc": {"change": ("guessed", "applied", "towards", "share", "depth")},
     "lens/repurposing.nc": {"energy": ("token_set", "state", "depth")},
-    "lens/questions.nc": {"kl_final_share": ("decoder", "category", "layer")},
+    "lens/questions.nc": {
+        "kl_final_share": ("decoder", "category", "layer"),
+        "ending_logprob": ("decoder", "demand", "place", "word", "depth"),
+    },
     "text/text.nc": {"token_id": ("token",)},
     "text/activations.h5": {
         "resid": ("depth", "token", "channel"),
@@ -124,7 +128,7 @@ def test_files_open_with_names_and_say_what_made_them(project, file):
 
 def test_prompts_are_accepted_and_passages_stay(project):
     table = pd.read_csv(project.folder / "results/organism/prompts.tsv", sep="\t")
-    assert table["accepted"].all() and len(table) == 5
+    assert table["accepted"].all() and len(table) == 7
     assert table.set_index("id").loc["lines", "text"] == "one two\nthree $four$ one two"
 
 
