@@ -1,8 +1,11 @@
 """Drawing whole figures, to see that they can be."""
 
+import re
 import warnings
 from itertools import combinations
 
+import numpy as np
+import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -20,6 +23,24 @@ def notice(figure: Figure) -> str:
     render(figure)
     assert not figure.axes
     return figure.texts[0].get_text()
+
+
+def without_intervals(data: xr.Dataset) -> xr.Dataset:
+    """The same as of too few units: every interval's ends are NaN."""
+    ends = [
+        name
+        for name in data.data_vars
+        if name.endswith(("_low", "_high")) and f"{name[: name.rindex('_')]}" in data
+    ]
+    assert ends
+    return data.assign({name: np.nan * data[name] for name in ends})
+
+
+def nans(figure: Figure) -> list[str]:
+    """Words of a figure that tell a number that there is not."""
+    render(figure)
+    words = [text.get_text() for text in figure.findobj(Text) if text.get_visible()]
+    return [word for word in words if re.search(r"\bnan\b|nan%", word)]
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from oracles import channels as slow
-from oracles.rendering import notice, render
+from oracles.rendering import nans, notice, render, without_intervals
 from strata.embedding import channels
 from strata.embedding.channel_groups import channel_pairs, group_names
 from strata.figures import embedding_channels as figures
@@ -113,3 +113,10 @@ def test_without_positions_a_line_says_so():
     render(figure)
     assert len(figure.axes) == 2 and figure.get_suptitle() == absent
     render(figures.draw_matrix(weights, described))
+
+
+def test_what_has_no_interval_is_told_without(case):
+    few = without_intervals(case[1])
+    assert nans(figures.draw_moments(few)) == nans(figures.draw_rivalry(few)) == []
+    few["rho_p"] = np.nan * few["rho_p"]
+    assert nans(figures.draw_rivalry(few)) == []

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from oracles import zero_layer as slow
+from oracles.rendering import nans, without_intervals
 from strata.embedding import clump
 from strata.figures import embedding_clump as figures
 from strata.figures.saving import save_figure
@@ -56,3 +57,7 @@ def test_without_an_outlying_channel_a_line_says_so():
     result = clump.find_clumps(slow.weights(slow.random_matrix(100), outlier=None), **FEW)
     figure = figures.draw_clump(result)
     assert [t.get_text() for t in figure.texts] == [f"clump {clump.NO_OUTLIER}"]
+
+
+def test_what_has_no_interval_is_told_without(clumped):
+    assert nans(figures.draw_clump(without_intervals(clumped))) == []

@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 from matplotlib.patches import Rectangle
 
-from oracles.rendering import render
+from oracles.rendering import nans, render, without_intervals
 from strata.embedding import components
 from strata.embedding.svd import decompose
 from strata.embedding.token_properties import describe_tokens
@@ -152,3 +152,9 @@ def test_no_marked_spaces_and_no_known_classes_are_no_failure(tmp_path):
             draw_leading_direction,
         ):
             render(draw(back))
+
+
+def test_what_has_no_interval_is_told_without(found):
+    few = without_intervals(found)
+    for draw in (draw_separation, draw_leading_direction):
+        assert nans(draw(few)) == []

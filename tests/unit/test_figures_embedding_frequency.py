@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from oracles import frequency as slow
-from oracles.rendering import render
+from oracles.rendering import nans, render, without_intervals
 from strata.embedding import frequency
 from strata.embedding.svd import decompose
 from strata.figures.embedding_frequency import draw_correlations, draw_partial, draw_scatter
@@ -102,3 +102,10 @@ def test_no_outlying_gain_is_no_failure():
     assert not (found["role"] == "outlier").any()
     for draw in (draw_scatter, draw_correlations, draw_partial):
         render(draw(found))
+
+
+def test_what_has_no_interval_is_told_without():
+    few = without_intervals(make_frequency())
+    few["unique_share"] = np.nan * few["unique_share"]
+    for draw in (draw_scatter, draw_correlations, draw_partial):
+        assert nans(draw(few)) == []

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from oracles import channels as slow
-from oracles.rendering import notice, render
+from oracles.rendering import nans, notice, render, without_intervals
 from strata.embedding import channels, gains
 from strata.figures import embedding_gains as figures
 
@@ -99,3 +99,10 @@ def test_what_is_lacking_is_said():
         figures.draw_summary(of_gains, of_channels, table),
     ):
         assert notice(figure) == "gains absent: no norm before attention or before an MLP has gains"
+
+
+def test_what_has_no_interval_is_told_without(case):
+    of_gains, of_channels, table = case
+    few = without_intervals(of_gains)
+    assert nans(figures.draw_layers(few, of_channels, table, "norm1_gain")) == []
+    assert nans(figures.draw_summary(few, of_channels, table)) == []

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from oracles import channels as slow
-from oracles.rendering import notice, render
+from oracles.rendering import nans, notice, render, without_intervals
 from strata.embedding import channels, positions
 from strata.figures import embedding_positions as figures
 
@@ -129,3 +129,11 @@ def test_without_positions_a_line_says_so():
         figures.draw_sinusoids(of_channels, of_positions),
     ):
         assert notice(figure) == "position embedding absent: the model has no such matrix"
+
+
+def test_what_has_no_interval_is_told_without(case):
+    weights, of_channels, of_positions = case
+    few = without_intervals(of_positions)
+    assert nans(figures.draw_sinusoids(of_channels, few)) == []
+    few["explained"] = np.nan * few["explained"]
+    assert nans(figures.draw_channels(weights, of_channels, few)) == []

@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from oracles import zero_layer as slow
+from oracles.rendering import nans, without_intervals
 from strata.embedding import zero_layer
 from strata.figures import embedding_zero_layer as figures
 from strata.figures.saving import save_figure
@@ -129,3 +130,9 @@ def test_every_figure_of_either_kind_of_model_is_saved(name, planted, untied, tm
         figure = getattr(figures, f"draw_{name}")(called)
         save_figure(figure, tmp_path / f"{i}.png", tmp_path / f"{i}.svg")
         assert (tmp_path / f"{i}.png").stat().st_size > 5000
+
+
+def test_what_has_no_interval_is_told_without(planted):
+    few = without_intervals(planted)
+    for draw in (figures.draw_diagonal, figures.draw_attractors, figures.draw_neighbours):
+        assert nans(draw(few)) == []

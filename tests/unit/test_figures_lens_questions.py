@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from oracles.lens_questions import join, make_prompts, make_run, make_text
-from oracles.rendering import render
+from oracles.rendering import nans, render
 from strata import io
 from strata.figures.lens_questions import (
     draw_commas,
@@ -42,7 +42,7 @@ def texts(figure):
 )
 def test_figures_can_be_drawn(draw, questions, little, tmp_path):
     render(draw(questions))
-    render(draw(little))
+    assert nans(draw(little)) == []
     assert "(nan" not in texts(draw(little))
     io.write_dataset(little, tmp_path / "questions.nc")
     render(draw(io.open_dataset(tmp_path / "questions.nc")))
@@ -57,7 +57,7 @@ def test_first_block_draws_every_share(questions):
             assert line.get_color() == DECODER_COLOURS[decoder]
         told = panel.get_legend().get_texts()[0].get_text()
         first = questions.sel(decoder="logit", category="all", layer=0)
-        assert told.startswith(f"logit, block 0: {float(first[name]):.1%} ({float(first[name + '_low']):.1%}")
+        assert told.startswith(f"logit, block 0: {float(first[name]):.1%} [{float(first[name + '_low']):.1%}")
         assert np.isfinite(first[name + "_low"])
     assert "16 prompts" in texts(axes[0].figure) and "90% bootstrap intervals" in texts(axes[0].figure)
 

@@ -1,4 +1,7 @@
-"""Groups of an MLP's neurons by how much each adds in the clean run, and a group of as many at random."""
+"""Groups of an MLP's neurons by how much each adds in the clean run, and a group of as many at random.
+
+What an MLP adds to the stream is a sum over its neurons, of activation times column (Geva et al. 2022).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
