@@ -27,12 +27,12 @@ from strata.trace.averages import average_by_category, average_by_gap, average_h
 from strata.trace.confounders import CONTINUOUS, INDICATORS, transitions
 from strata.trace.curves import curve_difference, curve_differences
 from strata.trace.effects import category_means, effect_sizes
-from strata.trace.order import trend
+from strata.trace.order import exclusion, trend
 from strata.trace.pairs import control_run, matched_pairs, pair_prompts
 from strata.trace.regression import regression
 from strata.trace.severed import severed_share
 from strata.trace.subject_tokens import average_subject_tokens
-from strata.trace.testing import COLUMNS, CORRECTED
+from strata.trace.testing import COLUMNS, CORRECTED, corrected
 
 ROOT = Path(__file__).parents[2]
 TABLE = read_yaml(ROOT / "workflow/figures.yaml")
@@ -78,10 +78,12 @@ def compared(names: list[str], order) -> dict[str, pd.DataFrame]:
     prompts = prompts.assign(n_tokens=6 + np.arange(n) % 5, subject_start=1, subject_position=1)
     prompts = prompts.assign(p_target=0.8, target_id=0, subject_id=1, subject_n_tokens=1)
     table = transitions(averages, prompts, pd.DataFrame({"token_id": [0, 1], "count": [5, 9]}))
+    tests = [trend(table, HOW, order), exclusion(table, HOW, order)]
     return {
         "means": category_means(averages),
         "effects": effect_sizes(table, HOW, order),
-        "trend": trend(table, HOW, order),
+        "trend": tests[0],
+        "order.tsv": corrected(pd.concat([test for test in tests if len(test)] or tests, ignore_index=True)),
         "pairs": matched_pairs(table, pair_prompts(prompts), HOW),
         "control": control_run(table, table, "prefix", HOW),
         "regression.tsv": regression(table, 0.9, order),

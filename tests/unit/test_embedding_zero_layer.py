@@ -306,9 +306,13 @@ def test_share_by_frequency_on_paper():
     assert found["band"].values.tolist() == ["never", "1 to 9", "10 to 99", "100 to 999"]
     assert found["share_by_band"].sel(variant="a").values.tolist() == [0.5, 1, 0, 1]
     assert found["share_by_band_n"].values.tolist() == [2, 2, 1, 1]
-    low, high = proportion_confint(1, 2, method="wilson")
+    assert found["share_by_band_low"].isnull().all(), "too few tokens for an interval"
+    more = [xr.concat([part] * 10, "vocab") for part in (on_diagonal.assign_coords(variant=["a"]), count)]
+    found = zero_layer.share_by_frequency(*more, 0.95)
+    low, high = proportion_confint(10, 20, method="wilson")
     assert float(found["share_by_band_low"][0, 0]) == pytest.approx(low)
     assert float(found["share_by_band_high"][0, 0]) == pytest.approx(high)
+    assert found["share_by_band_low"].notnull().values.tolist() == [[True, True, False, False]]
 
 
 def test_counts_are_matched_by_id_and_kept(planted, tmp_path):
