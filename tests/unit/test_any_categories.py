@@ -141,6 +141,8 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     found |= {f"by_category_{part}.nc": average_by_category(window, **AVERAGE) for part in ("mlp", "attn")}
     heads = window.assign(p_target=xr.concat([window["p_target"], 0.5 * window["p_target"]], "head"))
     found["by_category_heads.nc"] = average_heads(heads, **AVERAGE)
+    neurons = heads.rename(head="neuron_group").assign_coords(neuron_group=["1", "random"])
+    found["by_category_neurons.nc"] = average_heads(neurons, "neuron_group", **AVERAGE)
     found["by_category_attribution.nc"] = average_attribution(attributed(heads), Bootstrap(**SAMPLED))
     found |= {f"severed_{part}.nc": severed_share(trace, trace, **AVERAGE) for part in ("mlp", "attn")}
     found["by_gap.nc"] = average_by_gap(trace, [0.25, 0.5, 0.99], **options)
