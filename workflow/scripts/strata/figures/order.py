@@ -1,5 +1,7 @@
 """Figures of the order in which categories reach the final token (`strata.trace.order`)."""
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -117,7 +119,7 @@ def draw_order(order: pd.DataFrame) -> Figure:
     for row in order[order["statistic"] == "largest less smallest"].itertuples():
         told = f"p = {row.p_adjusted:.2g}"
         excluded.text(levels.index(row.noise), 1.0, told, ha="center", va="top", fontsize="small")
-    excluded.set_xticks(range(len(levels)), [noise_name(level) for level in levels])
+    excluded.set_xticks(range(len(levels)), [fill(noise_name(level), 10) for level in levels])
     excluded.set(xlim=(-0.5, len(levels) - 0.5), ylim=(0, 1.02), ylabel="share of facts' prompts excluded")
     excluded.set_title("noise takes too little")
     figure.legend(*excluded.get_legend_handles_labels(), ncols=5, frameon=False, loc="outside upper right")
@@ -151,12 +153,12 @@ def draw_regression(regression: pd.DataFrame) -> Figure:
     }
     for level, place in places.items():
         axes, at = panels[place], table[table["noise"] == level]
-        for fit, (name, marker, fill, shift) in fits.items():
+        for fit, (name, marker, filled, shift) in fits.items():
             rows = at[(at["test"] == fit) & at["value"].notna()]
             y = np.array([terms.index(term) for term in rows["group"]]) + shift
             around = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
             axes.errorbar(
-                rows["value"], y, xerr=around, fmt=marker, color="black", mfc=fill, ms=5, lw=1.4, label=name
+                rows["value"], y, xerr=around, fmt=marker, color="black", mfc=filled, ms=5, lw=1.4, label=name
             )
         axes.axvline(0, color=GREY, lw=1, ls="--")
         n = at.loc[at["test"] == "regression", "n"].max()
