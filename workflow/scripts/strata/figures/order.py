@@ -119,7 +119,7 @@ def draw_order(order: pd.DataFrame) -> Figure:
     for row in order[order["statistic"] == "largest less smallest"].itertuples():
         told = f"p = {row.p_adjusted:.2g}"
         excluded.text(levels.index(row.noise), 1.0, told, ha="center", va="top", fontsize="small")
-    excluded.set_xticks(range(len(levels)), [fill(noise_name(level), 10) for level in levels])
+    excluded.set_xticks(range(len(levels)), [fill(noise_name(level), 10) for level in levels], fontsize=9)
     excluded.set(xlim=(-0.5, len(levels) - 0.5), ylim=(0, 1.02), ylabel="share of facts' prompts excluded")
     excluded.set_title("noise takes too little")
     figure.legend(*excluded.get_legend_handles_labels(), ncols=5, frameon=False, loc="outside upper right")
