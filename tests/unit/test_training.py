@@ -69,7 +69,9 @@ def test_training_reproduces_the_beginning_of_the_shipped_loss_curve(corpus, tok
 def test_the_shipped_loss_curve_is_of_the_whole_recipe(variant):
     recipe = recipe_of(variant)
     steps = pd.read_csv(shipped(variant, "loss.tsv"), sep="\t")["step"]
-    assert steps.tolist() == list(range(LOG_EVERY, recipe.steps + 1, LOG_EVERY))
+    # Of the second organism the last hundred steps are not among the weights, as its card says.
+    last = {"organism": recipe.steps, "organism-every-depth": recipe.steps - LOG_EVERY}[variant]
+    assert steps.tolist() == list(range(LOG_EVERY, last + 1, LOG_EVERY))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
