@@ -173,10 +173,10 @@ def test_heads_are_labelled_by_number_and_layer():
     chosen = of_heads(parts.n_layers, parts.n_heads)
     traces = trace_prompts(parts, [noised()], {"heads": chosen})["heads"]
     kept = table([("p", "x", 1, 1, TARGET)], n_tokens=[7], target=" t", top_str="u")
-    data = trace_heads(parts, [noised()], kept, [[f"s{i}" for i in IDS]], {"1": 1.0})
+    data = trace_heads(parts, kept, [noised()], [[f"s{i}" for i in IDS]], {"1": 1.0})
     assert data["p_target"].dims == ("head", "prompt", "noise", "sample", "layer", "position")
     for site, (layer, head) in enumerate(product(range(4), range(4))):
-        assert chosen.layers[site] == range(layer, layer + 1) and chosen.heads[site] == head
+        assert chosen.layers[site] == range(layer, layer + 1) and chosen.pieces[site] == head
         one = data.sel(layer=layer, head=head).isel(prompt=0, noise=0, sample=1)
         expected = traces[0].restored[0, 1, site].exp()
         np.testing.assert_allclose(one["p_target"][[1, 6]], expected[[1, 6]], rtol=1e-6)
