@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oracles.coverage import INTERVALS, coverage, size_of_order_test
+from oracles.coverage import INTERVALS, LEAST, coverage, size_of_order_test
 from oracles.transitions import ORDER
 from strata.stats.thresholds import LEAST_UNITS
 from strata.text.prompt_formats import read_prompt_file
@@ -30,7 +30,9 @@ def main() -> None:
     print("| --- |" + " ---: |" * len(UNITS))
     for name in filter(lambda name: options.only in name, INTERVALS):
         covers = INTERVALS[name]
-        found = [f"{100 * coverage(covers, n, options.trials):.1f}" for n in UNITS]
+        found = [
+            f"{100 * coverage(covers, n, options.trials):.1f}" if n >= LEAST[name] else "none" for n in UNITS
+        ]
         print(f"| {name} | " + " | ".join(found) + " |", flush=True)
     facts = {}
     for category in ORDER:

@@ -7,7 +7,7 @@ from scipy import stats
 
 from oracles.transitions import ORDER, planted
 from strata.embedding.component_properties import auc_error, spearman_interval
-from strata.embedding.frequency import rank_correlations
+from strata.embedding.frequency import LEAST_TOKENS, rank_correlations
 from strata.probes.syntax import centres
 from strata.probes.task import accuracy
 from strata.stats.bootstrap import Bootstrap, widened
@@ -15,6 +15,7 @@ from strata.stats.draws import DrawnGroups, interval_of_mean
 from strata.stats.ranks import concordance, separation, spearman
 from strata.stats.seeding import generator
 from strata.stats.shares import interval_of_share
+from strata.stats.thresholds import LEAST_UNITS
 from strata.trace.averages import average_by_category
 from strata.trace.effects import cliffs_delta, hedges_g, mean_difference
 from strata.trace.order import trend
@@ -269,6 +270,9 @@ INTERVALS = {
     "regression coefficient": coefficient,
 }
 """What tells, of n units, a random generator and the trial's number, whether an interval covers the truth."""
+
+LEAST = dict.fromkeys(INTERVALS, LEAST_UNITS) | {"partial rank correlation": LEAST_TOKENS}
+"""Units from which on they have intervals."""
 
 
 def coverage(covers, n, trials, seed=0):

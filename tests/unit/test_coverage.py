@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from oracles.coverage import INTERVALS, coverage, size_of_order_test
+from oracles.coverage import INTERVALS, LEAST, coverage, size_of_order_test
 from oracles.transitions import ORDER
-from strata.stats.thresholds import LEAST_UNITS
 
 TRIALS = 100
 SLACK = 4 * np.sqrt(0.95 * 0.05 / TRIALS)
@@ -13,13 +12,13 @@ SLACK = 4 * np.sqrt(0.95 * 0.05 / TRIALS)
 
 @pytest.mark.parametrize("kind", INTERVALS)
 def test_intervals_cover_what_they_say(kind):
-    assert coverage(INTERVALS[kind], LEAST_UNITS, TRIALS) > 0.93 - SLACK
+    assert coverage(INTERVALS[kind], LEAST[kind], TRIALS) > 0.93 - SLACK
 
 
 def test_fewer_units_have_no_interval():
     for kind, covers in INTERVALS.items():
         if kind not in ("regression coefficient", "area under the curve, DeLong"):
-            assert coverage(covers, LEAST_UNITS - 1, 3) == 0, kind
+            assert coverage(covers, LEAST[kind] - 1, 3) == 0, kind
 
 
 def test_the_test_of_order_is_wrong_as_often_as_it_says():

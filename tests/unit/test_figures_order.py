@@ -45,10 +45,10 @@ def test_tests_of_order_stand_between_what_excluded_prompts_could_make_of_them()
     pairs, excluded = figure.axes
     tests = found[found["statistic"] == "concordance"]
     assert [label.get_text() for label in pairs.get_yticklabels()] == [
-        "order: noise sd 0.5",
-        "order: noise 3 × embedding sd",
-        "order, prompts that count at every noise: noise sd 0.5",
-        "order, prompts that count at every noise: noise 3 × embedding sd",
+        "all\nnoise sd 0.5",
+        "all\nnoise 3 × embedding sd",
+        "prompts that count at every noise\nnoise sd 0.5",
+        "prompts that count at every noise\nnoise 3 × embedding sd",
     ]
     dots = [line for line in pairs.lines if line.get_marker() == "o"]
     np.testing.assert_allclose([dot.get_xdata()[0] for dot in dots], tests["value"])

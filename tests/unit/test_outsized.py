@@ -71,7 +71,10 @@ def test_outsized_channels_are_found_and_known():
         assert float(at["p_overlap_overall"]) == pytest.approx(expected, rel=1e-5)
         assert at["n_overlap"].values.tolist() == [0, 0, 1, 1, 1, 1, 0]
         assert float(at["p_overlap"].sel(depth=3)) == pytest.approx(expected, rel=1e-5)
-        assert float(at["p_overlap"].sel(depth=0)) == 1
+        assert at["p_overlap"].notnull().values.tolist() == [False, False, True, True, True, True, False]
+    p = found["p_overlap_overall"]
+    holm = np.maximum.accumulate(np.sort(p) * [3, 2, 1]).clip(max=1)
+    np.testing.assert_allclose(np.sort(found["p_overlap_overall_adjusted"]), holm, rtol=1e-5)
 
 
 def test_a_channel_has_to_be_outsized_often_enough():
@@ -81,7 +84,7 @@ def test_a_channel_has_to_be_outsized_often_enough():
     assert np.flatnonzero(often["outsized_overall"]).tolist() == BIG
     rare = outsized_channels(in_text, weights, **RULE | {"share": 0.7})
     assert not rare["outsized_overall"].any() and members(rare, "norm1_gain") == [BIG[0]]
-    assert (rare["p_overlap_overall"] == 1).all()
+    assert rare["p_overlap_overall"].isnull().all(), "nothing is outsized: there is no test"
     once = outsized_channels(in_text, weights, **RULE | {"share": 0.1})
     assert members(once, "norm1_gain") == [BIG[0], ONCE]
     for share in (0, 1.1):
@@ -92,7 +95,8 @@ def test_a_channel_has_to_be_outsized_often_enough():
 def test_a_model_without_position_embeddings_says_so():
     found = outsized_channels(*make_channels(rotary=True), **RULE)
     assert found.attrs["position_set"] == "no position embedding"
-    assert members(found, "position") == [] and (found["p_overlap"].sel(channel_set="position") == 1).all()
+    assert members(found, "position") == [] and found["p_overlap"].sel(channel_set="position").isnull().all()
+    assert found["p_overlap_overall_adjusted"].attrs["family"] == "p_overlap_overall: 2 (Holm)"
 
 
 def test_nothing_is_found_in_random_weights():

@@ -42,8 +42,8 @@ def outsized_channels(
         channel); ``outlier_layers`` (channel_set, channel), the share of layers in which the gain is an
         outlier (NaN for positions, and for a norm that is not there); ``in_set`` (channel_set, channel), see
         `CHANNEL_SETS`. By (channel_set, depth): ``n_overlap``, ``n_expected`` by chance, ``p_overlap`` of as
-        many or more by chance, and ``p_overlap_adjusted`` for all of these; the same with ``_overall``
-        (channel_set). Where the model has no position
+        many or more by chance, and ``p_overlap_adjusted`` for all of these, NaN where there is
+        nothing to overlap; the same with ``_overall`` (channel_set). Where the model has no position
         embedding, or its channels make no two groups (see `strata.embedding.channels.position_active`),
         that set is empty and the attribute ``position_set`` says why.
 
@@ -99,11 +99,12 @@ def _overlap(sets: xr.DataArray, outsized: xr.DataArray, end: str) -> xr.Dataset
     def chance(overlap: np.ndarray, members: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         return stats.hypergeom.sf(overlap - 1, n_channels, members, drawn)
 
+    p = xr.apply_ufunc(chance, n_overlap, n_set, n_outsized)
     found = xr.Dataset(
         {
             f"n_overlap{end}": n_overlap,
             f"n_expected{end}": n_set * n_outsized / n_channels,
-            f"p_overlap{end}": xr.apply_ufunc(chance, n_overlap, n_set, n_outsized),
+            f"p_overlap{end}": p.where((n_set > 0) & (n_outsized > 0)),
         }
     )
     return with_adjusted(found, f"p_overlap{end}")

@@ -170,7 +170,11 @@ def separation_by_component(
             CLASSES: np.array([part.classes for part in kinds], dtype=object),
         },
     )
-    return with_adjusted(told, "auc_p", "eta2_p", "rho_length_p", method=HOLM)
+    names = ("auc_p", "eta2_p", "rho_length_p")
+    told = with_adjusted(told, *names, method=HOLM)
+    for name in names:  # beside other sets of tokens, of which other properties can be asked
+        told[f"{name}_adjusted"].attrs["family"] = f"{', '.join(names)}: n_tests ({HOLM})"
+    return told
 
 
 def auc_error(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:

@@ -144,7 +144,7 @@ def draw_aligned(hidden: xr.Dataset, noise: str) -> Figure:
     told = f"transitions under noise {noise}, depths {ends} to {hidden.sizes[LAYER] - ends}"
     figure.supxlabel(
         f"{told}; p: all prompts at the transition, two-sided, {shuffles:,} shuffles of facts within "
-        f"categories; for all tests together, {hidden['p_adjusted'].attrs['family']}",
+        f"categories; corrected for all tests{hidden['p_adjusted'].attrs['family'].removeprefix('p')}",
         fontsize="small",
     )
     return figure

@@ -1,13 +1,11 @@
 """Figures of the order in which categories reach the final token (`strata.trace.order`)."""
 
-from textwrap import fill
-
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from strata.figures.style import SITE_COLOURS, category_colours, new_figure, new_notice
+from strata.figures.style import LINE_COLOURS, SITE_COLOURS, category_colours, new_figure, new_notice
 from strata.figures.trace_panels import (
     GREY,
     SITE_LABELS,
@@ -79,7 +77,7 @@ def _spread(n: int) -> np.ndarray:
 def draw_order(order: pd.DataFrame) -> Figure:
     """The tests of the order of categories, what excluded prompts could make of them, and who is excluded.
 
-    Left, the share of pairs in order, a row each test, in its interval; the thin grey line leads from the
+    Left, the share of pairs in order, a row each test, in its interval; the thin line below leads from the
     least to the most that excluded prompts could make of it. Right, the share of prompts that noise leaves
     alone, by category.
 
@@ -93,19 +91,22 @@ def draw_order(order: pd.DataFrame) -> Figure:
     if tests.empty:
         return new_notice(NOTHING)
     rows = [(row.test, row.noise) for row in tests.itertuples()]
-    figure = new_figure(12.5, 1.9 + 0.42 * len(rows))
-    pairs, excluded = figure.subplots(1, 2, width_ratios=(1.5, 1))
+    figure = new_figure(12.5, 1.9 + 0.5 * len(rows))
+    pairs, excluded = figure.subplots(1, 2, width_ratios=(1.3, 1))
     for y, row in enumerate(tests.itertuples()):
         same = (order["test"] == row.test) & (order["noise"] == row.noise) & (order["group"] == row.group)
         bounds = order.loc[same & order["statistic"].str.endswith("with excluded prompts anywhere"), "value"]
         if len(bounds):
-            pairs.plot(bounds, [y] * 2, color=GREY, lw=1.2, marker="|", ms=9)
+            pairs.plot(bounds, [y + 0.28] * 2, color=LINE_COLOURS[1], lw=1.6, marker="|", ms=8)
         pairs.plot([row.low, row.high], [y] * 2, color="black", lw=3)
         pairs.plot(row.value, y, color="black", marker="o", ms=6)
         told = f"p = {row.p_adjusted:.2g}, n = {row.n}"
         pairs.text(1.01, y, told, transform=pairs.get_yaxis_transform(), va="center", fontsize="small")
     pairs.axvline(0.5, color=GREY, lw=1, ls="--")
-    pairs.set_yticks(range(len(rows)), [f"{test}: {noise_name(level)}" for test, level in rows])
+    names = [
+        f"{test.removeprefix('order, ').replace('order', 'all')}\n{noise_name(level)}" for test, level in rows
+    ]
+    pairs.set_yticks(range(len(rows)), names, fontsize="small")
     pairs.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5), xlabel="share of pairs in order (0.5: no order)")
     pairs.set_title(category_name(tests["group"].iloc[0]))
     levels, categories = (list(dict.fromkeys(shares[name])) for name in ("noise", "group"))
@@ -119,11 +120,13 @@ def draw_order(order: pd.DataFrame) -> Figure:
     for row in order[order["statistic"] == "largest less smallest"].itertuples():
         told = f"p = {row.p_adjusted:.2g}"
         excluded.text(levels.index(row.noise), 1.0, told, ha="center", va="top", fontsize="small")
-    excluded.set_xticks(range(len(levels)), [fill(noise_name(level), 10) for level in levels], fontsize=9)
-    excluded.set(xlim=(-0.5, len(levels) - 0.5), ylim=(0, 1.02), ylabel="share of facts' prompts excluded")
+    excluded.set_xticks(range(len(levels)), [noise_name(n).replace(" × ", " ×\n") for n in levels])
+    excluded.set(xlim=(-0.5, len(levels) - 0.5), ylim=(0, 1.02), ylabel="share of prompts excluded")
     excluded.set_title("noise takes too little")
     figure.legend(*excluded.get_legend_handles_labels(), ncols=5, frameon=False, loc="outside upper right")
-    told = "bars: bootstrap intervals; grey: the least and the most that excluded prompts could make of it"
+    told = (
+        "bars: intervals over facts; coloured: the least and the most that excluded prompts could make of it"
+    )
     figure.supxlabel(f"{told}; p for all tests of a family, n facts", fontsize="small")
     return figure
 
@@ -153,12 +156,12 @@ def draw_regression(regression: pd.DataFrame) -> Figure:
     }
     for level, place in places.items():
         axes, at = panels[place], table[table["noise"] == level]
-        for fit, (name, marker, filled, shift) in fits.items():
+        for fit, (name, marker, fill, shift) in fits.items():
             rows = at[(at["test"] == fit) & at["value"].notna()]
             y = np.array([terms.index(term) for term in rows["group"]]) + shift
             around = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
             axes.errorbar(
-                rows["value"], y, xerr=around, fmt=marker, color="black", mfc=filled, ms=5, lw=1.4, label=name
+                rows["value"], y, xerr=around, fmt=marker, color="black", mfc=fill, ms=5, lw=1.4, label=name
             )
         axes.axvline(0, color=GREY, lw=1, ls="--")
         n = at.loc[at["test"] == "regression", "n"].max()
