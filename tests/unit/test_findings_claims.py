@@ -12,6 +12,7 @@ from pytest import approx
 from strata.figures.findings import draw_verdicts
 from strata.findings import embedding, lens, published, traces
 from strata.findings.answers import answers_of
+from strata.findings.asking import lacks
 from strata.findings.estimates import (
     FAILS,
     HOLDS,
@@ -22,7 +23,7 @@ from strata.findings.estimates import (
     verdict,
 )
 from strata.findings.scorecard import as_page, scorecard
-from strata.findings.table import files_asked, lacks, read_findings
+from strata.findings.table import files_asked, read_findings
 from strata.inputs import read_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -65,6 +65,7 @@ OTHER_STATISTICS = {"resamples": 21, "interval": 0.9, "seed": 1}
 JUDGED = {
     *("average_parts", "average_traces", "compare_order", "read_attention", "attend_over_text"),
     *("read_lens", "read_extended_lens", "compare_lenses", "measure_contextless", "probe_syntax"),
+    "fit_probes",
     *("decompose_embeddings", "describe_components", "correlate_frequency", "apply_zero_layer"),
     *("find_clumps", "describe_channels", "describe_gains"),
 }

@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from strata.findings import embedding, lens, published, traces, twins
+from strata.findings.asking import data_of, lacks
 from strata.findings.estimates import CHANCE, Estimate, verdict
-from strata.findings.table import data_of, lacks
 
 PACKAGES = MappingProxyType(
     {"traces": traces, "lens": lens, "embedding": embedding, "twins": twins, "published": published}
