@@ -66,13 +66,12 @@ def test_training_reproduces_the_beginning_of_the_shipped_loss_curve(corpus, tok
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_shipped_loss_curve_leads_as_far_as_its_card_says(variant):
+def test_the_shipped_loss_curve_is_of_the_whole_recipe(variant):
+    recipe = recipe_of(variant)
     steps = pd.read_csv(shipped(variant, "loss.tsv"), sep="\t")["step"]
-    last = steps.iloc[-1]
+    # Of the second organism the last hundred steps are not among the weights, as its card says.
+    last = {"organism": recipe.steps, "organism-every-depth": recipe.steps - LOG_EVERY}[variant]
     assert steps.tolist() == list(range(LOG_EVERY, last + 1, LOG_EVERY))
-    card = Path(shipped(variant, "README.md")).read_text()
-    whole = SECTION["recipe"]["steps"]
-    assert (f"{whole} steps of" if last == whole else f"after {last} of {whole} steps") in card
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
