@@ -16,8 +16,8 @@ DPI = 125  # of the PNG, and of what is pixels within the SVG; less on sheets wi
 MAX_PIXELS = 1750  # of the PNG's width: more than a report shows
 MARGIN = 0.1  # around all that is drawn, inches
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
-N_FREQUENT = 24  # of these stay as they are: grounds, letters, grids
-N_DRAWN = 144  # are for colours that were drawn; the rest for blends at edges
+N_FREQUENT = 104  # of these are the most frequent colours: grounds, letters, grids
+N_DRAWN = 96  # more are for colours that were drawn; the rest for blends at edges
 
 # The same bytes for the same figure, letters as text; and no layout of its own for a saved figure.
 SETTINGS = {"svg.hashsalt": "strata", "svg.fonttype": "none", "figure.constrained_layout.use": False}
@@ -48,17 +48,15 @@ def _in_few_colours(image: Image.Image) -> Image.Image:
     shift = np.array([16, 8, 0])
     packed = (np.asarray(image.convert("RGB")).astype(int) << shift).sum(-1)
     named = [int(to_hex(colour)[1:], 16) for colour in ("white", *LINE_COLOURS)]
-    found, counts = np.unique(packed, return_counts=True)
+    found, place, counts = np.unique(packed, return_inverse=True, return_counts=True)
     kept = np.unique([*named, *found[np.argsort(-counts, kind="stable")[:N_FREQUENT]]])
-    palette = kept[:, None] >> shift & 255
-    for colours, n in ((np.unique(packed[_even(packed)]), N_DRAWN), (found, N_COLOURS - len(kept) - N_DRAWN)):
-        palette = np.concatenate([palette, _furthest(colours[:, None] >> shift & 255, palette, n)])
-    chart = Image.new("P", (1, 1))
-    chart.putpalette(palette.astype(np.uint8).tobytes())
-    index = np.array(image.quantize(palette=chart, dither=Image.Dither.NONE))
-    place = np.minimum(np.searchsorted(kept, packed), len(kept) - 1)
-    result = Image.fromarray(np.where(kept[place] == packed, place, index).astype(np.uint8))
-    result.putpalette(chart.getpalette())
+    colours, palette = found[:, None] >> shift & 255, kept[:, None] >> shift & 255
+    drawn = np.isin(found, packed[_even(packed)])
+    for some, n in ((colours[drawn], N_DRAWN), (colours, N_COLOURS - len(kept) - N_DRAWN)):
+        palette = np.concatenate([palette, _furthest(some, palette, n)])
+    nearest, _ = _nearest(colours, palette)
+    result = Image.fromarray(nearest[place].reshape(packed.shape))
+    result.putpalette(palette.astype(np.uint8).tobytes())
     return result
 
 
@@ -71,9 +69,19 @@ def _even(packed: np.ndarray) -> np.ndarray:
     return even
 
 
+def _nearest(colours: np.ndarray, palette: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The number of each colour's nearest in a palette, and how far that is, squared."""
+    number, least = np.zeros(len(colours), np.uint8), np.full(len(colours), np.inf)
+    for index, own in enumerate(palette):  # one by one: there may be very many colours
+        distance = ((colours - own) ** 2).sum(1)
+        nearer = distance < least
+        number[nearer], least[nearer] = index, distance[nearer]
+    return number, least
+
+
 def _furthest(colours: np.ndarray, palette: np.ndarray, n: int) -> np.ndarray:
     """Up to ``n`` of ``colours``, each furthest from a palette and from those before (Gonzalez 1985)."""
-    distance = np.min([((colours - own) ** 2).sum(1) for own in palette], axis=0)
+    _, distance = _nearest(colours, palette)
     chosen = []
     while len(chosen) < n and distance.max(initial=0) > 0:
         chosen.append(colours[distance.argmax()])
