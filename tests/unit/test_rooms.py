@@ -14,7 +14,7 @@ import pytest
 ROOT = Path("workflow/scripts")
 
 ORDER = [
-    *("names", "inputs", "schemas", "progress"),
+    *("names", "inputs", "schemas", "progress", "pages"),
     *(
         "io",
         "stats",

@@ -12,6 +12,7 @@ from strata.figures.style import (
     DIVERGING,
     LINE_COLOURS,
     SEQUENTIAL,
+    as_written,
     new_figure,
     new_notice,
     readable,
@@ -204,9 +205,7 @@ def _draw_overlaid(axes: Axes, series: np.ndarray, names: list[str], title: str)
     for values, name, colour in zip(series, names, LINE_COLOURS, strict=False):
         density, _ = np.histogram(values, edges, density=True)
         axes.stairs(density, edges, color=colour, lw=1.3, label=name)
-    legend = axes.legend(title=title, frameon=False, fontsize="small", loc="upper right")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    as_written(axes.legend(title=title, frameon=False, fontsize="small", loc="upper right"))
     axes.set_xlabel("entry (embedding units)")
 
 

@@ -10,15 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from strata.figures.curves import draw_curve, marks, set_log_scale
-from strata.figures.style import ASIDE_COLOUR, category_colours, line_looks, new_figure
+from strata.figures.style import ASIDE_COLOUR, as_written, category_colours, line_looks, new_figure
 from strata.figures.trace_panels import category_name
 from strata.findings.answers import Answer
-from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, Estimate
+from strata.findings.estimates import NOT_ASKED, Estimate
 from strata.findings.lens import input_on_top, kl_by_depth
 from strata.findings.page import number
+from strata.findings.scorecard import COLOURS
 from strata.lens.comparison import mean_and_interval
-
-VERDICT_COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "none"}
 
 
 def draw_transitions(transitions: Mapping[str, Mapping[str, Estimate]], layers: Mapping[str, int]) -> Figure:
@@ -67,9 +66,7 @@ def draw_lens(lenses: Mapping[str, xr.Dataset]) -> Figure:
     left.set(ylabel="KL(final ‖ depth) [nat], log scale", title="distance from the final distribution")
     right.set(ylabel="share of tokens", ylim=(-0.02, 1.02), title="the top guess is the input token")
     handles, labels = left.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, frameon=False, ncols=3, loc="outside upper center")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    as_written(figure.legend(handles, labels, frameon=False, ncols=3, loc="outside upper center"))
     told = "share of depth; mean over prompts, bands: 95 % bootstrap intervals over what they ask"
     figure.supxlabel(told, fontsize="small")
     return figure
@@ -102,9 +99,7 @@ def draw_values(answers: Sequence[Answer], models: Sequence[str]) -> Figure:
     axes.axvline(0, color=ASIDE_COLOUR, lw=0.8)
     axes.set_yticks(range(len(shown)), [answer.short for answer in shown])
     axes.set(xlim=(-1.02, 1.02), ylim=(len(shown) - 0.5, -0.5), xlabel="value (statistics as in the tables)")
-    legend = figure.legend(frameon=False, ncols=len(models) + 1, loc="outside upper center")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    as_written(figure.legend(frameon=False, ncols=len(models) + 1, loc="outside upper center"))
     return figure
 
 
@@ -132,7 +127,7 @@ def draw_verdicts(sections: Mapping[str, Mapping], answers: Mapping[str, Sequenc
         axes.text(-0.03, row, name, **look)
         for column, model in enumerate(models if answer else ()):
             found, said = answer.estimates[model], answer.verdicts[model]
-            box = Rectangle((column + 0.03, row - 0.44), 0.94, 0.88, facecolor=VERDICT_COLOURS[said], lw=0)
+            box = Rectangle((column + 0.03, row - 0.44), 0.94, 0.88, facecolor=COLOURS[said], lw=0)
             axes.add_patch(box)
             value = "" if found.missing or found.refuted else f"  {number(found.value, 2)}"
             colour = ASIDE_COLOUR if said == NOT_ASKED else "black"

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from strata.figures.curves import draw_curve, marks, set_log_scale
-from strata.figures.style import line_looks, new_figure
+from strata.figures.style import as_written, line_looks, new_figure
 from strata.findings.lens import kl_by_depth
 from strata.findings.twins import copied_by_depth, input_rank_by_depth, transitions_by_prompt
 from strata.names import DEPTH, TARGET
@@ -53,9 +53,7 @@ def draw_kept(
     for axes in (copied, probed, following, taken):
         axes.set_ylim(-0.02, 1.02)
     handles, labels = distance.get_legend_handles_labels()
-    legend = figure.legend(handles, labels, frameon=False, ncols=4, loc="outside upper center")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    as_written(figure.legend(handles, labels, frameon=False, ncols=4, loc="outside upper center"))
     told = "share of depth; bands: ± 2 standard errors over prompts, probes: intervals over documents"
     figure.supxlabel(told, fontsize="small")
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_scale
 from strata.figures.lens import NORMS, decoded_by
-from strata.figures.style import DECODER_COLOURS, line_looks, new_figure
+from strata.figures.style import DECODER_COLOURS, as_written, line_looks, new_figure
 from strata.lens.comparison import agreement, kl_to_final, mean_and_interval, prompt_means
 from strata.lens.names import DECODER, REFERENCE
 from strata.names import ALL, CATEGORY, DEPTH
@@ -150,11 +150,11 @@ def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:
     for axes in panels:
         axes.set_xlabel("relative depth d / L")
     handles, labels = panels[0].get_legend_handles_labels()
-    legend = figure.legend(
-        handles, labels, title="model (layers, prompts)", frameon=False, loc="outside right upper"
+    as_written(
+        figure.legend(
+            handles, labels, title="model (layers, prompts)", frameon=False, loc="outside right upper"
+        )
     )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
     figure.suptitle(made[0], fontsize="medium")
     figure.supxlabel(
         "mean over prompts, bands: 95 % bootstrap intervals over what they ask", fontsize="small"

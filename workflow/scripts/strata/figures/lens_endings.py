@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from strata.figures.curves import draw_curve, marks, set_depth_ticks
 from strata.figures.lens import NORMS
-from strata.figures.style import ASIDE_COLOUR, DIVERGING, new_figure, new_notice
+from strata.figures.style import ASIDE_COLOUR, DIVERGING, PALETTE, new_figure, new_notice
 from strata.lens.names import DECODER, DEMAND, FROM_END, PLACE, WORD, WORDS
 from strata.names import ALL, DEPTH
 
-WORD_COLOURS = dict(zip(WORDS, ("#0072B2", "#E69F00"), strict=True))
-DEMAND_COLOURS = ("#009E73", "#CC79A7")
+WORD_COLOURS = dict(zip(WORDS, PALETTE[:2], strict=True))
+DEMAND_COLOURS = PALETTE[2:4]
 LINES = {"way": {"linestyle": "-", "marker": "o"}, "end": {"linestyle": ":", "marker": "^"}}
 TOLD = {"way": "on the way", "end": "at the last token"}
 Look = Mapping[str, str]

@@ -24,9 +24,7 @@ from strata.figures.trace_panels import (
     shared_legend,
 )
 from strata.names import CATEGORY, LAYER, NOISE, SITE
-from strata.trace.names import NEURON_GROUP
-
-RANDOM = "random"
+from strata.trace.names import NEURON_GROUP, RANDOM
 
 
 def draw_neurons(neurons: xr.Dataset, noise: str, order: Sequence[str] = ()) -> Figure:

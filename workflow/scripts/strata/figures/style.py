@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.legend import Legend
 from matplotlib.textpath import text_to_path
 
 from strata.names import ALL
@@ -53,6 +54,12 @@ def new_notice(told: str) -> Figure:
     figure.set_layout_engine("none")  # there are no axes to lay out
     figure.text(0.5, 0.5, told, ha="center", va="center", parse_math=False)
     return figure
+
+
+def as_written(legend: Legend) -> None:
+    """Leave names in a legend as they are: what a user has named may hold a dollar sign."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def notice_of_rejection(prompt: str) -> Figure:

@@ -8,6 +8,8 @@ import xarray as xr
 from strata.findings.estimates import Estimate, read
 from strata.names import CHANNEL, COMPONENT, LAYER, MEASURE, TOKEN_SET, VOCAB
 
+NO_POSITIONS = "no position embedding"
+
 
 def first_is_mean(embedding: xr.Dataset) -> Estimate:
     """Absolute cosine of the first right singular vector and the mean embedding: exact.
@@ -134,8 +136,8 @@ def two_groups(channels: xr.Dataset) -> Estimate:
 
 def moved_channels(channels: xr.Dataset, deviation: float) -> Estimate:
     """How many channels' deviation between positions is above ``deviation``, embedding units: exact."""
-    if channels.attrs.get("position_embedding") != "present":
-        return Estimate(missing="no position embedding")
+    if not _has_positions(channels):
+        return Estimate(missing=NO_POSITIONS)
     return Estimate.of_weights(int((channels["position_std"] > deviation).sum()), channels.sizes[CHANNEL])
 
 
@@ -159,9 +161,13 @@ def turned_down(gains: xr.Dataset) -> Estimate:
     return _of_positions(gains, "rho", norm="norm1_gain", **{LAYER: 0})
 
 
+def _has_positions(data: xr.Dataset) -> bool:
+    return data.attrs.get("position_embedding") == "present"
+
+
 def _of_positions(data: xr.Dataset, name: str, **where) -> Estimate:
-    if data.attrs.get("position_embedding") != "present":
-        return Estimate(missing="no position embedding")
+    if not _has_positions(data):
+        return Estimate(missing=NO_POSITIONS)
     return read(data, name, **where)
 
 

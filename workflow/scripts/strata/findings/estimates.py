@@ -67,6 +67,14 @@ def read(data: xr.Dataset, name: str, n: int | None = None, **where) -> Estimate
     return Estimate(*(float(at(key)) for key in (name, f"{name}_low", f"{name}_high")), counted)
 
 
+def read_mean(data: xr.Dataset, name: str, n: int) -> Estimate:
+    """The mean of a variable over all its dims, and of its ends: an interval that is wide.
+
+    NaN where any of these is.
+    """
+    return Estimate(*(float(data[f"{name}{end}"].mean(skipna=False)) for end in ("", "_low", "_high")), n)
+
+
 def verdict(estimate: Estimate, holds: Mapping[str, float | str]) -> str:
     """What an estimate says of a statement: the whole interval decides, not the value.
 

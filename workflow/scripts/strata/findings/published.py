@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from strata.findings.estimates import UNDEFINED, Estimate, read
+from strata.findings.estimates import UNDEFINED, Estimate, read, read_mean
 from strata.names import CATEGORY, FACT, LAYER, NOISE, PROMPT, SAMPLE, SITE
 from strata.stats.bootstrap import Bootstrap
 
@@ -72,5 +72,4 @@ def first_position_in_text(text: xr.Dataset, first: int = 0, last: int | None = 
     first, last : the first layer, and the one before which it ends
     """
     chosen = text.sel(heads="mean").isel({LAYER: np.arange(text.sizes[LAYER])[first:last]})
-    ends = (float(chosen[f"first_of_heads_in_text{end}"].mean(skipna=False)) for end in ("", "_low", "_high"))
-    return Estimate(*ends, int(text["n_documents_in_text"]))
+    return read_mean(chosen, "first_of_heads_in_text", int(text["n_documents_in_text"]))

@@ -8,8 +8,10 @@ import pandas as pd
 from strata.findings.answers import Answer
 from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED
 from strata.findings.page import interval, number
+from strata.pages import table_page
 
 COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "#ffffff"}
+"""Of the verdicts, on the page and in the figure, in the order in which they are counted."""
 
 
 def scorecard(
@@ -64,21 +66,14 @@ def as_page(table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]
     )
     counts = claims["verdict"].value_counts()
     said = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in COLOURS)
-    styled = (
-        shown.style.hide(axis="index")
-        .format(escape="html")
+    return table_page(
+        shown.style.format(escape="html")
         .set_caption(f"{escape(model)}: of {len(claims)} claims {said}")
         .map(lambda verdict: f"background: {COLOURS[verdict]}", subset=["verdict"])
         .set_table_styles(
             [
-                {"selector": "", "props": "border-collapse: collapse; font: 14px sans-serif"},
                 {"selector": "caption", "props": "text-align: left; font-size: 18px; padding: 8px 0"},
-                {
-                    "selector": "th, td",
-                    "props": "padding: 4px 10px; border-bottom: 1px solid #ccc; "
-                    "text-align: left; vertical-align: top",
-                },
+                {"selector": "th, td", "props": "vertical-align: top"},
             ]
         )
     )
-    return styled.to_html(doctype_html=True)

@@ -10,7 +10,7 @@ from math import isnan
 import pandas as pd
 import xarray as xr
 
-from strata.findings.estimates import UNDEFINED, Estimate, read
+from strata.findings.estimates import UNDEFINED, Estimate, read, read_mean
 from strata.names import ALL, CATEGORY, DEPTH, LAYER, NOISE
 
 
@@ -112,9 +112,7 @@ def first_position_far(text: xr.Dataset, beyond: int) -> Estimate:
     far = text["position"].values >= beyond
     if not far.any():
         return Estimate(missing=f"no position {beyond} within the model's context or its text")
-    of_far = text.isel(position=far)
-    ends = (float(of_far[f"first_of_layer{end}"].mean(skipna=False)) for end in ("", "_low", "_high"))
-    return Estimate(*ends, int(text["first_of_layer_n"]))
+    return read_mean(text.isel(position=far), "first_of_layer", int(text["first_of_layer_n"]))
 
 
 def severed_share(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from strata.findings.estimates import Estimate, independent_difference
+from strata.findings.estimates import Estimate, independent_difference, read_mean
 from strata.findings.lens import difference_over_prompts, kl_by_depth, whole_depths
 from strata.lens.by_decoder import COPYING
 from strata.lens.comparison import bits_of_target, prompt_means
@@ -69,8 +69,7 @@ def input_probed(probes: xr.Dataset, twin: xr.Dataset) -> Estimate:
         probe = data.sel({TARGET: "input"})
         depths = probe[DEPTH].values
         chosen = probe.isel({DEPTH: (depths >= 1) & (depths < depths[-1])})
-        ends = (float(chosen[f"accuracy{end}"].mean(skipna=False)) for end in ("", "_low", "_high"))
-        return Estimate(*ends, int(probe["n_documents"]))
+        return read_mean(chosen, "accuracy", int(probe["n_documents"]))
 
     return independent_difference(on_the_way(probes), on_the_way(twin))
 

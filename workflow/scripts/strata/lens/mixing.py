@@ -1,4 +1,4 @@
-"""Would later tokens fare better if the states before them knew what came next?
+"""Are later tokens easier to predict when states before them are moved towards what came next?
 
 Late states of a position hold a guess of the next token, and later positions attend to it even where it was
 wrong. The logit lens's author thought of sampling so that they do not: when the next token is known, the late

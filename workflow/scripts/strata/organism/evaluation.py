@@ -12,6 +12,7 @@ from torch.nn.functional import log_softmax
 from strata.organism.corpus import vocabulary
 from strata.organism.grammar import Grammar
 from strata.organism.tables import World
+from strata.pages import table_page
 
 Encode = Callable[[str], list[int]]
 
@@ -179,14 +180,4 @@ def as_table(scores: list[Score]) -> pd.DataFrame:
 def as_page(table: pd.DataFrame) -> str:
     """The table as a plain HTML page of its own."""
     shown = table.assign(reached=table["reached"].map({True: "yes", False: "no"}))
-    styled = shown.style.format({"value": "{:.3f}", "goal": "{:g}"}).hide(axis="index")
-    styled = styled.set_table_styles(
-        [
-            {"selector": "", "props": "border-collapse: collapse; font: 14px sans-serif"},
-            {
-                "selector": "th, td",
-                "props": "padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left",
-            },
-        ]
-    )
-    return styled.to_html(doctype_html=True)
+    return table_page(shown.style.format({"value": "{:.3f}", "goal": "{:g}"}))

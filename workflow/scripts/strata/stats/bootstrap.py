@@ -18,7 +18,7 @@ from strata.stats.draws import (
     times_drawn,
     units_drawn,
 )
-from strata.stats.groups import each
+from strata.stats.groups import each, with_ends
 from strata.stats.seeding import generator
 from strata.stats.spearman import spearman, spearman_of_times
 from strata.stats.thresholds import enough
@@ -174,9 +174,8 @@ class Bootstrap:
         ``sums`` and ``sizes`` are those of `strata.stats.draws.interval_of_totals`.
         """
         rng = generator(self.seed, *self.names)
-        low, high = interval_of_totals(sums, sizes, self.resamples, self.interval, rng)
-        ends = {name: ratio(sums.sum(-1), sizes.sum(-1)), f"{name}_low": low, f"{name}_high": high}
-        return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": sums.shape[-1]})
+        ends = interval_of_totals(sums, sizes, self.resamples, self.interval, rng)
+        return with_ends(name, ratio(sums.sum(-1), sizes.sum(-1)), ends, sums.shape[-1], dims)
 
     def by_depth(
         self,
@@ -223,12 +222,12 @@ class Bootstrap:
         **how: object,
     ) -> xr.Dataset:
         n = min(sample.shape[-1] for sample in samples)
-        low = high = value = np.full(samples[0].shape[: len(dims)], np.nan)
+        value = np.full(samples[0].shape[: len(dims)], np.nan)
+        ends = np.stack([value, value])
         if n:
             value = statistic(*samples, axis=-1)
-            low, high = self.ends(statistic, *samples, **how)
-        ends = {name: value, f"{name}_low": low, f"{name}_high": high}
-        return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": n})
+            ends = self.ends(statistic, *samples, **how)
+        return with_ends(name, value, ends, n, dims)
 
 
 def widened(drawn: np.ndarray, n: int, interval: float, axis: int = -1, lost: float = 1) -> np.ndarray:

@@ -43,6 +43,14 @@ def cluster_totals(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     return np.stack([table.sum().to_numpy(float), table.count().to_numpy(float)])
 
 
+def with_ends(
+    name: str, value: np.ndarray, ends: np.ndarray, n: int | np.ndarray, dims: tuple[str, ...] = ()
+) -> xr.Dataset:
+    """A value (dims) and the two ends of its interval, as every stage names them, and ``n`` units."""
+    fields = dict(zip((name, f"{name}_low", f"{name}_high"), (value, *ends), strict=True))
+    return xr.Dataset({key: (dims, field) for key, field in fields.items()} | {f"{name}_n": n})
+
+
 def named(dim: str, names: Iterable) -> xr.DataArray:
     """Names along a dimension of their own, to concatenate along."""
     return xr.DataArray(list(names), dims=dim, name=dim)

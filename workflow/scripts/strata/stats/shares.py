@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from strata.stats.groups import with_ends
 from strata.stats.thresholds import enough
 
 
@@ -32,8 +33,6 @@ def share_of_units(name: str, holds: np.ndarray, interval: float, dims: tuple[st
     ``holds`` (..., unit), of whose dims before the units are ``dims``.
     """
     values = holds.astype(float)
-    low, high = interval_of_share(values, interval)
     n = values.shape[-1]
     share = values.mean(-1) if n else np.full(values.shape[:-1], np.nan)
-    ends = {name: share, f"{name}_low": low, f"{name}_high": high}
-    return xr.Dataset({key: (dims, end) for key, end in ends.items()} | {f"{name}_n": n})
+    return with_ends(name, share, interval_of_share(values, interval), n, dims)

@@ -6,9 +6,7 @@ import numpy as np
 from scipy import stats
 
 from strata.stats.defined import ratio
-
-TILE_VALUES = 4_000_000
-"""Ranks (unit, resample) held at once: 32 MB each."""
+from strata.stats.draws import TILE_VALUES
 
 
 def spearman(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:

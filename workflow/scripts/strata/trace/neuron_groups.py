@@ -18,7 +18,7 @@ class NeuronGroups:
 
     What counts is the size of what a neuron adds in the clean run: its activation's times that of its column
     of the MLP's last linear map. ``sizes`` has the latter by layer, (neuron). One more group, the last, is as
-    large as the first and drawn at random among all neurons, anew for each prompt, layer and position: draws
+    large as the first and drawn at random among all neurons, again for each prompt, layer and position: draws
     depend on ``seed`` and on these alone.
     """
 

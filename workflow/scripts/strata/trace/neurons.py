@@ -12,13 +12,10 @@ from strata.progress import Progress, silent
 from strata.stats.groups import named
 from strata.trace.corruption import Prompt
 from strata.trace.heads import by_piece
-from strata.trace.names import NEURON_GROUP, NOT_TRACED
+from strata.trace.names import NEURON_GROUP, NOT_TRACED, RANDOM
 from strata.trace.neuron_groups import NeuronGroups
 from strata.trace.sites import of_neurons
 from strata.trace.sweep import trace_prompts
-
-RANDOM = "random"
-"""The name of the group drawn at random; those by size are "1", the largest neurons, "2", ..."""
 
 
 def trace_neurons(
