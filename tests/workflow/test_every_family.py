@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from small_project import TEXTS, make_project, teach
+from small_project import PROMPTS, TEXTS, make_project, teach
 
 from oracles import tiny_models, tiny_tokenizers
 from strata.text.tokenizer import load_tokenizer
@@ -40,6 +40,9 @@ UNLIKE = ["gpt-neo", "ctrl", "opt-350m", "bloom", "gemma3"]
 """Local attention; a slow tokenizer; norms after additions; ALiBi; scales, windows and a beginning token."""
 
 WORDS = sorted({word for text in TEXTS for word in text.split()})
+
+ASKED = [p["text"] + p["target"] for prompts in PROMPTS.values() for p in prompts if "target" in p]
+"""What a model has to know to have its prompts accepted."""
 
 BEGUN = {"llama", "mistral", "gemma2", "gemma3"}
 """Those that get a tokenizer with a beginning token."""
@@ -81,7 +84,7 @@ def results(tmp_path_factory, pytestconfig):
         model = kind(configuration(**padded))
         model.config.save_pretrained(folder)
         tokenizer = load_tokenizer(str(folder))
-        teach(model, [tokenizer.encode(text) for text in TEXTS], 0.003, 80)
+        teach(model, [tokenizer.encode(text) for text in ASKED], 0.003, 80)
         model.save_pretrained(folder)
     config["run"] = list(names)
     config["text"] |= {"documents": 20, "max_tokens": 48}
@@ -99,7 +102,8 @@ def test_every_stage_has_results(results, name):
     assert prompts["accepted"].all()
     asked = prompts[prompts["target_id"] >= 0]
     # The first position is the beginning token's, where there is one.
-    assert len(prompts) == 5 and len(asked) == 3 and asked["subject_start"].min() > (name in BEGUN)
+    assert len(prompts) == sum(map(len, PROMPTS.values())) and len(asked) == len(ASKED)
+    assert asked["subject_start"].min() > (name in BEGUN)
     for file in STAGES:
         assert (results / name / file).stat().st_size > 0, file
     with xr.open_dataset(results / name / "lens/logit.nc", engine="h5netcdf") as lens:
