@@ -177,6 +177,19 @@ def test_without_half_depths_there_is_no_switch(open_page, lenses, own):
     assert texts(page) == top_guesses(own["logit"])
 
 
+def test_a_decoder_without_half_depths_shows_whole_ones_and_the_switch_waits(open_page, lenses, own):
+    page = open_page(build_explorer(lenses | {"tuned": lenses["tuned"].isel(depth=slice(None, None, 2))}))
+    switch = page.get_by_role("switch", name="Half-depths")
+    switch.check()
+    cell(page, 3, 2).hover()
+    assert page.locator("#detail-title").text_content() == "Depth 1½, position 2"
+    choose_decoder(page, "tuned")
+    assert texts(page) == top_guesses(own["tuned"]) and switch.is_disabled()
+    assert page.locator("#detail-title").text_content() == "Depth 1, position 2"
+    choose_decoder(page, "logit")
+    assert texts(page) == top_guesses(own["logit"], ALL_DEPTHS) and switch.is_enabled()
+
+
 def test_decoders_are_switched(page, own):
     assert page.get_by_role("radio").count() == 2
     assert top_guesses(own["logit"]) != top_guesses(own["tuned"])

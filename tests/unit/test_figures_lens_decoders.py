@@ -5,8 +5,8 @@ import xarray as xr
 
 from oracles.lens_example import make_lens
 from oracles.rendering import render
-from strata.figures.lens_decoders import draw_contextless, draw_decoders, draw_models
-from strata.figures.style import DECODER_COLOURS
+from strata.figures.lens_decoders import draw_contextless, draw_decoders, draw_divergence, draw_models
+from strata.figures.style import CATEGORY_COLOURS, DECODER_COLOURS
 from strata.stats.draws import interval_of_mean
 from strata.stats.seeding import generator
 
@@ -30,6 +30,49 @@ def make_table(decoders=("logit", "tuned"), categories=("all", "semantic", "c$o$
 
 def curve(axes, name):
     return next(line for line in axes.lines if line.get_label() == name)
+
+
+def test_divergence_is_drawn_as_the_table_has_it():
+    table = make_table(("logit", "tuned"), ("all", "semantic", "copying"))
+    alone = table["category"] == "copying"
+    table.loc[alone, ["low", "high"]] = np.nan  # too few facts
+    table.loc[alone, "n_prompts"] = 1
+    figure = draw_divergence(table, "tuned")
+    render(figure)
+    assert figure.get_suptitle() == "tuned lens, normalised without gain and bias"
+    of_decoder = table[table["decoder"] == "tuned"]
+    for axes, metric, n in zip(figure.axes, ("kl_final", "agreement"), (4, 5), strict=True):
+        assert [line.get_label() for line in axes.lines] == ["semantic (12)", "copying (1)"]
+        assert axes.get_xticks().tolist() == [0, 1, 2] and len(axes.collections) == 1
+        for category, label in {"semantic": "semantic (12)", "copying": "copying (1)"}.items():
+            chosen = (of_decoder["metric"] == metric) & (of_decoder["category"] == category)
+            expected, line = of_decoder[chosen].iloc[:n], curve(axes, label)
+            np.testing.assert_array_equal(line.get_xdata(), expected["depth"])
+            np.testing.assert_array_equal(line.get_ydata(), expected["mean"])
+            assert line.get_color() == CATEGORY_COLOURS[category]
+            assert np.array(line.get_xdata())[line.get_markevery()].tolist() == [0, 1, 2][: n - 2]
+            if category == "semantic":
+                edges = axes.collections[0].get_paths()[0].vertices
+                at = edges[edges[:, 0] == 0.5, 1]
+                middle = expected[expected["depth"] == 0.5]
+                assert np.isclose([at.min(), at.max()], middle[["low", "high"]].iloc[0]).all()
+    assert "nat" in figure.axes[0].get_ylabel() and figure.axes[0].get_yscale() == "log"
+
+
+def test_divergence_of_blocks_that_add_nothing_can_be_drawn():
+    table = make_table(["logit"])
+    columns = ["mean", "low", "high"]
+    table.loc[table["metric"] == "kl_final", columns] = 0
+    figure = draw_divergence(table, "logit")
+    render(figure)
+    assert (figure.axes[0].lines[0].get_ydata() == 0).all()
+
+
+def test_rounding_does_not_stretch_the_scale_of_divergences():
+    table = make_table(["logit"])
+    table.loc[(table["metric"] == "kl_final") & (table["depth"] == 1.5), ["mean", "low", "high"]] = 1e-12
+    low, high = draw_divergence(table, "logit").axes[0].get_ylim()
+    assert 1e3 < high / low < 1e6
 
 
 def test_decoders_are_drawn_as_the_table_has_them():

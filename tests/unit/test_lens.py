@@ -11,9 +11,11 @@ from torch.utils._pytree import tree_leaves
 from oracles import lens as oracle
 from oracles import planted
 from strata.lens import readout as lens
+from strata.lens.comparison import at_whole_depths
 from strata.lens.decoders import DepthMaps
 from strata.lens.labels import as_dataset, next_tokens
 from strata.lens.readout import carry_by, pieces, read_activations, read_out
+from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
 from strata.model.capture import capture
 from strata.model.norms import Norm
@@ -331,12 +333,17 @@ def test_labels():
     vocabulary = np.array(["a", "b", "Ċ", "Ġd"], dtype=object)
     targets = next_tokens(ACTIVATIONS, PROMPTS)
     activations, decoder = small_activations(), small_decoder()
-    labels = (ACTIVATIONS, targets, vocabulary, PROMPTS)
+    labels = (activations, targets, vocabulary, PROMPTS)
     fields, of_updates = (
         read_activations(activations, decoder, carry_by(n_layers=2), targets, 2, updates)
         for updates in (False, True)
     )
     stream, updates = as_dataset(fields, *labels), as_dataset(of_updates, *labels, updates=True)
+    carry = carry_by(n_layers=2, depths=stream_depths(2, half_depths=False))
+    few = read_activations(activations, decoder, carry, targets, 2, rank_guesses=False, half_depths=False)
+    xr.testing.assert_allclose(
+        as_dataset(few, *labels), at_whole_depths(stream.drop_dims("guess")), atol=1e-5, rtol=1e-5
+    )
     assert stream["top_str"].dims == ("depth", "token", "k")
     assert stream["entropy"].dims == ("depth", "token")
     assert stream["rank_of_guess"].dims == ("depth", "token", "guess")
@@ -357,7 +364,7 @@ def test_labels():
             assert dataset[name].attrs["units"] == "nat"
         assert dataset["bits_target"].attrs["units"] == "bit"
         np.testing.assert_allclose(dataset["bits_target"], -dataset["logprob_target"] / np.log(2), rtol=1e-6)
-    large = as_dataset(fields, ACTIVATIONS, targets, np.resize(vocabulary, 2**16 + 1), PROMPTS)
+    large = as_dataset(fields, activations, targets, np.resize(vocabulary, 2**16 + 1), PROMPTS)
     assert large["rank_of_guess"].dtype == np.int32
     unranked = read_activations(
         activations, decoder, carry_by(n_layers=2), targets, top_k=2, rank_guesses=False

@@ -103,7 +103,7 @@ TABLE = {
     "lens.jacobian.documents": (3, JACOBIAN),
     "lens.jacobian.skip": (2, JACOBIAN),
     "lens.jacobian.max_tokens": (64, JACOBIAN),
-    "lens.grid.prompts": (["lines", "once"], [*GRIDS, *UPDATES]),
+    "lens.grid.prompts": (["lines", "once"], ["read_lens", *GRIDS, *UPDATES]),
     "lens.grid.decoders": (["tuned"], ["read_lens", *GRIDS, *UPDATES]),
     "lens.grid.colourings": (["logit"], GRIDS),
     "lens.grid.window": ([1, 5], [*GRIDS, *UPDATES]),

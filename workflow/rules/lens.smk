@@ -55,6 +55,7 @@ rule read_lens:
         device=device,
         top_k=LENS["top_k"],
         norm=LENS["norm"],
+        shown=lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else [],
     script:
         "../scripts/lens/read_lens.py"
 
@@ -70,6 +71,7 @@ rule read_extended_lens:
         extended=LENS["extended"],
         top_k=LENS["top_k"],
         norm=LENS["norm"],
+        shown=lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else [],
     script:
         "../scripts/lens/read_extended_lens.py"
 

@@ -26,6 +26,6 @@ rule extract_text:
     params:
         model=model_settings,
         dtype=config["text"]["dtype"],
-        keep=["resid", "attn_out"],
+        keep=["resid"],
     script:
         "../scripts/text/extract_text.py"

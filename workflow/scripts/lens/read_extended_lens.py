@@ -1,4 +1,4 @@
-"""Decode every depth and half-depth of every token, or what sub-blocks add, through the model's last blocks.
+"""Decode every depth of every token, or what sub-blocks add, through the model's last blocks.
 
 Input: activations.h5, weights.h5, prompts.tsv, the model.
 Output: lens/extended.nc, or lens/extended_updates.nc.
@@ -8,8 +8,9 @@ from pipeline.job import job
 from pipeline.open_model import open_model
 from strata import io
 from strata.lens.extended import carry_through
-from strata.lens.labels import as_dataset, demanded_words, next_tokens
+from strata.lens.labels import as_dataset, demanded_words, next_tokens, of_prompts
 from strata.lens.readout import read_activations
+from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
 from strata.model.readout import decoder_from
 
@@ -18,14 +19,16 @@ with job(snakemake) as progress:
     model, _ = open_model(settings)
     weights = io.open_dataset(snakemake.input.weights)
     activations = io.open_dataset(snakemake.input.activations)
+    if updates := snakemake.wildcards.part == "_updates":
+        activations = of_prompts(activations, snakemake.params.shown)
     prompts = io.read_prompts(snakemake.input.prompts)
     parts = find_parts(model)
     decoder = decoder_from(weights, params.norm).to(parts.device)
-    carry = carry_through(parts, params.extended["last"])
+    depths = stream_depths(parts.n_layers, half_depths=False)
+    carry = carry_through(parts, params.extended["last"], depths=depths)
     targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
-    updates = snakemake.wildcards.part == "_updates"
     fields = read_activations(
-        activations, decoder, carry, targets, params.top_k, updates, False, words, progress=progress
+        activations, decoder, carry, targets, params.top_k, updates, False, words, False, progress=progress
     )
     dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
     dataset = dataset.assign_attrs(decoder="extended", norm=params.norm)

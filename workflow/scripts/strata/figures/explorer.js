@@ -2,8 +2,8 @@
 
 /**
  * What is shown, as the address spells it: `prompt`, `decoder`, `colour`; and where they are not what one
- * sees first, `half` (1: half-depths too), `noise` (of the trace), `position` and `depth` of the cell whose
- * readouts are shown, `follow` (position:token id).
+ * sees first, `half` (1: half-depths too, of decoders that have them), `noise` (of the trace), `position`
+ * and `depth` of the cell whose readouts are shown, `follow` (position:token id).
  */
 function addressOf(header, view, changed = {}) {
   const { id, decoder, colour, half, noise, t, d, follow } = { ...view, ...changed };
@@ -100,8 +100,10 @@ function start(header) {
     const prompt = isNew ? await unpackPrompt(header, packedOf.get(wanted.id).textContent) : view.prompt;
     if (own !== turn) return; // the reader has moved on
     const { id, decoder, colour, half, noise } = wanted;
-    Object.assign(view, { id, prompt, decoder, colour, half, noise, ...readCell(header, prompt, wanted) });
-    view.lens = prompt.lenses.find(({ name }) => name === decoder);
+    const lens = prompt.lenses.find(({ name }) => name === decoder);
+    const halves = half && lens.hasHalves;
+    const cell = readCell(header, prompt, { ...wanted, half: halves });
+    Object.assign(view, { id, prompt, decoder, lens, colour, half, halves, noise, ...cell });
     view.scale = { ...header.colourings[colour], ...prompt.scales[colour] };
     byId("missing").hidden = !wanted.missing.length;
     byId("missing").textContent = `The link asked for what is not in this page: ${wanted.missing.join(", ")}.`;
@@ -136,6 +138,7 @@ function start(header) {
     for (const radio of document.querySelectorAll("[name=decoder]")) radio.checked = radio.value === view.decoder;
     byId("colouring").value = view.colour;
     byId("half").checked = view.half;
+    byId("half").disabled = !view.lens.hasHalves;
     byId("norm").textContent = view.lens.norm;
     byId("what").textContent = view.lens.what;
     grid.draw();

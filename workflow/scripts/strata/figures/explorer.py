@@ -27,6 +27,7 @@ from strata.figures.explorer_packing import RANK_OF_GUESS, Tokens, encode, pack_
 from strata.figures.lens import COLOURINGS, NORMS, Colouring
 from strata.figures.style import SEQUENTIAL, ink_on, readable
 from strata.figures.trace_panels import category_name, noise_name
+from strata.lens.comparison import at_whole_depths
 from strata.names import (
     CATEGORY,
     DEPTH,
@@ -92,8 +93,8 @@ def build_explorer(
     Raises
     ------
     ValueError
-        If there is no lens, the lenses are not of the same tokens at the same
-        depths, a prompt is not in them or in two places, or a trace is of other tokens than the lens.
+        If there is no lens, the lenses are not of the same tokens at the same whole depths, a prompt is not
+        in them or in two places, or a trace is of other tokens than the lens.
     """
     lenses = _checked(lenses, prompts)
     if trace is not None:
@@ -121,7 +122,7 @@ def build_explorer(
         model=model,
         decoders=decoders,
         colourings=COLOURINGS,
-        half_depths=bool((first[DEPTH] % 1 != 0).any()),
+        half_depths=any(decoder["halves"] for decoder in decoders),
         header=encode(json.dumps(header, separators=(",", ":")).encode()),
         prompts=pack_prompts(lenses, tokens, spans, _own_scales(lenses, spans), traces),
         script=_inline(*(f"explorer{part}.js" for part in SCRIPTS)),
@@ -136,15 +137,24 @@ def _checked(lenses: Mapping[str, xr.Dataset], prompts: Collection[str] | None) 
     if prompts is not None and not prompts:
         raise ValueError("a page shows one prompt at least")
     first = next(iter(lenses.values()))
+    whole = at_whole_depths(first)
     for name, lens in lenses.items():
-        if any(not lens[c].equals(first[c]) for c in (DEPTH, PROMPT, POSITION, TOKEN_ID, TARGET_ID)):
+        same = at_whole_depths(lens)
+        if any(not same[c].equals(whole[c]) for c in (DEPTH, PROMPT, POSITION, TOKEN_ID, TARGET_ID)):
             raise ValueError(f"the lens of {name} is not of the same tokens and depths as the others")
     if prompts is not None:
         if absent := sorted(set(prompts) - set(first[PROMPT].values)):
             raise ValueError(f"there is no prompt {', '.join(absent)} in the lens")
         chosen = np.flatnonzero(first[PROMPT].isin(list(prompts)))
         lenses = {name: lens.isel({TOKEN: chosen}) for name, lens in lenses.items()}
-    return [lens.assign_attrs(decoder=name) for name, lens in lenses.items()]
+    # Rows that a decoder lacks are packed as those below them, which costs next to nothing, and not shown.
+    depths = max((lens[DEPTH] for lens in lenses.values()), key=len)
+    return [
+        lens.reindex({DEPTH: depths}, method="ffill").assign_attrs(
+            decoder=name, halves=bool((lens[DEPTH] % 1 != 0).any())
+        )
+        for name, lens in lenses.items()
+    ]
 
 
 def _spans(prompts: np.ndarray) -> dict[str, slice]:
@@ -165,6 +175,7 @@ def _decoder(lens: xr.Dataset) -> dict:
         "what": DECODERS.get(name, OTHER_DECODER),
         "norm": NORMS[norm],
         "ranks": RANK_OF_GUESS in lens,
+        "halves": lens.attrs["halves"],
     }
 
 

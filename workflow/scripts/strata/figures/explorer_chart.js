@@ -3,7 +3,7 @@
 function drawChart(header, view) {
   const { follow, lens, prompt } = view;
   const ranks = follow && lens.ranks(follow.t, follow.token);
-  const isVisible = (d) => view.half || isWhole(header.depths[d]);
+  const isVisible = (d) => view.halves || isWhole(header.depths[d]);
   const shown = ranks ? [...ranks.keys()].filter(isVisible) : [];
   const isTold = shown.some((d) => ranks[d] !== null);
   byId("follow-card").hidden = !follow;

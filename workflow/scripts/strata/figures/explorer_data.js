@@ -37,8 +37,8 @@ const SERIES = ["logit", "entropy", "kl_final", "kl_input", "rank_final", "rank_
 
 /** One decoder's readouts at token t and depth index d of a prompt. Tokens are entries of the header's table. */
 class Lens {
-  constructor(header, { input, target }, { name, what, norm, ranks }) {
-    Object.assign(this, { header, input, target, name, what, norm, isRanked: ranks });
+  constructor(header, { input, target }, { name, what, norm, ranks, halves }) {
+    Object.assign(this, { header, input, target, name, what, norm, isRanked: ranks, hasHalves: halves });
     this.nDepths = header.depths.length;
     this.series = {};
     this.ranksOf = new Map();

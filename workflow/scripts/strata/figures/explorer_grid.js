@@ -113,7 +113,7 @@ class Grid {
     const { view, header } = this;
     const { lens, scale, follow } = view;
     for (const row of this.rows) {
-      row.row.hidden = row.kind === "guess" && !view.half && !isWhole(header.depths[row.d]);
+      row.row.hidden = row.kind === "guess" && !view.halves && !isWhole(header.depths[row.d]);
       row.cells.forEach((cell, t) => {
         const token = this.tokenIn(row, t);
         const final = lens.final(t);

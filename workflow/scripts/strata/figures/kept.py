@@ -12,6 +12,7 @@ from strata.figures.curves import draw_curve, marks, set_log_scale
 from strata.figures.style import as_written, line_looks, new_figure
 from strata.findings.lens import kl_by_depth
 from strata.findings.twins import copied_by_depth, input_rank_by_depth, transitions_by_prompt
+from strata.lens.comparison import mean_and_interval
 from strata.names import DEPTH, TARGET
 
 
@@ -54,7 +55,7 @@ def draw_kept(
         axes.set_ylim(-0.02, 1.02)
     handles, labels = distance.get_legend_handles_labels()
     as_written(figure.legend(handles, labels, frameon=False, ncols=4, loc="outside upper center"))
-    told = "share of depth; bands: ± 2 standard errors over prompts, probes: intervals over documents"
+    told = "share of depth; bands: 95 % intervals over facts, of probes over documents"
     figure.supxlabel(told, fontsize="small")
     return figure
 
@@ -67,9 +68,9 @@ def _draw_prompts(
         return
     places = marks(values.columns)
     values = values.set_axis(values.columns / layers, axis="columns")
-    mean, half = values.mean(), 2 * values.sem()
-    high = (mean + half).clip(upper=1) if share else mean + half
-    draw_curve(axes, mean, (mean - half).clip(lower=0), high, **look, markevery=places)
+    mean, low, high = mean_and_interval(values)
+    high = high.clip(upper=1) if share else high
+    draw_curve(axes, mean, low.clip(lower=0), high, **look, markevery=places)
 
 
 def _draw_probe(axes: Axes, probe: xr.Dataset, look: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -18,21 +17,18 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
-from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_scale
 from strata.figures.style import (
     ASIDE_COLOUR,
     NO_VALUE_COLOUR,
     SEQUENTIAL,
-    category_colours,
     fitted,
     ink_on,
     new_figure,
     notice_of_rejection,
     readable,
 )
-from strata.lens.comparison import agreement, kl_to_final, prompt_means
 from strata.lens.names import PART
-from strata.names import CATEGORY, DEPTH, LAYER, POSITION, PROMPT, TOKEN, TOKEN_STR, K
+from strata.names import DEPTH, LAYER, POSITION, PROMPT, TOKEN, TOKEN_STR, K
 
 BOX_COLOUR = "#D55E00"
 
@@ -144,14 +140,14 @@ def draw_grid(
     colouring : a key of `COLOURINGS`
     stride : every how many whole depths a row is drawn; the last depth always has one
     half_depths : whether each whole depth d has d + ½ above it, after attention and before the MLP of
-        the block that d enters
+        the block that d enters, where the lens has it
     input_row : whether depth 0 is drawn, and with it the half-depth above
 
     Raises
     ------
     ValueError
         If none of the prompt's tokens lies in the window, there is no such colouring,
-        the stride is not a whole number above 0, or half-depths are wanted and missing.
+        or the stride is not a whole number above 0.
     """
     if colouring not in COLOURINGS:
         raise ValueError(f"colouring is one of {', '.join(COLOURINGS)}, not {colouring!r}")
@@ -233,10 +229,7 @@ def _rows(depths: np.ndarray, stride: int, half_depths: bool, input_row: bool) -
     if not input_row:
         shown &= depths > 0
     if half_depths:
-        half = depths % 1 != 0
-        if not half.any():
-            raise ValueError("half-depths are wanted, but the lens has none")
-        shown |= half & np.isin(np.floor(depths), depths[shown])
+        shown |= (depths % 1 != 0) & np.isin(np.floor(depths), depths[shown])
     return np.flatnonzero(shown)
 
 
@@ -321,49 +314,3 @@ def _label_columns(axis: Axis, labels: list[str], side: str) -> None:
 def _mute(labels: Iterable[Text]) -> None:
     for label in labels:
         label.set(color=ASIDE_COLOUR, fontstyle="italic")
-
-
-# All texts ----------------------------------------------------------------------------------
-
-
-def draw_divergence(lens: xr.Dataset) -> Figure:
-    """Mean KL(final ‖ depth), and the share of top guesses that are final already, by category.
-
-    A category's mean is over its prompts, each the mean over its tokens; the band is two standard
-    errors over prompts, absent where there is one prompt only. Lines go through the half-depths (after
-    attention, before the MLP) and have marks at the whole depths.
-
-    Parameters
-    ----------
-    lens : (depth, token, k), all prompts and passages; attributes ``decoder`` and ``norm``
-    """
-    figure = new_figure(11, 4.8)
-    panels = figure.subplots(1, 2, sharex=True)
-    # The last depth is the final distribution: at 0, which has no place on a log scale.
-    _draw_by_category(panels[0], prompt_means(kl_to_final(lens)).iloc[:, :-1])
-    panels[0].set(ylabel="KL(final ‖ depth) [nat], log scale")
-    panels[0].set_title("distance from the final distribution (0 at the end)")
-    set_log_scale(panels[0])
-    _draw_by_category(panels[1], prompt_means(agreement(lens)))
-    panels[1].set(ylabel="share of tokens", ylim=(-0.02, 1.02))
-    panels[1].set_title("top guess is the final one already")
-    for axes in panels:
-        set_depth_ticks(axes, lens[DEPTH].values)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, title="category (prompts)", frameon=False, loc="outside right upper")
-    figure.suptitle(decoded_by(lens), fontsize="medium")
-    told = "mean over prompts, band ± 2 standard errors over prompts; between the marks: after attention"
-    figure.supxlabel(told, fontsize="small")
-    return figure
-
-
-def _draw_by_category(axes: Axes, means: pd.DataFrame) -> None:
-    """One line for each category of ``means``: rows (category, prompt), a column each depth."""
-    by_category = means.groupby(CATEGORY, sort=False)
-    mean, error, size = by_category.mean(), by_category.sem(), by_category.size()
-    for category, colour in category_colours(mean.index).items():
-        label = f"{category.replace('_', ' ')} ({size[category]})"
-        middle, half = mean.loc[category], 2 * error.loc[category]
-        low, high = (middle - half).clip(lower=0), middle + half
-        look = {"color": colour, "marker": "o", "markevery": marks(means.columns)}
-        draw_curve(axes, middle, low, high, label=label, **look)

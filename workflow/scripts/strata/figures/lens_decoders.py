@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_scale
 from strata.figures.lens import NORMS, decoded_by
-from strata.figures.style import DECODER_COLOURS, as_written, line_looks, new_figure
-from strata.lens.comparison import agreement, kl_to_final, mean_and_interval, prompt_means
+from strata.figures.style import DECODER_COLOURS, as_written, category_colours, line_looks, new_figure
+from strata.lens.comparison import agreement, at_whole_depths, kl_to_final, mean_and_interval, prompt_means
 from strata.lens.names import DECODER, REFERENCE
 from strata.names import ALL, CATEGORY, DEPTH
 
@@ -25,8 +25,8 @@ TITLES = {
 def draw_decoders(table: pd.DataFrame) -> Figure:
     """Decoders by depth: bits of the true next token, KL to the final distribution, agreement.
 
-    Above all prompts together, below each category; one line a decoder through whole depths (marked)
-    and half-depths, in its bootstrap interval.
+    Above all prompts together, below each category; one line a decoder through whole depths (marked) and
+    what half-depths it reads, in its bootstrap interval.
 
     Parameters
     ----------
@@ -74,6 +74,43 @@ def _set_scale(panels: np.ndarray, metric: str, table: pd.DataFrame) -> None:
         # The embeddings' own readout says the input, at a cost that would flatten all the rest.
         later = table[(table["metric"] == metric) & (table[DEPTH] >= 1)]
         panels[0].set_ylim(0, 1.05 * later[["mean", "high"]].max(axis=None))
+
+
+def draw_divergence(table: pd.DataFrame, decoder: str) -> Figure:
+    """Mean KL(final ‖ depth), and the share of top guesses that are final already, by category.
+
+    Each with its bootstrap interval. Lines have marks at the whole depths, and go through the half-depths
+    (after attention, before the MLP) where the decoder reads them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `strata.lens.comparison.compare` returns it.
+    """
+    table = table[(table["decoder"] == decoder) & (table[CATEGORY] != ALL)]
+    figure = new_figure(11, 4.8)
+    panels = figure.subplots(1, 2, sharex=True)
+    for axes, metric in zip(panels, ("kl_final", "agreement"), strict=True):
+        part = table[table["metric"] == metric]
+        # The last depth is the final distribution: at 0, which has no place on a log scale.
+        shown = part[part[DEPTH] < part[DEPTH].max()] if metric == "kl_final" else part
+        for category, colour in category_colours(part[CATEGORY].unique()).items():
+            line = shown[shown[CATEGORY] == category].set_index(DEPTH)
+            label = f"{category.replace('_', ' ')} ({line['n_prompts'].iloc[0]})"
+            look = {"color": colour, "marker": "o", "markevery": marks(line.index), "label": label}
+            draw_curve(axes, line["mean"], line["low"].clip(lower=0), line["high"], **look)
+        set_depth_ticks(axes, part[DEPTH].unique())
+    set_log_scale(panels[0])
+    panels[0].set(ylabel="KL(final ‖ depth) [nat], log scale")
+    panels[0].set_title("distance from the final distribution (0 at the end)")
+    panels[1].set(ylabel="share of tokens", ylim=(-0.02, 1.02))
+    panels[1].set_title("top guess is the final one already")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="category (prompts)", frameon=False, loc="outside right upper")
+    figure.suptitle(f"{decoder} lens, {NORMS[table['norm'].iloc[0]]}", fontsize="medium")
+    told = "mean over prompts, bands: bootstrap intervals over what they ask"
+    figure.supxlabel(told, fontsize="small")
+    return figure
 
 
 def draw_contextless(contextless: xr.Dataset) -> Figure:
@@ -138,7 +175,7 @@ def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:
     figure = new_figure(11, 4.8)
     panels = figure.subplots(1, 2, sharex=True)
     for name, look in line_looks(lenses).items():
-        whole = lenses[name].isel({DEPTH: lenses[name][DEPTH].values % 1 == 0})
+        whole = at_whole_depths(lenses[name])
         n_layers = whole.sizes[DEPTH] - 1
         _draw_model(panels[0], prompt_means(kl_to_final(whole)).iloc[:, :-1], n_layers, name, look)
         _draw_model(panels[1], prompt_means(agreement(whole)), n_layers, name, look)

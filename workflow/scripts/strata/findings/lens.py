@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from strata.findings.estimates import Estimate, independent_difference, read
-from strata.lens.comparison import kl_to_final, prompt_means
+from strata.lens.comparison import at_whole_depths, kl_to_final, prompt_means
 from strata.names import ALL, CATEGORY, DEPTH, FACT, LABEL, LAYER, TARGET
 from strata.stats.bootstrap import Bootstrap, widened
 from strata.text.tokens import of_text
@@ -159,7 +159,7 @@ def next_token_depth(probes: xr.Dataset) -> Estimate:
 
 def whole_depths(lens: xr.Dataset) -> xr.Dataset:
     """A text's own tokens at whole depths."""
-    return of_text(lens.isel({DEPTH: lens[DEPTH].values % 1 == 0}))
+    return of_text(at_whole_depths(lens))
 
 
 def mean_over_prompts(values: np.ndarray, facts: np.ndarray, statistics: Mapping) -> Estimate:

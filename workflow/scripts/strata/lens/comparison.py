@@ -33,6 +33,12 @@ def agreement(lens: xr.Dataset) -> xr.DataArray:
     return (guess == guess.isel({DEPTH: -1}, drop=True)).astype(float)
 
 
+def at_whole_depths(lens: xr.Dataset) -> xr.Dataset:
+    """A lens (depth, ...) without its half-depths, if it has any."""
+    halves = bool((lens[DEPTH] % 1 != 0).any())
+    return lens.isel({DEPTH: slice(None, None, 2)}) if halves else lens
+
+
 METRICS: dict[str, Callable[[xr.Dataset], xr.DataArray]] = {
     "bits_of_target": bits_of_target,
     "kl_final": kl_to_final,

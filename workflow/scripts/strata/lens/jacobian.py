@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
-from strata.model.architecture import Parts, changed
+from strata.model.architecture import Parts
 from strata.model.batching import Batch, batches
 from strata.progress import Progress, silent
 
@@ -32,7 +32,7 @@ def fit(
     max_tokens: int = 1024,
     progress: Progress = silent,
 ) -> DepthMaps:
-    """Average Jacobians of every depth and half-depth but the last.
+    """Average Jacobians of every depth but the last.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def fit(
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
     together = batches(chosen, max_tokens, parts)
     n_channels = parts.n_channels
-    total = torch.zeros(2 * parts.n_layers, n_channels, n_channels)
+    total = torch.zeros(parts.n_layers, n_channels, n_channels)
     rounds = progress(range(len(together) * n_channels), "backward passes")
     turn = iter(rounds)
     for batch in together:
@@ -71,27 +71,21 @@ def fit(
             for depth, gradient in enumerate(gradients):
                 total[depth, channel] += torch.einsum("rt,rtc->c", share, gradient).float().cpu()
     weight = total / len(chosen)
-    depths = stream_depths(parts.n_layers)[:-1]
+    depths = stream_depths(parts.n_layers, half_depths=False)[:-1]
     return DepthMaps(depths, weight, torch.zeros(len(depths), n_channels), parts.n_layers)
 
 
 def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tensor]:
-    """What the stream (row, position, channel) hangs on by depth and half-depth, and valid positions."""
+    """The stream (row, position, channel) by depth, and valid positions."""
     valid = batch.present & (torch.arange(batch.ids.shape[1], device=batch.ids.device) >= skip)
-    scale = 1.0 if parts.post_norm else parts.residual_scale
     handles = [function.register_forward_hook(_keep_slope) for function in parts.activations]
     hidden = parts.embed(batch.ids).requires_grad_()
     stream: list[Tensor] = []
     try:
         with torch.enable_grad():
-            for layer, module in enumerate(parts.halfway):
-                # Nothing, added where the state after attention is made: what would become of a change there.
-                # Beside its attention an MLP reads the block's input, and the change arrives as it is.
-                nothing = torch.zeros_like(hidden, requires_grad=True)
-                with changed(module, lambda made, nothing=nothing: made + (nothing / scale).to(made)):
-                    after = parts.run_block(layer, hidden, 0)
-                stream += [hidden, nothing]
-                hidden = after
+            for layer in range(parts.n_layers):
+                stream.append(hidden)
+                hidden = parts.run_block(layer, hidden, 0)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,5 +1,7 @@
 """What the lens reads out of all prompts, labelled as it is kept in files."""
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -56,6 +58,11 @@ def demanded_words(activations: xr.Dataset, prompts: pd.DataFrame) -> np.ndarray
     return words
 
 
+def of_prompts(activations: xr.Dataset, ids: Collection[str]) -> xr.Dataset:
+    """The tokens of some prompts and passages; of those that are not there, none."""
+    return activations.isel({TOKEN: activations[PROMPT].isin(list(ids)).values})
+
+
 def as_dataset(
     fields: dict[str, Tensor],
     activations: xr.Dataset,
@@ -68,15 +75,15 @@ def as_dataset(
 
     Parameters
     ----------
-    fields : of the 2L + 1 states of the stream with its half-depths, or, with ``updates``, of what the
-        attention of every layer adds and then of what the MLP of every layer adds
+    fields : of the L + 1 states of the stream, or the 2L + 1 with its half-depths, or, with ``updates``, of
+        what the attention of every layer adds and then of what the MLP of every layer adds
 
     Returns
     -------
     Dataset
-        Of the stream, dims (depth, token[, k or guess]); depths are 0, ½, 1, ..., L. Of updates, dims (part,
-        layer, token[, k]), part ``attn`` or ``mlp``; of the top k the first alone, since nobody reads the
-        others.
+        Of the stream, dims (depth, token[, k or guess]); depths are 0, 1, ..., L, or 0, ½, 1, ..., L. Of
+        updates, dims (part, layer, token[, k]), part ``attn`` or ``mlp``; of the top k the first alone, since
+        nobody reads the others.
 
     It carries the tokens' coordinates. Token strings are the vocabulary's byte-level form;
     ``target_str`` is empty where none is. What is measured in nats or bits says so in its attribute
@@ -86,7 +93,7 @@ def as_dataset(
     guess through depths, and there it is the model's own. ``logprob_word`` and ``rank_of_word`` (depth,
     token, word) are there if a text demands a word.
     """
-    n_layers = len(fields["entropy"]) // 2
+    n_layers = activations.sizes[LAYER]
     rows = prompts.set_index("id").loc[activations[PROMPT].values]
     of_tokens = {
         **{name: activations[name].variable for name in OF_TOKENS if name in activations},
@@ -106,7 +113,7 @@ def as_dataset(
     if updates:
         along = {PART: ["attn", "mlp"], LAYER: np.arange(n_layers)}
     else:
-        along = {DEPTH: stream_depths(n_layers)}
+        along = {DEPTH: stream_depths(n_layers, half_depths=len(fields["entropy"]) > n_layers + 1)}
     shape = [len(labels) for labels in along.values()]
     variables = {}
     for name, values in arrays.items():

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import pandas as pd
 import xarray as xr
 
-from strata.lens.comparison import check_comparable
+from strata.lens.comparison import at_whole_depths, check_comparable
 from strata.lens.questions_of_endings import endings
 from strata.lens.questions_of_input import commas, first_instance, input_kept
 from strata.lens.questions_of_output import first_block, prediction_depth, repetition, target_depth
@@ -39,7 +39,7 @@ def ask(
     Parameters
     ----------
     lenses : mapping
-        Name of a decoder to its lens (depth, token, k), all over the same tokens.
+        Name of a decoder to its lens (depth, token, k), all over the same tokens. Whole depths are asked.
     prompts : DataFrame
         As `strata.io.read_prompts` reads it.
     counts : Series or None
@@ -63,6 +63,7 @@ def ask(
         token is not in ``counts``, a category is called "all", or an argument is impossible.
     """
     bootstrap = Bootstrap(resamples, interval, seed)
+    lenses = {name: at_whole_depths(lens) for name, lens in lenses.items()}
     check_comparable(lenses, DEPTH)
     parts = [
         first_block(lenses, bootstrap),

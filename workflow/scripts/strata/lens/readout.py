@@ -306,6 +306,7 @@ def read_activations(
     updates: bool = False,
     rank_guesses: bool = True,
     word_ids: np.ndarray | None = None,
+    half_depths: bool = True,
     max_bytes: int = 2**28,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
@@ -317,11 +318,13 @@ def read_activations(
     target_ids : (token), see `next_tokens`
     updates : whether to decode what attention and then what MLPs add, rather than the stream
     top_k, rank_guesses, word_ids : as for `read_out`; nothing is followed, or looked up, of updates
+    half_depths : whether the stream is decoded at its half-depths too
     max_bytes : size of the states of a piece
 
     Returns
     -------
-    As `read_out`, of the 2L + 1 states of the stream, or of the L updates of attention and the L of MLPs.
+    As `read_out`, of the L + 1 states of the stream, 2L + 1 with half-depths, or of the L updates of
+    attention and the L of MLPs.
     """
     n_layers, n_channels = activations.sizes[LAYER], activations.sizes[CHANNEL]
     vocab, n_tokens = len(decoder.unembedding), activations.sizes[TOKEN]
@@ -335,9 +338,10 @@ def read_activations(
         def kept(name: str, piece: xr.Dataset = piece) -> Tensor:
             return torch.from_numpy(piece[name].values).to(device).float()
 
-        attn_out = kept("attn_out")
-        states = with_half_depths(kept("resid"), attn_out)
-        added = torch.cat([attn_out, kept("mlp_out")]) if updates else states[:0]
+        states = kept("resid")
+        added = torch.cat([kept("attn_out"), kept("mlp_out")]) if updates else states[:0]
+        if half_depths:
+            states = with_half_depths(states, kept("attn_out"))
         stream, added = carry(states, added, lengths)
         # Updates are read against the same references, of which they are no part.
         stream = stream[[0, -1]] if updates else stream

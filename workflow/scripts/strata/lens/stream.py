@@ -1,8 +1,11 @@
-"""The residual stream with its half-depths: what the decoders are given to decode.
+"""The residual stream at its depths, and at its half-depths: what the decoders are given to decode.
 
 Depth d is the state entering block d; half-depth d + ½ the state after that block's attention and
 before its MLP. In a block whose MLP runs parallel to its attention no such state is computed; the sum is
 what the stream would hold had only the attention been added.
+
+The logit lens reads both. The other decoders read whole depths: their maps are defined between blocks, and
+half-depths would double what they cost.
 """
 
 import numpy as np
@@ -10,9 +13,9 @@ import torch
 from torch import Tensor
 
 
-def stream_depths(n_layers: int) -> np.ndarray:
-    """Depths and half-depths of a model: 0, ½, 1, ..., L."""
-    return np.arange(2 * n_layers + 1) / 2
+def stream_depths(n_layers: int, half_depths: bool = True) -> np.ndarray:
+    """Depths and half-depths of a model: 0, ½, 1, ..., L; or 0, 1, ..., L."""
+    return np.arange(2 * n_layers + 1) / 2 if half_depths else np.arange(n_layers + 1.0)
 
 
 def with_half_depths(resid: Tensor, attn_out: Tensor) -> Tensor:

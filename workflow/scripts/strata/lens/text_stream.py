@@ -7,25 +7,24 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from strata.lens.stream import stream_depths, with_half_depths
-from strata.names import BEGINNING, DOCUMENT, LAYER, SPLIT, TOKEN
+from strata.lens.stream import stream_depths
+from strata.names import BEGINNING, DEPTH, DOCUMENT, SPLIT, TOKEN
 from strata.text.documents import next_in_document
 
 
 class TextStream:
-    """The stream of some text with its half-depths, float32.
+    """The stream of some text at every depth, float32.
 
     Parameters
     ----------
-    activations : ``resid`` (depth, token, channel), ``attn_out`` (layer, token, channel), with
-        ``token_id``, ``document`` and ``split`` (token), perhaps ``beginning``: tokens before a text are left
-        out
+    activations : ``resid`` (depth, token, channel), with ``token_id``, ``document`` and ``split`` (token),
+        perhaps ``beginning``: tokens before a text are left out
     n_tokens : of a batch
     device : where the batches are to lie
     """
 
     def __init__(self, activations: xr.Dataset, n_tokens: int, device: str = "cpu"):
-        self.depths = stream_depths(activations.sizes[LAYER])
+        self.depths = stream_depths(activations.sizes[DEPTH] - 1, half_depths=False)
         self._activations = activations
         self._n_tokens = n_tokens
         self._device = device
@@ -49,10 +48,7 @@ class TextStream:
             tokens = slice(start, min(start + self._n_tokens, end))
             piece = self._activations.isel({TOKEN: tokens})
             fitted = torch.from_numpy(self._fitted[tokens].copy())
-            resid, attn_out = (
-                torch.from_numpy(piece[name].values)[:, fitted].to(self._device).float()
-                for name in ("resid", "attn_out")
-            )
+            stream = torch.from_numpy(piece["resid"].values)[:, fitted].to(self._device).float()
             targets = torch.from_numpy(self._targets[tokens])[fitted].to(self._device)
             documents = piece[DOCUMENT].values[self._fitted[tokens]]
-            yield with_half_depths(resid, attn_out), targets, documents
+            yield stream, targets, documents
