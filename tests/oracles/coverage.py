@@ -15,8 +15,10 @@ from strata.stats.draws import DrawnGroups, interval_of_mean
 from strata.stats.ranks import concordance, separation, spearman
 from strata.stats.seeding import generator
 from strata.stats.shares import interval_of_share
-from strata.stats.thresholds import LEAST_UNITS
+from strata.stats.thresholds import LEAST_OF_MIXTURE, LEAST_UNITS
+from strata.stats.two_groups import interval_of_distance
 from strata.trace.averages import average_by_category
+from strata.trace.curves import curve_difference
 from strata.trace.effects import cliffs_delta, hedges_g, mean_difference
 from strata.trace.order import trend
 from strata.trace.regression import regression
@@ -24,6 +26,7 @@ from strata.trace.severed import severed_share
 from strata.trace.testing import Resampling
 
 RESAMPLES, INTERVAL = 500, 0.95
+FEW_RESAMPLES = 200  # where a mixture is fitted to each
 
 
 def _rounded(rng, *shape):
@@ -230,6 +233,31 @@ def coefficient(n, rng, trial):
     return bool(row["low"] <= -0.4 <= row["high"])
 
 
+def distance_of_groups(n, rng, trial):
+    """One number in five of a distribution three units above the others'."""
+    values = np.where(rng.random(n) < 0.2, rng.normal(3, 0.6, n), rng.normal(0, 0.4, n))
+    low, high = interval_of_distance(values, Bootstrap(FEW_RESAMPLES, INTERVAL, trial))
+    return low <= 3 * np.sqrt(2 / (0.6**2 + 0.4**2)) <= high
+
+
+def band_of_curves(n, rng, trial):
+    """Two categories alike at every depth, n facts in all: 0 has to lie in the band at all of them."""
+    facts = np.repeat(np.arange(n), rng.integers(1, 4, n))
+    steps = rng.exponential(size=(n, 2, 6))[facts] + 0.5 * rng.normal(size=(len(facts), 2, 6))
+    curves = steps.cumsum(-1)[:, None]
+    averages = xr.Dataset(
+        {
+            "restoration_prompt": (("prompt", "noise", "site", "depth"), curves),
+            "included": (("prompt", "noise"), np.ones((len(facts), 1), bool)),
+            "prompt_category": ("prompt", np.where(facts < n // 2, "one", "other")),
+            "prompt_fact": ("prompt", facts.astype(str)),
+        },
+        coords={"noise": ["3x"], "site": ["subject", "final"], "depth": np.arange(6)},
+    )
+    rows = curve_difference(averages, "one", "other", Resampling(20, 199, INTERVAL, trial))
+    return bool(((rows["low"] <= 0) & (rows["high"] >= 0)).all())
+
+
 INTERVALS = {
     **{f"mean over units, {kind}": mean_of_units(kind) for kind in VALUES},
     **{f"mean over prompts of facts, {kind}": mean_over_facts(kind) for kind in ("normal", "exponential")},
@@ -268,10 +296,15 @@ INTERVALS = {
         (2 * stats.norm.cdf(0.5**0.5) + 0.5) / 3,
     ),
     "regression coefficient": coefficient,
+    "band of curves, all depths": band_of_curves,
+    "distance of two groups": distance_of_groups,
 }
 """What tells, of n units, a random generator and the trial's number, whether an interval covers the truth."""
 
-LEAST = dict.fromkeys(INTERVALS, LEAST_UNITS) | {"partial rank correlation": LEAST_TOKENS}
+LEAST = dict.fromkeys(INTERVALS, LEAST_UNITS) | {
+    "partial rank correlation": LEAST_TOKENS,
+    "distance of two groups": LEAST_OF_MIXTURE,
+}
 """Units from which on they have intervals."""
 
 

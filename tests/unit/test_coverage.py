@@ -6,13 +6,13 @@ import pytest
 from oracles.coverage import INTERVALS, LEAST, coverage, size_of_order_test
 from oracles.transitions import ORDER
 
-TRIALS = 100
-SLACK = 4 * np.sqrt(0.95 * 0.05 / TRIALS)
+TRIALS = {"distance of two groups": 25}  # of others 100
 
 
 @pytest.mark.parametrize("kind", INTERVALS)
 def test_intervals_cover_what_they_say(kind):
-    assert coverage(INTERVALS[kind], LEAST[kind], TRIALS) > 0.93 - SLACK
+    trials = TRIALS.get(kind, 100)
+    assert coverage(INTERVALS[kind], LEAST[kind], trials) > 0.93 - 4 * np.sqrt(0.95 * 0.05 / trials)
 
 
 def test_fewer_units_have_no_interval():

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from pytest import approx
 
+from pipeline.figure_table import expand_figures
 from strata.figures.findings import draw_verdicts
 from strata.findings import embedding, lens, published, traces
 from strata.findings.answers import answers_of
@@ -255,9 +256,23 @@ def test_the_scorecard_has_all_that_a_verdict_rests_on(answered):
     page = as_page(*answered, "a_<b>")
     assert "1 holds, 0 does not hold, 0 undecided, 1 cannot be asked" in page
     cells = re.findall(r"<td[^>]*>(.*?)</td>", page)
-    assert [cells[7 * row + 2] for row in (0, 1)] == [HOLDS, NOT_ASKED]
-    assert [cells[7 * row + 3] for row in (0, 1)] == ["0.600", "–"]
+    assert [cells[8 * row + 2] for row in (0, 1)] == [HOLDS, NOT_ASKED]
+    assert [cells[8 * row + 3] for row in (0, 1)] == ["0.600", "–"]
+    assert holds["figure"] == "results/a_<b>/figures/embedding_gains_summary.png" and other["figure"] == ""
+    assert holds["data"] == "results/a_<b>/embedding/frequency.nc"
+    links = re.findall('href="(.*?)">(.*?)<', page)
+    assert links == [
+        ("figures/embedding_gains_summary.png", "embedding_gains_summary"),
+        ("embedding/frequency.nc", "frequency"),
+    ]
     assert "a_<b>" not in page and "a_&lt;b&gt;" in page
+
+
+def test_every_claim_has_a_figure_that_is_drawn_from_the_configuration():
+    figures = read_yaml(ROOT / "workflow/figures.yaml")
+    drawn = {figure.png for figure in expand_figures(figures, CONFIG, "workflow/figures.yaml")}
+    shown = {row["figure"] for section in TABLE.values() for row in section["findings"].values()}
+    assert shown <= drawn and len(shown) > 20
 
 
 def test_a_claim_that_no_model_can_be_asked_is_not_drawn(answered):

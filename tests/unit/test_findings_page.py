@@ -147,6 +147,7 @@ def an_answer(name: str, drawn: bool = True, **estimates: Estimate) -> Answer:
         drawn,
         estimates,
         verdicts,
+        {},
     )
 
 

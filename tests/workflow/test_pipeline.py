@@ -61,10 +61,7 @@ DIMS = {
         "ending_logprob": ("decoder", "demand", "place", "word", "depth"),
     },
     "text/text.nc": {"token_id": ("token",)},
-    "text/activations.h5": {
-        "resid": ("depth", "token", "channel"),
-        "attn_out": ("layer", "token", "channel"),
-    },
+    "text/activations.h5": {"resid": ("depth", "token", "channel")},
     "trace/state.nc": {
         "p_target": ("prompt", "noise", "sample", "depth", "position"),
         "p_corrupted": ("prompt", "noise", "sample"),

@@ -10,10 +10,10 @@ from strata.embedding import NO_POSITIONS
 from strata.embedding.names import RIVALS
 from strata.names import CHANNEL, MEASURE, POSITION, VOCAB
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.groups import named
+from strata.stats.groups import named, with_ends
 from strata.stats.many_tests import with_adjusted
 from strata.stats.ranks import concordance, rank_correlation
-from strata.stats.two_groups import Groups, ashmans_d, two_groups
+from strata.stats.two_groups import Groups, ashmans_d, interval_of_distance, two_groups
 
 # Two groups ---------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ def _log10(std: np.ndarray) -> np.ndarray:
 
 def _distance(size: np.ndarray, bootstrap: Bootstrap) -> xr.Dataset:
     """Ashman's D of ``size`` (channel), with its interval: the mixture is fitted to every resample."""
-    return bootstrap.estimate("ashmans_d", lambda x, axis: np.apply_along_axis(ashmans_d, axis, x), size)
+    return with_ends("ashmans_d", ashmans_d(size), interval_of_distance(size, bootstrap), len(size))
 
 
 # Moments and their rivalry ------------------------------------------------------------------

@@ -20,7 +20,8 @@ RELATIONS = {"above": "above", "below": "below", "apart_from": "apart from", "be
 class Answer:
     """What one finding's statistic is for each model, and the verdicts; texts are as in the table.
 
-    ``rule`` says when it holds, in words; ``source`` is empty where it is the section's.
+    ``rule`` says when it holds, in words; ``source`` is empty where it is the section's. ``evidence``: of
+    each model that can be asked, its figure and then the files that the statistic is of.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Answer:
     drawn: bool
     estimates: Mapping[str, Estimate]
     verdicts: Mapping[str, str]
+    evidence: Mapping[str, Sequence[str]]
 
     @property
     def tested(self) -> bool:
@@ -76,6 +78,11 @@ def answer(
         finding.get("drawn", True),
         estimates,
         {model: verdict(estimate, finding["holds"]) for model, estimate in estimates.items()},
+        {
+            model: [finding["figure"].format(model=model), *data_of(finding, model, models).values()]
+            for model in estimates
+            if not lacks(finding, model, models)
+        },
     )
 
 

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from os.path import relpath
+from pathlib import PurePath
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -13,6 +16,12 @@ from strata.pages import table_page
 COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "#ffffff"}
 """Of the verdicts, on the page and in the figure, in the order in which they are counted."""
 
+NAMES_ONLY = """
+if (!location.pathname.endsWith("/claims.html"))
+  for (const link of document.querySelectorAll("a")) link.replaceWith(...link.childNodes);
+"""
+"""In a report, which holds the page but not the files at their places, links are names."""
+
 
 def scorecard(
     table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]], model: str
@@ -21,7 +30,8 @@ def scorecard(
 
     Columns: ``section``, ``claim`` (its name), ``says``, ``source``, ``statistic`` in words; ``value``,
     ``low``, ``high``, ``n`` and ``p``, NaN where there is none; ``chance``, where the claim is held against
-    it; ``holds_if``, ``verdict``, and ``reason`` where it cannot be asked or what it speaks of is not there.
+    it; ``holds_if``, ``verdict``, and ``reason`` where it cannot be asked or what it speaks of is not there;
+    ``figure`` and ``data``, the files that show it (several joined by "; "), where it can be asked.
 
     Parameters
     ----------
@@ -32,6 +42,7 @@ def scorecard(
     for key, section in table.items():
         for answer in answers[key]:
             found = answer.estimates[model]
+            figure, *data = answer.evidence.get(model, [""])
             rows.append(
                 {
                     "section": section["title"],
@@ -43,6 +54,8 @@ def scorecard(
                     "holds_if": answer.rule,
                     "verdict": answer.verdicts[model],
                     "reason": found.missing or found.refuted,
+                    "figure": figure,
+                    "data": "; ".join(data),
                 }
             )
     return pd.DataFrame(rows)
@@ -51,7 +64,8 @@ def scorecard(
 def as_page(table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]], model: str) -> str:
     """The same to be read, as HTML: how many claims hold, then each with its number."""
     claims = scorecard(table, answers, model)
-    estimates = [answer.estimates[model] for section in answers.values() for answer in section]
+    asked = [answer for section in answers.values() for answer in section]
+    estimates = [answer.estimates[model] for answer in asked]
     shown = pd.DataFrame(
         {
             "": claims["section"].where(~claims["section"].duplicated(), ""),
@@ -62,12 +76,13 @@ def as_page(table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]
             "holds if": claims["holds_if"],
             "what is measured": claims["statistic"]
             + claims["reason"].map(lambda why: f" ({why})" if why else ""),
+            "evidence": [_links(answer.evidence.get(model, ()), model) for answer in asked],
         }
     )
     counts = claims["verdict"].value_counts()
     said = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in COLOURS)
-    return table_page(
-        shown.style.format(escape="html")
+    page = table_page(
+        shown.style.format(escape="html", subset=shown.columns.drop("evidence"))
         .set_caption(f"{escape(model)}: of {len(claims)} claims {said}")
         .map(lambda verdict: f"background: {COLOURS[verdict]}", subset=["verdict"])
         .set_table_styles(
@@ -77,3 +92,11 @@ def as_page(table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]
             ]
         )
     )
+    return page.replace("</body>", f"<script>{NAMES_ONLY}</script>\n</body>")
+
+
+def _links(files: Sequence[str], model: str) -> str:
+    """Links to files, from the page's own place in the model's results."""
+    places = [quote(relpath(file, f"results/{model}")) for file in files]
+    names = [escape(PurePath(file).stem) for file in files]
+    return "<br>".join(f'<a href="{at}">{name}</a>' for at, name in zip(places, names, strict=True))

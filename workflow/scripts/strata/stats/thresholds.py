@@ -10,6 +10,10 @@ LEAST_UNITS = 15
 """Units from which on intervals cover what they say (benchmarks/bench_coverage.py); fewer have none."""
 
 
+LEAST_OF_MIXTURE = 50
+"""Numbers from which on the distance of two distributions fitted to them has an interval."""
+
+
 def enough(units):
     """Whether so many units, a number or an array of them, have an interval: at least `LEAST_UNITS`."""
     return units >= LEAST_UNITS

@@ -8,8 +8,9 @@ from scipy.stats import norm
 from sklearn import config_context
 from sklearn.mixture import GaussianMixture
 
+from strata.stats.bootstrap import Bootstrap
 from strata.stats.seeding import generator
-from strata.stats.thresholds import ASHMANS_D, LEVEL
+from strata.stats.thresholds import ASHMANS_D, LEAST_OF_MIXTURE, LEVEL
 
 MOST = 72_000
 """Numbers that the dip's tables reach to."""
@@ -94,6 +95,20 @@ def ashmans_d(values: np.ndarray) -> float:
     """The distance of `two_groups` alone, from a single start: for the many draws of a bootstrap."""
     two = _fitted(_standard(values)[0], 2)
     return float(np.ptp(two.means_) * np.sqrt(2 / two.covariances_.sum()))
+
+
+def interval_of_distance(values: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """The interval's ends (low and high) of `ashmans_d` of ``values`` (item).
+
+    NaN for fewer items than `LEAST_OF_MIXTURE`. Two distributions fitted to few numbers lie too far apart,
+    and fitted to a resample of these further still: the ratio of the two is taken off (the basic bootstrap
+    of log D; Davison and Hinkley 1997, section 5.2).
+    """
+    if len(values) < LEAST_OF_MIXTURE:
+        return np.full(2, np.nan)
+    distance = ashmans_d(values)
+    low, high = bootstrap.ends(lambda x, axis: np.log(np.apply_along_axis(ashmans_d, axis, x)), values)
+    return distance**2 / np.exp([high, low])
 
 
 def _standard(values: np.ndarray) -> tuple[np.ndarray, float, float]:
