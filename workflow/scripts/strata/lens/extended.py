@@ -5,7 +5,7 @@ decoded by running it through those blocks, as if the blocks in between were not
 so they are run in context: over the states of all positions of a prompt at that depth, under the
 causal mask. With "mlp" the decoder begins half-way through the last block: it adds the last MLP (its
 norm before it) and nothing else. The attention of that block then belongs to the model, not to the
-decoder, and appears at half-depth L - ½, from where on the readout is the model's own.
+decoder, and from half-depth L - ½ on the readout is the model's own.
 
 Depths beyond the decoder's beginning lie within it. What it does from there is what the model does:
 their readout is the final one.
