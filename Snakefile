@@ -24,8 +24,6 @@ rule all:
     default_target: True
     input:
         asked_for(PROJECT.figures, {model: features_of(config["models"][model]) for model in config["run"]}),
-        expand("results/{model}/lens/explorer.html", model=config["run"]),
-        expand("results/{model}/claims.html", model=config["run"]),
-        expand("results/{model}/trace/order.tsv", model=config["run"]),
-        expand("results/{model}/trace/left_out.tsv", model=config["run"]),
+        "results/models/front.yaml",
+        expand("results/{model}/lens/explorer.html", model=RUN),
         expand("results/{model}/evaluation.html", model=sorted(RUN.keys() & ORGANISM["variants"])),

@@ -260,6 +260,7 @@ MODULES = {
     "strata/figures/trace": ["draw_single_traces"],
     "strata/figures/restoration": ["draw_restoration"],
     "strata/findings/twins": ["draw_models", "judge_claims"],
+    "strata/findings/front": ["write_front"],
     "strata/lens/mixing": MIXING,
     "strata/lens/tuned": TUNED,
     "strata/lens/jacobian": JACOBIAN,

@@ -34,7 +34,8 @@ def test_every_key_of_the_config_is_in_the_table(project):
 
 def judged(rules: list[str]) -> list[str]:
     """What runs again: these rules, and the scorecard where they leave something that it is drawn up from."""
-    return sorted({*rules, *(["judge_claims"] if JUDGED & set(rules) else [])})
+    again = {*rules, *(["judge_claims"] if JUDGED & set(rules) else [])}
+    return sorted({*again, *(["write_front"] if {"judge_claims", "curate_prompts"} & again else [])})
 
 
 def plan_with_key(project, key: str) -> Plan:

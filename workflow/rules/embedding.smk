@@ -28,9 +28,8 @@ rule describe_channels:
 
 rule disturb_positions:
     input:
+        **of_model(channels="embedding/channels.nc", frequency="embedding/frequency.nc"),
         activations="results/{model}/text/activations.h5",
-        channels="results/{model}/embedding/channels.nc",
-        frequency="results/{model}/embedding/frequency.nc",
         model=model_files,
     output:
         **of_model(experiments="embedding/experiments.nc", outliers="embedding/outlier_channels.nc"),
@@ -47,9 +46,8 @@ rule describe_gains:
     input:
         **of_model(weights="weights.h5", channels="embedding/channels.nc"),
     output:
+        **of_model(gains="embedding/gains.nc", table="embedding/gains.tsv"),
         positions="results/{model}/embedding/positions.nc",
-        gains="results/{model}/embedding/gains.nc",
-        table="results/{model}/embedding/gains.tsv",
     params:
         positions=EMBEDDING["sinusoids"],
         shuffles=EMBEDDING["shuffles"],
@@ -76,9 +74,8 @@ rule describe_components:
         counts=token_counts,
         grammar=lambda wildcards: "data/organism/grammar.yaml" if source_files(wildcards) == WORLD else [],
     output:
+        **of_model(table="embedding/components.tsv", peaks="embedding/peaks.tsv"),
         components="results/{model}/embedding/components.nc",
-        table="results/{model}/embedding/components.tsv",
-        peaks="results/{model}/embedding/peaks.tsv",
     params:
         components={"components": EMBEDDING["components"], **EMBEDDING["properties"]}
         | {key: EMBEDDING["statistics"][key] for key in ("interval", "seed")},
@@ -91,9 +88,8 @@ rule apply_zero_layer:
         weights="results/{model}/weights.h5",
         counts=token_counts,
     output:
+        **of_model(exceptions="embedding/exceptions.tsv", attractors="embedding/attractors.tsv"),
         called="results/{model}/embedding/zero_layer.nc",
-        exceptions="results/{model}/embedding/exceptions.tsv",
-        attractors="results/{model}/embedding/attractors.tsv",
     priority: 60
     params:
         model=model_settings,

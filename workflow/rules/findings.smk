@@ -1,4 +1,4 @@
-# what every stage leaves of a model, workflow/findings.yaml -> results/{model}/claims.tsv
+# what every stage leaves of a model, workflow/findings.yaml -> results/{model}/claims.tsv; of all -> results/models/front.yaml
 # what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
 DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
 
@@ -14,6 +14,19 @@ rule judge_claims:
         models=RUN,
     script:
         "../scripts/findings/judge_claims.py"
+
+
+rule write_front:
+    input:
+        claims=expand("results/{model}/claims.tsv", model=RUN),
+        prompts=expand("results/{model}/prompts.tsv", model=RUN),
+    output:
+        "results/models/front.yaml",
+    params:
+        table=PROJECT.findings,
+        models=RUN,
+    script:
+        "../scripts/findings/write_front.py"
 
 
 rule findings:

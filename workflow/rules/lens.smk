@@ -85,9 +85,8 @@ rule compare_lenses:
         prompts="results/{model}/prompts.tsv",
         counts=token_counts,
     output:
+        **of_model(answers="lens/answers.tsv", questions="lens/questions.nc"),
         comparison="results/{model}/lens/comparison.tsv",
-        answers="results/{model}/lens/answers.tsv",
-        questions="results/{model}/lens/questions.nc",
     params:
         decoders=LENS["decoders"],
         statistics=LENS["statistics"],

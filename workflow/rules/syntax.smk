@@ -32,10 +32,8 @@ rule probe_syntax:
     input:
         **of_model(activations="syntax/activations.h5", weights="weights.h5"),
     output:
-        probes="results/{model}/syntax/probes.nc",
-        accuracy="results/{model}/syntax/accuracy.tsv",
-        centres="results/{model}/syntax/centres.tsv",
-        order="results/{model}/syntax/order.tsv",
+        **of_model(probes="syntax/probes.nc", accuracy="syntax/accuracy.tsv"),
+        **of_model(centres="syntax/centres.tsv", order="syntax/order.tsv"),
     params:
         device=device,
         probes={"epochs": SYNTAX["epochs"], **SYNTAX["statistics"]},

@@ -6,8 +6,7 @@ AVERAGED = ["mlp", "attn", "heads", "neurons", "attribution"]
 PARTS = ["state_severed_mlp", "state_severed_attn", *AVERAGED]
 MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set", "_p_whole"]
 NOWHERE = {"absolute": [], "relative": []}
-AVERAGING = {"min_gap": AVERAGE["min_gap"], "n_resamples": AVERAGE["resamples"]}
-AVERAGING |= {key: AVERAGE[key] for key in ("interval", "seed")}
+AVERAGING = {"n_resamples": AVERAGE["resamples"], **{k: AVERAGE[k] for k in ("min_gap", "interval", "seed")}}
 
 
 rule trace_prompts:
@@ -82,10 +81,8 @@ rule compare_order:
         **of_model(averages="trace/by_category.nc", control="trace/control/state.nc", prompts="prompts.tsv"),
         counts=token_counts,
     output:
+        **of_model(order="trace/order.tsv", regression="trace/regression.tsv", curves="trace/curves.tsv"),
         control="results/{model}/trace/control/by_category.nc",
-        order="results/{model}/trace/order.tsv",
-        regression="results/{model}/trace/regression.tsv",
-        curves="results/{model}/trace/curves.tsv",
     params:
         averaging=AVERAGING,
         permutations=AVERAGE["permutations"],

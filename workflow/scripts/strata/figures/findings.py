@@ -13,9 +13,8 @@ from strata.figures.curves import draw_curve, marks, set_log_scale
 from strata.figures.style import ASIDE_COLOUR, as_written, category_colours, line_looks, new_figure
 from strata.figures.trace_panels import category_name
 from strata.findings.answers import Answer
-from strata.findings.estimates import NOT_ASKED, Estimate
+from strata.findings.estimates import NOT_ASKED, Estimate, number
 from strata.findings.lens import input_on_top, kl_by_depth
-from strata.findings.page import number
 from strata.findings.scorecard import COLOURS
 from strata.lens.comparison import mean_and_interval
 

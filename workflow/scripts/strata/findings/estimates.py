@@ -6,7 +6,7 @@ from math import hypot, isnan, nan
 
 import xarray as xr
 
-HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
+VERDICTS = HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
 UNDEFINED = "too few units"
 CHANCE = "chance"
 """As a threshold: what the estimate itself says that chance reaches."""
@@ -114,3 +114,22 @@ def independent_difference(one: Estimate, other: Estimate) -> Estimate:
     down = hypot(one.value - one.low, other.high - other.value)
     up = hypot(one.high - one.value, other.value - other.low)
     return Estimate(value, value - down, value + up, min(one.n, other.n))
+
+
+def number(value: float, decimals: int = 3) -> str:
+    """A number with so many decimals; a dash for NaN."""
+    return "–" if isnan(value) else f"{value:.{decimals}f}".replace("-", "−")
+
+
+def interval(estimate: Estimate) -> str:
+    """The ends of an interval; what stands in their place where there are none."""
+    if isnan(estimate.low):
+        return "none"
+    if estimate.exact:
+        return "none: exact"
+    return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def p_value(p: float) -> str:
+    """A p value with two significant digits; a dash for NaN."""
+    return "–" if isnan(p) else f"{p:.2g}"

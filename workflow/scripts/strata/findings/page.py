@@ -1,7 +1,6 @@
 """The page of findings in Markdown: tables of numbers as they are in the results, and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -9,7 +8,7 @@ import xarray as xr
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from strata.findings.answers import Answer
-from strata.findings.estimates import Estimate
+from strata.findings.estimates import Estimate, interval, number, p_value
 from strata.findings.traces import transition
 from strata.io import made_by
 from strata.names import CATEGORY, DEPTH, DOCUMENT, NOISE, TOKEN
@@ -91,22 +90,3 @@ def write_page(
         noise=noise,
         figures=figures,
     )
-
-
-def number(value: float, decimals: int = 3) -> str:
-    """A number with so many decimals; a dash for NaN."""
-    return "–" if isnan(value) else f"{value:.{decimals}f}".replace("-", "−")
-
-
-def interval(estimate: Estimate) -> str:
-    """The ends of an interval; what stands in their place where there are none."""
-    if isnan(estimate.low):
-        return "none"
-    if estimate.exact:
-        return "none: exact"
-    return f"{number(estimate.low)} to {number(estimate.high)}"
-
-
-def p_value(p: float) -> str:
-    """A p value with two significant digits; a dash for NaN."""
-    return "–" if isnan(p) else f"{p:.2g}"

@@ -9,8 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from strata.findings.answers import Answer
-from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED
-from strata.findings.page import interval, number
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, interval, number
 from strata.pages import table_page
 
 COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "#ffffff"}
@@ -28,7 +27,7 @@ def scorecard(
 ) -> pd.DataFrame:
     """A row for each claim, in the order of the table.
 
-    Columns: ``section``, ``claim`` (its name), ``says``, ``source``, ``statistic`` in words; ``value``,
+    Columns: ``section``, ``claim`` (its name), ``short``, ``says``, ``source``, ``statistic`` in words; ``value``,
     ``low``, ``high``, ``n`` and ``p``, NaN where there is none; ``chance``, where the claim is held against
     it; ``holds_if``, ``verdict``, and ``reason`` where it cannot be asked or what it speaks of is not there;
     ``figure`` and ``data``, the files that show it (several joined by "; "), where it can be asked.
@@ -47,6 +46,7 @@ def scorecard(
                 {
                     "section": section["title"],
                     "claim": answer.name,
+                    "short": answer.short,
                     "says": answer.says,
                     "source": answer.source or section["source"],
                     "statistic": answer.measure,

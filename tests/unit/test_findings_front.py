@@ -1,0 +1,87 @@
+"""The first page of the report."""
+
+import re
+from math import nan
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from docutils.core import publish_doctree
+
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED
+from strata.findings.front import front_page
+from strata.findings.table import read_findings
+from strata.inputs import read_yaml
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = {
+    "one": {"title": "First question", "lead": "a goes {up} and {sideways}"},
+    "two": {"title": "Second question"},
+    "three": {"title": "Third question"},
+}
+MODELS = {
+    "a_b": {"source": "data/a_b", "dtype": "float32", "text": "data/*.txt"},
+    "other": {"source": "them/other", "dtype": "float16"},
+}
+COLUMNS = ["section", "claim", "short", "verdict", "value", "low", "high"]
+CLAIMS = {
+    "a_b": [
+        ("First question", "up", "goes *up*", HOLDS, 0.5, 0.4, 0.6),
+        ("First question", "sideways", "goes sideways", UNDECIDED, -1.25, nan, nan),
+        ("Second question", "exact", "is exact", FAILS, 0.1, 0.1, 0.1),
+        ("Third question", "lost", "is lost", NOT_ASKED, nan, nan, nan),
+    ],
+    "other": [
+        ("First question", "up", "goes *up*", NOT_ASKED, nan, nan, nan),
+        ("First question", "sideways", "goes sideways", NOT_ASKED, nan, nan, nan),
+        ("Second question", "exact", "is exact", FAILS, nan, nan, nan),
+        ("Third question", "lost", "is lost", NOT_ASKED, nan, nan, nan),
+    ],
+}
+PROMPTS = pd.DataFrame(
+    {"category": ["semantic", "plain_english", "semantic"], "accepted": [True, True, False]}
+)
+
+
+@pytest.fixture
+def page():
+    claims = {name: pd.DataFrame(rows, columns=COLUMNS) for name, rows in CLAIMS.items()}
+    return front_page(SECTIONS, claims, dict.fromkeys(MODELS, PROMPTS), MODELS)
+
+
+def text_of(rst: str) -> str:
+    """What it says; a mistake in its markup is an error."""
+    return publish_doctree(rst, settings_overrides={"halt_level": 2, "report_level": 2}).astext()
+
+
+def test_it_says_what_was_run(page):
+    said = text_of(page["What was run"])
+    assert said.startswith("4 claims of posts")
+    assert (
+        "a_b (data/a_b, float32): of 3 prompts and passages 2 are accepted (1 semantic, 1 plain english). "
+        "Decoders and probes are fitted to data/*.txt. "
+        "Of the claims 1 holds, 1 does not hold, 1 undecided, 1 cannot be asked." in said
+    )
+    assert "other (them/other, float16)" in said and said.count("fitted to") == 1
+
+
+def test_investigations_have_a_sentence_and_a_table(page):
+    assert list(page) == ["What was run", "First question", "Second question", "Third question"]
+    said = text_of(page["First question"])
+    assert said.startswith("a_b: a goes 0.500 [0.400, 0.600] and −1.250.")  # the other lacks the numbers
+    cells = re.sub(r"\s*\n+\s*", " | ", said).split(" | ")[1:]
+    assert cells == [
+        *("claim", "a_b", "other"),
+        *("goes *up*", "holds: 0.500 [0.400, 0.600]", NOT_ASKED),
+        *("goes sideways", "undecided: −1.250", NOT_ASKED),
+    ]
+    assert text_of(page["Second question"]).endswith("is exact\n\ndoes not hold: 0.100\n\ndoes not hold")
+    assert page["Third question"] == "Asked of none of these models."
+
+
+def test_every_lead_names_findings_of_its_section():
+    table = read_findings(ROOT / "workflow", read_yaml(ROOT / "config.yaml"))
+    named = {key: set(re.findall(r"{(\w+)}", section.get("lead", ""))) for key, section in table.items()}
+    assert sum(map(bool, named.values())) >= 4
+    for key, names in named.items():
+        assert names <= set(table[key]["findings"]), key

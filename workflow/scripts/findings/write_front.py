@@ -1,0 +1,19 @@
+"""Write the first page of the report: what was run, and what holds of each model.
+
+Input: claims.tsv and prompts.tsv of every model that is run. Output: front.yaml, for `snakemake --report`.
+"""
+
+import yaml
+
+from pipeline.job import job
+from strata import io
+from strata.findings.front import front_page
+
+with job(snakemake):
+    table, models = snakemake.params.table, snakemake.params.models
+    claims = {name: io.read_table(path) for name, path in zip(models, snakemake.input.claims, strict=True)}
+    prompts = {
+        name: io.read_prompts(path) for name, path in zip(models, snakemake.input.prompts, strict=True)
+    }
+    page = front_page(table, claims, prompts, models)
+    io.write_text(yaml.safe_dump(page, sort_keys=False, allow_unicode=True), snakemake.output[0])

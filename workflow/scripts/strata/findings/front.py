@@ -1,0 +1,93 @@
+"""The first page of the report: what was run, and what holds, in reStructuredText."""
+
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from strata.findings.estimates import NOT_ASKED, VERDICTS, number
+from strata.names import CATEGORY
+
+
+def front_page(
+    sections: Mapping[str, Mapping],
+    claims: Mapping[str, pd.DataFrame],
+    prompts: Mapping[str, pd.DataFrame],
+    models: Mapping[str, Mapping],
+) -> dict[str, str]:
+    """Headings to texts: what was run, then each investigation, a sentence for each model and its claims.
+
+    Parameters
+    ----------
+    sections : of the table of findings, with ``title`` and perhaps ``lead``
+    claims : name of a model to its claims.tsv
+    prompts : name of a model to its prompts.tsv
+    models : their sections of the configuration
+    """
+    first = next(iter(claims.values()))
+    told = [f"{len(first)} claims of posts, their readers and papers, asked of what was run."]
+    told += [_described(name, models[name], prompts[name], table) for name, table in claims.items()]
+    page = {"What was run": "\n\n".join(told)}
+    for section in sections.values():
+        of_section = {name: table[table["section"] == section["title"]] for name, table in claims.items()}
+        leads = [_lead(section.get("lead", ""), name, table) for name, table in of_section.items()]
+        text = "\n\n".join(["\n".join(filter(None, leads)), _matrix(of_section)])
+        page[section["title"]] = text.strip() or "Asked of none of these models."
+    return page
+
+
+def _described(name: str, model: Mapping, prompts: pd.DataFrame, claims: pd.DataFrame) -> str:
+    accepted = prompts[prompts["accepted"].astype(str) == "True"]
+    counts = accepted[CATEGORY].value_counts()
+    by_category = ", ".join(f"{count} {category.replace('_', ' ')}" for category, count in counts.items())
+    verdicts = claims["verdict"].value_counts()
+    said = ", ".join(f"{verdicts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
+    text = f" Decoders and probes are fitted to {_plain(model['text'])}." if "text" in model else ""
+    return (
+        f"**{_plain(name)}** ({_plain(model['source'])}, {model['dtype']}): of {len(prompts)} prompts and "
+        f"passages {len(accepted)} are accepted ({by_category}).{text} Of the claims {said}."
+    )
+
+
+def _lead(lead: str, model: str, claims: pd.DataFrame) -> str:
+    """The section's sentence with the model's numbers; none where one of them is lacking."""
+    wanted = claims[claims["claim"].isin(re.findall(r"{(\w+)}", lead))]
+    if wanted.empty or wanted["value"].isna().any():
+        return ""
+    return (
+        f"- **{_plain(model)}**: "
+        + lead.format(**{row.claim: _value(row) for row in wanted.itertuples()})
+        + "."
+    )
+
+
+def _matrix(claims: Mapping[str, pd.DataFrame]) -> str:
+    """A row for each claim that one of the models could be asked, a column for each model."""
+    tables = {name: table.set_index("claim") for name, table in claims.items()}
+    first = next(iter(tables.values()))
+    asked = [claim for claim in first.index if any(t["verdict"][claim] != NOT_ASKED for t in tables.values())]
+    if not asked:
+        return ""
+    rows = [["claim", *map(_plain, tables)]]
+    for claim in asked:
+        cells = (
+            table["verdict"][claim]
+            + (f": {_value(table.loc[claim])}" if table["value"].notna()[claim] else "")
+            for table in tables.values()
+        )
+        rows.append([_plain(first["short"][claim]), *cells])
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in rows:
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines)
+
+
+def _value(claim: pd.Series) -> str:
+    if pd.isna(claim.low) or claim.low == claim.high:  # none, or exact
+        return number(claim.value)
+    return f"{number(claim.value)} [{number(claim.low)}, {number(claim.high)}]"
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing is markup."""
+    return re.sub(r"([\\*`|_:])", r"\\\1", text)
