@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
+report: "results/models/front.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/functions.smk"
 include: "workflow/rules/model.smk"
@@ -24,6 +27,6 @@ rule all:
     default_target: True
     input:
         asked_for(PROJECT.figures, {model: features_of(config["models"][model]) for model in config["run"]}),
-        "results/models/front.yaml",
+        "results/models/front.rst",
         expand("results/{model}/lens/explorer.html", model=RUN),
         expand("results/{model}/evaluation.html", model=sorted(RUN.keys() & ORGANISM["variants"])),

@@ -49,25 +49,28 @@ def page():
     return front_page(SECTIONS, claims, dict.fromkeys(MODELS, PROMPTS), MODELS)
 
 
-def text_of(rst: str) -> str:
-    """What it says; a mistake in its markup is an error."""
-    return publish_doctree(rst, settings_overrides={"halt_level": 2, "report_level": 2}).astext()
+def sections_of(rst: str) -> dict[str, str]:
+    """What stands under each heading; a mistake in its markup is an error."""
+    tree = publish_doctree(rst, settings_overrides={"halt_level": 2, "report_level": 2})
+    found = [node for node in tree if node.tagname == "section"]
+    return {node[0].astext(): "\n\n".join(child.astext() for child in node[1:]) for node in found}
 
 
 def test_it_says_what_was_run(page):
-    said = text_of(page["What was run"])
+    assert list(sections_of(page)) == ["What was run", "First question", "Second question", "Third question"]
+    said = sections_of(page)["What was run"]
     assert said.startswith("4 claims of posts")
     assert (
         "a_b (data/a_b, float32): of 3 prompts and passages 2 are accepted (1 semantic, 1 plain english). "
         "Decoders and probes are fitted to data/*.txt. "
-        "Of the claims 1 holds, 1 does not hold, 1 undecided, 1 cannot be asked." in said
+        "Of the claims 1 hold, 1 do not hold, 1 are undecided, 1 cannot be asked." in said
     )
     assert "other (them/other, float16)" in said and said.count("fitted to") == 1
 
 
 def test_investigations_have_a_sentence_and_a_table(page):
-    assert list(page) == ["What was run", "First question", "Second question", "Third question"]
-    said = text_of(page["First question"])
+    sections = sections_of(page)
+    said = sections["First question"]
     assert said.startswith("a_b: a goes 0.500 [0.400, 0.600] and −1.250.")  # the other lacks the numbers
     cells = re.sub(r"\s*\n+\s*", " | ", said).split(" | ")[1:]
     assert cells == [
@@ -75,8 +78,8 @@ def test_investigations_have_a_sentence_and_a_table(page):
         *("goes *up*", "holds: 0.500 [0.400, 0.600]", NOT_ASKED),
         *("goes sideways", "undecided: −1.250", NOT_ASKED),
     ]
-    assert text_of(page["Second question"]).endswith("is exact\n\ndoes not hold: 0.100\n\ndoes not hold")
-    assert page["Third question"] == "Asked of none of these models."
+    assert sections["Second question"].endswith("is exact\n\ndoes not hold: 0.100\n\ndoes not hold")
+    assert sections["Third question"] == "Asked of none of these models."
 
 
 def test_every_lead_names_findings_of_its_section():

@@ -1,4 +1,4 @@
-# what every stage leaves of a model, workflow/findings.yaml -> results/{model}/claims.tsv; of all -> results/models/front.yaml
+# what every stage leaves of a model, workflow/findings.yaml -> results/{model}/claims.tsv; of all -> results/models/front.rst
 # what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
 DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
 
@@ -21,7 +21,7 @@ rule write_front:
         claims=expand("results/{model}/claims.tsv", model=RUN),
         prompts=expand("results/{model}/prompts.tsv", model=RUN),
     output:
-        "results/models/front.yaml",
+        "results/models/front.rst",
     params:
         table=PROJECT.findings,
         models=RUN,

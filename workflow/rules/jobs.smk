@@ -1,11 +1,8 @@
 # every rule with a script -> its environment, log and benchmark, and the code that it depends on: included last
 # One scheme for all, logs/{model}/RULE.log and RULE.benchmark.tsv; what a script imports is found, not listed; what runs on the
 # device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
-# size; and jobs that nobody waits for yield theirs to those on the way to the first figures.
+# size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
 from snakemake.resources import Resources
-
-FIRST = 90  # priority of what leads to the first lens grid and the first trace
-
 
 for each in workflow.rules:
     if each.script:
@@ -17,7 +14,7 @@ for each in workflow.rules:
         each.log_modifier = each.benchmark_modifier = each.output_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
-        asked = {"nice": 0 if each.priority >= FIRST else 10, "processors": each.resources["_cores"].value}
+        asked = {"nice": 0 if each.priority >= 90 else 10, "processors": each.resources["_cores"].value}
         if {model_settings, device} & set(filter(callable, each.params)) and "gpu" not in each.resources:
             asked |= {"gpu": gpus, "processors": processors}
         asked["_cores"] = lambda wildcards, busy=asked["processors"]: claimed(busy, wildcards)

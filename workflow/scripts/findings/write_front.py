@@ -1,9 +1,7 @@
 """Write the first page of the report: what was run, and what holds of each model.
 
-Input: claims.tsv and prompts.tsv of every model that is run. Output: front.yaml, for `snakemake --report`.
+Input: claims.tsv and prompts.tsv of every model that is run. Output: front.rst, for `snakemake --report`.
 """
-
-import yaml
 
 from pipeline.job import job
 from strata import io
@@ -15,5 +13,4 @@ with job(snakemake):
     prompts = {
         name: io.read_prompts(path) for name, path in zip(models, snakemake.input.prompts, strict=True)
     }
-    page = front_page(table, claims, prompts, models)
-    io.write_text(yaml.safe_dump(page, sort_keys=False, allow_unicode=True), snakemake.output[0])
+    io.write_text(front_page(table, claims, prompts, models), snakemake.output[0])

@@ -6,7 +6,7 @@ from math import hypot, isnan, nan
 
 import xarray as xr
 
-VERDICTS = HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
+HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
 UNDEFINED = "too few units"
 CHANCE = "chance"
 """As a threshold: what the estimate itself says that chance reaches."""

@@ -5,8 +5,22 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from strata.findings.estimates import NOT_ASKED, VERDICTS, number
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, number
 from strata.names import CATEGORY
+
+OF_MANY = {HOLDS: "hold", FAILS: "do not hold", UNDECIDED: "are undecided", NOT_ASKED: "cannot be asked"}
+
+STYLE = """
+.. raw:: html
+
+   <style>
+   .prose:has(#what-was-run) { max-width: none }
+   #what-was-run ~ * table { width: auto }
+   #what-was-run ~ * td, #what-was-run ~ * th { padding: 2px 20px 2px 0; vertical-align: top }
+   #what-was-run ~ * td > *, #what-was-run ~ * th > *, #what-was-run ~ * li > * { margin: 0 }
+   </style>
+"""
+"""The report keeps texts to the width of a caption, which tables of several models do not fit."""
 
 
 def front_page(
@@ -14,8 +28,8 @@ def front_page(
     claims: Mapping[str, pd.DataFrame],
     prompts: Mapping[str, pd.DataFrame],
     models: Mapping[str, Mapping],
-) -> dict[str, str]:
-    """Headings to texts: what was run, then each investigation, a sentence for each model and its claims.
+) -> str:
+    """What was run, then each investigation: a sentence for each model, and its claims.
 
     Parameters
     ----------
@@ -27,13 +41,17 @@ def front_page(
     first = next(iter(claims.values()))
     told = [f"{len(first)} claims of posts, their readers and papers, asked of what was run."]
     told += [_described(name, models[name], prompts[name], table) for name, table in claims.items()]
-    page = {"What was run": "\n\n".join(told)}
+    parts = [STYLE, _heading("What was run"), *told]
     for section in sections.values():
         of_section = {name: table[table["section"] == section["title"]] for name, table in claims.items()}
         leads = [_lead(section.get("lead", ""), name, table) for name, table in of_section.items()]
-        text = "\n\n".join(["\n".join(filter(None, leads)), _matrix(of_section)])
-        page[section["title"]] = text.strip() or "Asked of none of these models."
-    return page
+        matrix = _matrix(of_section) or "Asked of none of these models."
+        parts += [_heading(section["title"]), "\n".join(filter(None, leads)), matrix]
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(title: str) -> str:
+    return f"{title}\n{'=' * len(title)}"
 
 
 def _described(name: str, model: Mapping, prompts: pd.DataFrame, claims: pd.DataFrame) -> str:
@@ -41,7 +59,7 @@ def _described(name: str, model: Mapping, prompts: pd.DataFrame, claims: pd.Data
     counts = accepted[CATEGORY].value_counts()
     by_category = ", ".join(f"{count} {category.replace('_', ' ')}" for category, count in counts.items())
     verdicts = claims["verdict"].value_counts()
-    said = ", ".join(f"{verdicts.get(verdict, 0)} {verdict}" for verdict in VERDICTS)
+    said = ", ".join(f"{verdicts.get(verdict, 0)} {words}" for verdict, words in OF_MANY.items())
     text = f" Decoders and probes are fitted to {_plain(model['text'])}." if "text" in model else ""
     return (
         f"**{_plain(name)}** ({_plain(model['source'])}, {model['dtype']}): of {len(prompts)} prompts and "

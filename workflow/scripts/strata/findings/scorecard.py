@@ -28,9 +28,10 @@ def scorecard(
     """A row for each claim, in the order of the table.
 
     Columns: ``section``, ``claim`` (its name), ``short``, ``says``, ``source``, ``statistic`` in words;
-    ``value``, ``low``, ``high``, ``n`` and ``p``, NaN where there is none; ``chance``, where the claim is held
-    against it; ``holds_if``, ``verdict``, and ``reason`` where it cannot be asked or what it speaks of is not
-    there; ``figure`` and ``data``, the files that show it (several joined by "; "), where it can be asked.
+    ``value``, ``low``, ``high``, ``n`` and ``p``, NaN where there is none; ``chance``, where the claim is
+    held against it; ``holds_if``, ``verdict``, and ``reason`` where it cannot be asked or what it speaks of
+    is not there; ``figure`` and ``data``, the files that show it (several joined by "; "), where it can be
+    asked.
 
     Parameters
     ----------
