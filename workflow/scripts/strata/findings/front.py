@@ -15,12 +15,13 @@ STYLE = """
 
    <style>
    .prose:has(#what-was-run) { max-width: none }
+   .items-center:has(#what-was-run) { align-items: flex-start }
    #what-was-run ~ * table { width: auto }
    #what-was-run ~ * td, #what-was-run ~ * th { padding: 2px 20px 2px 0; vertical-align: top }
    #what-was-run ~ * td > *, #what-was-run ~ * th > *, #what-was-run ~ * li > * { margin: 0 }
    </style>
 """
-"""The report keeps texts to the width of a caption, which tables of several models do not fit."""
+"""The report keeps texts to the width of a caption, and in the middle of the screen: a long page loses its top."""
 
 
 def front_page(
