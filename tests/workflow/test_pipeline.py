@@ -220,6 +220,9 @@ def test_report_is_one_page_with_every_figure(project):
         "restoration_lines.png",
         "trace_once.png",
         "evaluation.html",
+        "What was run",
+        "of all pairs of facts cross in the expected order",
+        "Figures and pages, with their captions, are on the left",
     ):
         assert name in page
     assert len(page) < 15_000_000 and "filename=explorer.html" not in page

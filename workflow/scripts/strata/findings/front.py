@@ -21,7 +21,7 @@ STYLE = """
    #what-was-run ~ * td > *, #what-was-run ~ * th > *, #what-was-run ~ * li > * { margin: 0 }
    </style>
 """
-"""The report keeps texts to the width of a caption, and in the middle of the screen: a long page loses its top."""
+"""The report keeps texts as wide as a caption and in the middle of the screen, where a long one loses its top."""
 
 
 def front_page(
