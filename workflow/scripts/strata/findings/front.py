@@ -21,7 +21,7 @@ STYLE = """
    #what-was-run ~ * td > *, #what-was-run ~ * th > *, #what-was-run ~ * li > * { margin: 0 }
    </style>
 """
-"""The report keeps texts as wide as a caption and in the middle of the screen, where a long one loses its top."""
+"""Reports keep texts as wide as captions and in the middle of the screen, where long ones lose their top."""
 
 
 def front_page(
