@@ -1,5 +1,6 @@
 """Every family of the table against Hugging Face: stream, sub-blocks, blocks alone, logits."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import DynamicCache
@@ -124,6 +125,9 @@ def test_what_a_family_lacks_is_not_in_its_weights(name):
     assert ("norm2_gain" in found) == (name not in {"olmo2", "opt-350m", "gpt-j", "phi", "falcon"})
     assert found.sizes["channel"] == parts.n_channels == tiny_models.WIDTH
     assert found.attrs["n_layers"] == tiny_models.LAYERS
+    tied = parts.unembedding.weight is parts.token_embedding.weight and parts.project_in is None
+    both = (found[matrix].values for matrix in ("token_embedding", "unembedding"))
+    assert np.shares_memory(*both) == tied and tied >= (name in {"gpt2", "gemma3"})
     assert parts.parallel == (name in tiny_models.PARALLEL)
     assert parts.n_heads == tiny_models.HEADS
 

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +73,22 @@ def test_dataset_comes_back_with_what_made_it(tmp_path):
         made_by = json.loads(back.attrs["provenance"])
     assert made_by["model"] == {"name": "tiny", "revision": None}
     assert made_by["config"] == {"seed": 3, "on": True}
+
+
+def test_one_array_under_two_names_is_stored_once(tmp_path):
+    array, dims = np.random.default_rng(0).normal(size=(400, 500)).astype("float32"), ("vocab", "channel")
+    arrays = {"token": array, "other": array.copy(), "tied": array, "half": array / 2}
+    strings = np.array([f"w{i}" for i in range(len(array))], object)
+    dataset = xr.Dataset(
+        {name: (dims, values) for name, values in arrays.items()}, coords={"token_str": ("vocab", strings)}
+    )
+    path = str(tmp_path / "data.h5")
+    io.write_dataset(dataset, path, seed=1)
+    assert (tmp_path / "data.h5").stat().st_size < 3.4 * array.nbytes
+    with h5py.File(path) as file:
+        assert file["tied"] == file["token"] and file["other"] != file["token"]
+    with io.open_dataset(path) as back:
+        xr.testing.assert_equal(back.load(), dataset)
 
 
 def test_many_strings_and_numbers_take_little_room_and_come_back(tmp_path):

@@ -32,6 +32,8 @@ COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True}
 def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     """Write labelled data; ``made_by`` (model, section of the config, seed, ...) is kept with it.
 
+    Variables that are one array in memory are one in an HDF5 file, under both names.
+
     Raises
     ------
     TypeError
@@ -44,8 +46,28 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     dataset = dataset.copy(deep=False)
     dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
     dataset.attrs[PROVENANCE] = _provenance(made_by)
-    encoding = _encoding(dataset) if Path(path).suffix == ".nc" else {}
-    dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    if Path(path).suffix == ".nc":
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=_encoding(dataset))
+        return
+    same = _same(dataset)
+    dataset.drop_vars(same).to_netcdf(path, engine="h5netcdf")
+    with h5py.File(path, "a") as file:
+        for name, first in same.items():
+            file[name] = file[first]
+
+
+def _same(dataset: xr.Dataset) -> dict[str, str]:
+    """Data variables that are the array of one before them, with its name."""
+    names = list(dataset.data_vars)
+    found = {}
+    for i, name in enumerate(names):
+        own = dataset[name].variable
+        for first in names[:i]:
+            other = dataset[first].variable
+            if own.identical(other) and np.shares_memory(own.values, other.values):
+                found[name] = found.get(first, first)
+                break
+    return found
 
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import cache
 from itertools import product
 
 import torch
@@ -59,8 +60,9 @@ def weights(model: PreTrainedModel, token_strings: Callable[[list[int]], list[st
     }
     if parts.logit_cap is not None:
         attributes["logit_cap"] = parts.logit_cap
+    as_array = cache(lambda values: values.detach().float().cpu().numpy())  # what is tied stays one array
     return xr.Dataset(
-        {n: (dims, v.detach().float().cpu().numpy()) for n, (dims, v) in fields.items() if v is not None},
+        {name: (dims, as_array(values)) for name, (dims, values) in fields.items() if values is not None},
         coords={TOKEN_ID: (VOCAB, ids), TOKEN_STR: (VOCAB, token_strings(ids))},
         attrs=attributes,
     )
