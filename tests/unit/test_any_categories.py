@@ -195,6 +195,9 @@ def test_every_figure_by_category_can_be_drawn(names, tmp_path):
         module, _, function = figure["draw"].rpartition(".")
         draw = getattr(import_module(f"strata.figures.{module}"), function)
         options = {argument: settings[key] for argument, key in figure.get("config", {}).items()}
-        render(draw(**data, **figure.get("options", {}), **options))
+        options |= figure.get("options", {})
+        if "decoder" in options:
+            options["decoder"] = "logit"
+        render(draw(**data, **options))
         drawn.add(row)
     assert len(drawn) > 20
