@@ -10,7 +10,7 @@ LEAST_UNITS = 15
 """Units from which on intervals cover what they say (benchmarks/bench_coverage.py); fewer have none."""
 
 
-LEAST_OF_MIXTURE = 50
+LEAST_OF_MIXTURE = 100
 """Numbers from which on the distance of two distributions fitted to them has an interval."""
 
 
