@@ -9,8 +9,6 @@ from strata.findings.front import front_page
 
 with job(snakemake):
     table, models = snakemake.params.table, snakemake.params.models
-    claims = {name: io.read_table(path) for name, path in zip(models, snakemake.input.claims, strict=True)}
-    prompts = {
-        name: io.read_prompts(path) for name, path in zip(models, snakemake.input.prompts, strict=True)
-    }
+    claims = dict(zip(models, map(io.read_table, snakemake.input.claims), strict=True))
+    prompts = dict(zip(models, map(io.read_prompts, snakemake.input.prompts), strict=True))
     io.write_text(front_page(table, claims, prompts, models), snakemake.output[0])

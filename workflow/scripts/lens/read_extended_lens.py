@@ -27,9 +27,8 @@ with job(snakemake) as progress:
     depths = stream_depths(parts.n_layers, half_depths=False)
     carry = carry_through(parts, params.extended["last"], depths=depths)
     targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
-    fields = read_activations(
-        activations, decoder, carry, targets, params.top_k, updates, False, words, False, progress=progress
-    )
+    how = {"rank_guesses": False, "half_depths": False, "word_ids": words, "progress": progress}
+    fields = read_activations(activations, decoder, carry, targets, params.top_k, updates, **how)
     dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
     dataset = dataset.assign_attrs(decoder="extended", norm=params.norm)
     config = {"top_k": params.top_k, "norm": params.norm, **params.extended}

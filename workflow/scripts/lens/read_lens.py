@@ -25,9 +25,8 @@ with job(snakemake) as progress:
     logit, n_layers = snakemake.wildcards.decoder == "logit", activations.sizes["layer"]
     carry = carry_by(*maps, n_layers=n_layers, depths=stream_depths(n_layers, half_depths=logit))
     targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
-    fields = read_activations(
-        activations, decoder, carry, targets, top_k, updates, logit, words, logit, progress=progress
-    )
+    how = {"rank_guesses": logit, "half_depths": logit, "word_ids": words, "progress": progress}
+    fields = read_activations(activations, decoder, carry, targets, top_k, updates, **how)
     dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
     dataset = dataset.assign_attrs(decoder=snakemake.wildcards.decoder, norm=norm)
     made_by = {"model": io.made_by(activations)["model"], "config": {"top_k": top_k, "norm": norm}}

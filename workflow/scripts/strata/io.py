@@ -64,8 +64,8 @@ def _same(dataset: xr.Dataset) -> dict[str, str]:
         own = dataset[name].variable
         for first in names[:i]:
             other = dataset[first].variable
-            if own.identical(other) and np.shares_memory(own.values, other.values):
-                found[name] = found.get(first, first)
+            if np.shares_memory(own.values, other.values) and own.identical(other):
+                found[name] = first
                 break
     return found
 

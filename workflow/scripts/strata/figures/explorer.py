@@ -27,7 +27,7 @@ from strata.figures.explorer_packing import RANK_OF_GUESS, Tokens, encode, pack_
 from strata.figures.lens import COLOURINGS, NORMS, Colouring
 from strata.figures.style import SEQUENTIAL, ink_on, readable
 from strata.figures.trace_panels import category_name, noise_name
-from strata.lens.comparison import at_whole_depths
+from strata.lens.comparison import at_whole_depths, has_half_depths
 from strata.names import (
     CATEGORY,
     DEPTH,
@@ -150,9 +150,7 @@ def _checked(lenses: Mapping[str, xr.Dataset], prompts: Collection[str] | None) 
     # Rows that a decoder lacks are packed as those below them, which costs next to nothing, and not shown.
     depths = max((lens[DEPTH] for lens in lenses.values()), key=len)
     return [
-        lens.reindex({DEPTH: depths}, method="ffill").assign_attrs(
-            decoder=name, halves=bool((lens[DEPTH] % 1 != 0).any())
-        )
+        lens.reindex({DEPTH: depths}, method="ffill").assign_attrs(decoder=name, halves=has_half_depths(lens))
         for name, lens in lenses.items()
     ]
 

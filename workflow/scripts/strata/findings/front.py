@@ -56,7 +56,7 @@ def _heading(title: str) -> str:
 
 
 def _described(name: str, model: Mapping, prompts: pd.DataFrame, claims: pd.DataFrame) -> str:
-    accepted = prompts[prompts["accepted"].astype(str) == "True"]
+    accepted = prompts[prompts["accepted"]]
     counts = accepted[CATEGORY].value_counts()
     by_category = ", ".join(f"{count} {category.replace('_', ' ')}" for category, count in counts.items())
     verdicts = claims["verdict"].value_counts()

@@ -33,10 +33,14 @@ def agreement(lens: xr.Dataset) -> xr.DataArray:
     return (guess == guess.isel({DEPTH: -1}, drop=True)).astype(float)
 
 
+def has_half_depths(lens: xr.Dataset) -> bool:
+    """Whether a lens (depth, ...) was read out after the attention of each block too."""
+    return bool((lens[DEPTH] % 1 != 0).any())
+
+
 def at_whole_depths(lens: xr.Dataset) -> xr.Dataset:
     """A lens (depth, ...) without its half-depths, if it has any."""
-    halves = bool((lens[DEPTH] % 1 != 0).any())
-    return lens.isel({DEPTH: slice(None, None, 2)}) if halves else lens
+    return lens.isel({DEPTH: slice(None, None, 2)}) if has_half_depths(lens) else lens
 
 
 METRICS: dict[str, Callable[[xr.Dataset], xr.DataArray]] = {
