@@ -43,13 +43,27 @@ def test_activations_come_back_with_names_and_coordinates(tmp_path, dtype):
     with io.open_dataset(path) as dataset:
         assert dict(dataset.sizes) == SIZES
         for name, dims in LAYOUT.items():
-            assert dataset[name].dims == dims and dataset[name].dtype == dtype
+            assert dataset[name].dims == dims and dataset[name].dtype == "float32"
             assert np.array_equal(dataset[name].values, values[name].astype(dtype))
         assert set(dataset["resid"].coords) >= {"prompt", "position", "token_str", "depth"}
         assert dataset["token_str"].values.tolist() == STRINGS
         one = dataset.isel(token=(dataset["prompt"] == "b").values)
         assert np.array_equal(one["resid"].values, values["resid"][:, 4:].astype(dtype))
         assert io.made_by(dataset) == {"strata": strata.__version__, "model": {"name": "tiny"}}
+
+
+def test_half_the_digits_hold_what_is_beyond_the_half_type(tmp_path):
+    """States of some models reach 8e5, float16 65,504."""
+    path = tmp_path / "activations.h5"
+    with io.ActivationFile(path, SIZES, {"resid": LAYOUT["resid"]}, "float16") as file:
+        assert 4e6 < file.largest < 4.2e6
+        values = np.geomspace(0.004, file.largest, 90).reshape(3, 6, 5)
+        file.write(0, {"resid": values})
+    with h5py.File(path) as stored:
+        assert stored["resid"].dtype == "float16"
+    with xr.open_dataset(path, engine="h5netcdf") as dataset:
+        assert dataset["resid"].dtype == "float32"
+        np.testing.assert_allclose(dataset["resid"], values, rtol=2**-11)
 
 
 def test_unlabelled_opening_needs_only_the_engine(tmp_path):

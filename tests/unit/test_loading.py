@@ -111,7 +111,7 @@ def test_activations_that_do_not_fit_the_file_are_refused():
     found = dict(capture_documents(find_parts(model), [[1, 2, 3]]))
     assert abs(found[0]["resid"]).max() > 65504
     with pytest.raises(OverflowError, match=r"document 0: resid of depth 1 reaches 7e\+04.*dtype: float32"):
-        list(capture_documents(find_parts(model), [[1, 2, 3]], dtype="float16"))
+        list(capture_documents(find_parts(model), [[1, 2, 3]], largest=65504))
 
 
 # Continuations ------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ with job(snakemake) as progress:
     starts = list(accumulate(map(len, ids), initial=0))
     names = [f"prompt {name!r}" for name in table["id"]]
     with io.ActivationFile(snakemake.output[0], shape, LAYOUT, dtype, **made_by) as file:
-        for prompt, taken in capture_documents(parts, ids, dtype=dtype, progress=progress, names=names):
+        captured = capture_documents(parts, ids, LAYOUT, file.largest, progress=progress, names=names)
+        for prompt, taken in captured:
             file.write(starts[prompt], taken)
         file.label(
             {

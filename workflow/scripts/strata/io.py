@@ -23,6 +23,10 @@ PROVENANCE = "provenance"
 LARGE = 2**14
 """Values from which a variable is compressed."""
 
+SCALE = {"float16": np.float32(64), "float32": np.float32(1)}
+"""What activations are divided by on disk, by type; read back, they are as they were. Some models have states
+of a few hundred thousand, beyond float16's 65,504; a power of two costs no digit of those above 0.004."""
+
 COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True}
 
 
@@ -111,11 +115,17 @@ class ActivationFile:
     variables : mapping
         Name of a variable to its dimensions, the token dimension among them.
     dtype : str
-        Type on disk, ``float32`` or ``float16``.
+        Type on disk, a key of `SCALE`.
+
+    Attributes
+    ----------
+    largest : float
+        The largest number that the file holds.
     """
 
     def __init__(self, path, sizes: Mapping[str, int], variables: Mapping, dtype: str, **made_by):
-        self._path, self._variables = path, dict(variables)
+        self._path, self._variables, self._scale = path, dict(variables), SCALE[dtype]
+        self.largest = float(np.finfo(dtype).max) * float(self._scale)
         self._file = h5py.File(path, "w", track_order=True)
         self._file.attrs[PROVENANCE] = _provenance(made_by)
         for name, size in sizes.items():
@@ -123,6 +133,8 @@ class ActivationFile:
             self._file[name].make_scale(name)
         for name, dims in variables.items():
             stored = self._file.create_dataset(name, tuple(sizes[d] for d in dims), dtype)
+            if self._scale != 1:
+                stored.attrs["scale_factor"] = self._scale  # as in the CF conventions, which xarray reads
             for axis, d in enumerate(dims):
                 stored.dims[axis].attach_scale(self._file[d])
 
@@ -132,7 +144,7 @@ class ActivationFile:
             axis = self._variables[name].index(TOKEN)
             where = [slice(None)] * array.ndim
             where[axis] = slice(start, start + array.shape[axis])
-            self._file[name][tuple(where)] = array
+            self._file[name][tuple(where)] = array / self._scale
 
     def label(self, coordinates: Mapping[str, Iterable]) -> None:
         """Attach coordinates along tokens (numbers or strings), when all is written."""

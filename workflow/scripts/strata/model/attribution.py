@@ -118,7 +118,7 @@ def _attribute_together(parts: Parts, batch: Batch, target: Tensor) -> dict[str,
         of_attention, of_mlp = each_head.sum(0) + attention_bias, whole + mlp_bias
         if parts.post_norm:
             halfway = states[layer].double() + of_attention
-            normed = parts.norm1s[layer](halfway.to(states[layer])).double()
+            normed = parts.norm1s[layer](halfway.to(states[layer])).to(of_mlp)
             way.through(parts.norm2s[layer], normed + of_mlp)
         towards = way.inside(parts.mlp_outs[layer], (parts.mlps[layer], mlp), of_mlp)
         found["mlp"].append(_along(whole, towards))

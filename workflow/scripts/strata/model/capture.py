@@ -23,6 +23,8 @@ LAYOUT = {
 }
 """Dimensions of what can be kept, with the positions of all prompts in a row as tokens."""
 
+LARGEST = torch.finfo(torch.float32).max
+
 See = Callable[[int, Tensor], None]
 """Is shown the depth or layer, and what passes there: only while it runs, so that what is kept is copied."""
 
@@ -218,41 +220,43 @@ def not_finite(name: str, where: str, dtype: torch.dtype) -> str:
 
 
 def by_token(
-    captured: Capture, prompt: int = 0, dtype: str = "float32", name: str = "a prompt"
+    captured: Capture, prompt: int = 0, largest: float = LARGEST, name: str = "a prompt"
 ) -> dict[str, np.ndarray]:
-    """What was kept of one prompt, in the layout of the file, without padding.
+    """What was kept of one prompt, in the layout of the file, without padding, as float32.
 
     Raises
     ------
     OverflowError
-        If a number is not finite, in the model or in ``dtype``; names the prompt, the depth and the remedy.
+        If a number is not finite, or beyond the ``largest`` that a file holds; names the prompt, the depth
+        and the remedy.
     """
     found = {}
     for kind, dims in LAYOUT.items():
         if (values := getattr(captured, kind)) is not None:
             axis = dims.index(TOKEN)
             own = values.select(axis, prompt).narrow(axis, 0, captured.lengths[prompt])
-            stored = own.to(getattr(torch, dtype))
-            if axis and not stored.isfinite().all():
-                raise OverflowError(_overflow(name, f"{kind} of {dims[0]}", own, stored))
-            found[kind] = stored.cpu().numpy()
+            if axis and not (sizes := own.flatten(1).abs().amax(1).float()).le(largest).all():
+                raise OverflowError(_overflow(name, f"{kind} of {dims[0]}", sizes, largest, own.dtype))
+            found[kind] = own.float().cpu().numpy()
     return found
 
 
-def _overflow(name: str, what: str, own: Tensor, stored: Tensor) -> str:
-    """What to say of activations (depth or layer, ...), of which some are not finite."""
-    index = int((~stored.flatten(1).isfinite().all(1)).nonzero()[0])
-    if not own[index].isfinite().all():
-        return not_finite(name, f"{what} {index}", own.dtype)
-    size, kind = own[index].abs().max().item(), str(stored.dtype).removeprefix("torch.")
-    return f"{name}: {what} {index} reaches {size:.3g}, more than {kind} holds; keep it with dtype: float32"
+def _overflow(name: str, what: str, sizes: Tensor, largest: float, dtype: torch.dtype) -> str:
+    """What to say of the sizes of each depth or layer, of which some are not finite, or too large."""
+    index = int((~(sizes <= largest)).nonzero()[0])
+    if not sizes[index].isfinite():
+        return not_finite(name, f"{what} {index}", dtype)
+    return (
+        f"{name}: {what} {index} reaches {sizes[index]:.3g}, more than the file holds ({largest:.3g}); "
+        "keep it with dtype: float32"
+    )
 
 
 def capture_documents(
     parts: Parts,
     documents: Sequence[Sequence[int]],
     keep: Collection[str] = tuple(LAYOUT),
-    dtype: str = "float32",
+    largest: float = LARGEST,
     max_tokens: int = 1024,
     progress: Progress = silent,
     names: Sequence[str] | None = None,
@@ -264,7 +268,7 @@ def capture_documents(
     documents : token ids
     names : what errors call them; by their index, if not given
     keep : names of `LAYOUT`
-    dtype : of what is returned, float32 or float16
+    largest : size that a number may have
     max_tokens : that go through the model at once
 
     Returns
@@ -275,4 +279,4 @@ def capture_documents(
         captured = capture(parts, batch.ids, keep, batch.lengths)
         for row, index in enumerate(batch.which):
             name = f"document {index}" if names is None else names[index]
-            yield index, by_token(captured, row, dtype, name)
+            yield index, by_token(captured, row, largest, name)
