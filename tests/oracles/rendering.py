@@ -2,13 +2,14 @@
 
 import re
 import warnings
-from itertools import combinations
 
 import numpy as np
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.path import Path
 from matplotlib.text import Text
+from matplotlib.transforms import Affine2D, Bbox
 
 
 def render(figure: Figure) -> None:
@@ -44,10 +45,34 @@ def nans(figure: Figure) -> list[str]:
 
 
 def overlaps(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of words outside the panels (titles, labels, ticks, legends) that lie upon each other."""
+    """Pairs of words that lie upon each other: titles, labels, ticks, legends, words in panels."""
     render(figure)
-    boxes = [(text.get_text(), text.get_window_extent().padded(-1)) for text in _words(figure)]
-    return [(one, other) for (one, here), (other, there) in combinations(boxes, 2) if here.overlaps(there)]
+    words = _words(figure)
+    low, high = np.array([_box(text).get_points() for text in words]).reshape(-1, 2, 2).swapaxes(0, 1)
+    near = ((low[:, None] < high) & (low < high[:, None])).all(-1)
+    shapes = {index: _shape(words[index]) for index in np.flatnonzero(near.sum(1) > 1)}
+    pairs = [pair for pair in zip(*np.nonzero(np.triu(near, 1)), strict=True)]
+    return [
+        (words[one].get_text(), words[other].get_text())
+        for one, other in pairs
+        if shapes[one].intersects_path(shapes[other])
+    ]
+
+
+def _box(text: Text) -> Bbox:
+    """The room of a word, a pixel less on each side."""
+    return text.get_window_extent().padded(-1)
+
+
+def _shape(text: Text) -> Path:
+    """The same, turned as the word is."""
+    centre = _box(text).get_points().mean(0)
+    angle = text.get_rotation()
+    text.set_rotation(0)
+    width, height = _box(text).size
+    text.set_rotation(angle)
+    turned = Affine2D().scale(width, height).rotate_deg(angle).translate(*centre)
+    return turned.transform_path(Path.unit_rectangle().transformed(Affine2D().translate(-0.5, -0.5)))
 
 
 def _words(figure: Figure) -> list[Text]:
@@ -57,7 +82,9 @@ def _words(figure: Figure) -> list[Text]:
     for axes in figure.axes:
         if not axes.get_visible():
             continue
-        words += [axes.title, axes.xaxis.label, axes.yaxis.label]
+        words += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        if legend := axes.get_legend():
+            words += [legend.get_title(), *legend.get_texts()]
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
             ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]

@@ -32,9 +32,11 @@ def attribution(n_layers=5, n_heads=3, seed=0):
 def heads(n_layers=5, n_heads=3, seed=0):
     rng = np.random.default_rng(seed)
     dims, shape = ("head", "category", "noise", "site", "layer"), (n_heads, 3, 2, 2, n_layers)
+    restoration = rng.normal(size=shape) / 9
+    restoration[:, 2] = np.nan  # no prompt is left of the third category
     return xr.Dataset(
         {
-            "restoration": (dims, rng.normal(size=shape) / 9),
+            "restoration": (dims, restoration),
             "n_prompts": (("category", "noise"), [[4, 3], [5, 5], [0, 0]]),
             "n_excluded": (("category", "noise"), [[0, 1], [0, 0], [2, 2]]),
         },

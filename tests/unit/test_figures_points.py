@@ -6,6 +6,7 @@ from strata.figures.style import new_figure
 
 def labels(points, order, **changes):
     axes = new_figure(4, 4).subplots()
+    axes.set(xlim=(0, 10), ylim=(0, 10))
     label_points(axes, np.array(points, float), np.array(["Ġa", "b", "$c$", "d"]), order, **changes)
     return axes.texts
 
@@ -15,6 +16,8 @@ def test_labels_stand_at_their_points_first_come_first_served():
     found = labels(points, [1, 0, 2, 3], room=(0.1, 0.1))
     assert [text.get_text() for text in found] == ["b", "$c$", "d"], "a is too near to b"
     assert [text.xy[0] for text in found] == [0.1, 10, 10]
+    beside = [[0, 0], [0, 0.9], [0, 1.1], [0, 5]]
+    assert [text.get_text() for text in labels(beside, [0, 1, 2, 3], room=(0.1, 0.1))] == ["·a", "$c$", "d"]
     assert not any(text.get_parse_math() for text in found)
     assert len(labels(points, [1, 0, 2, 3], room=(0, 0))) == 4
     assert [text.get_text() for text in labels(points, [0, 2, 3], most=2)] == ["·a", "$c$"]

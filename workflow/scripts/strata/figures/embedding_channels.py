@@ -74,6 +74,7 @@ def draw_matrix(
     right.plot(rows.mean(CHANNEL), ids[0] + np.arange(len(chunk)), color=TOKENS, lw=1)
     right.set_xlabel("token's mean\nover channels")
     right.locator_params(axis="x", nbins=2)
+    right.tick_params(axis="x", rotation=30)
     for axes in (above, right):
         axes.tick_params(labelbottom=axes is right, labelleft=axes is above)
     above.axhline(0, color=ASIDE_COLOUR, lw=0.8)

@@ -1,6 +1,7 @@
 """Figures of the leading components: what they tell of a token (`strata.embedding.components`)."""
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ BLUE, ORANGE, GREEN = LINE_COLOURS[:3]
 INK = "#222222"
 SETS = {SEEN: "tokens that were seen", ALL: "all tokens"}
 BASES = {SVD: "SVD", NMF: "NMF"}
+MOST_CLASSES = 10  # scripts, or parts of speech, in one figure
 
 
 def draw_properties(components: xr.Dataset) -> Figure:
@@ -178,6 +180,7 @@ def _draw_separated(
         axes.plot(x, scale * weight * norm.pdf(x, mean, deviation), color=INK, lw=1.2)
     axes.set_ylim(0, 1.15 * np.histogram(score[tokens], edges)[0].max())
     axes.axvline(0, color=INK, lw=0.8, ls=":")
+    axes.locator_params(axis="x", nbins=5)
     axes.set_title(_separation_told(at, told_apart), fontsize="small")
 
 
@@ -282,18 +285,26 @@ def _draw_lengths(axes: Axes, at: xr.Dataset, n_labels: int) -> None:
     ends = np.array([0, length.max()])
     axes.plot(ends, typical * ends, color=INK, lw=1.2, label=f"typical share: {typical:.2f} of the norm")
     axes.plot(ends, ends, color=INK, lw=0.8, ls=":", label="all of it")
-    label_points(axes, np.stack([length, reach], 1), at[TOKEN_STR].values[seen], order, most=n_labels)
+    points, room = np.stack([length, reach], 1), (0.25, 0.05)
+    label_points(axes, points, at[TOKEN_STR].values[seen], order, room, most=n_labels)
     axes.set(xlabel="norm of the token (embedding units)", ylabel="|projection on component 0|")
     axes.set_title(f"longest {len(long)} (orange): {estimate(zero, 'cosine_long')} of the norm")
     axes.legend(fontsize="small", loc="upper left")
 
 
 def _asked(components: xr.Dataset) -> list[tuple[str, str]]:
-    """Every property with the tokens it is shown for: those that were seen, if enough have it."""
+    """Every property with the tokens it is shown for: those that were seen, if enough have it.
+
+    Of scripts and of parts of speech those that the most tokens have.
+    """
     found = np.isfinite(components["auc"].sel({TOKEN_SET: SEEN})).any((BASIS, COMPONENT)).values
+    kinds = components["property_classes"].values
+    n_with = pd.Series(components["n_with"].sel({TOKEN_SET: ALL}).values)
+    place = n_with.groupby(kinds).rank(method="first", ascending=False)
+    shown = (kinds == "") | (place <= MOST_CLASSES)
     return [
         (str(name), SEEN if among_seen else ALL)
-        for name, among_seen in zip(components[PROPERTY].values, found, strict=True)
+        for name, among_seen in zip(components[PROPERTY].values[shown], found[shown], strict=True)
     ]
 
 

@@ -61,7 +61,7 @@ def draw_scatter(frequency: xr.Dataset, n_labels: int = 7) -> Figure:
         axes.scatter(*points[never].T, color=ASIDE_COLOUR, **dots)
         far = np.where(seen, abs(frequency["outlyingness"].sel({FEATURE: name}).values), 0)
         order = np.argsort(-far)[: 6 * n_labels]
-        label_points(axes, points, tokens, order, room=(0.2, 0.06), most=n_labels, fontsize="x-small")
+        label_points(axes, points, tokens, order, room=(0.22, 0.08), most=n_labels, fontsize="x-small")
         axes.set_ylabel(f"{name} ({UNITS.get(name, 'embedding units')})")
         axes.set_title(f"{_title(frequency, name)}\n{_told(frequency, name)}", fontsize="small")
         axes.margins(0.1)
@@ -176,14 +176,14 @@ def _draw_channels(axes: Axes, frequency: xr.Dataset) -> None:
             ms=7,
             label=f"{kind} gain" if kind == "outlier" else "control",
         )
-        for channel in members:
-            axes.annotate(
-                str(channel),
-                (rank[channel], size[channel]),
-                xytext=(5, 4),
-                textcoords="offset points",
-                fontsize="small",
-            )
+    for place, channel in enumerate(sorted(np.flatnonzero(np.isin(role, list(ROLE_COLOURS))), key=rank.item)):
+        axes.annotate(  # three heights in turn, for those that are near each other
+            str(channel),
+            (rank[channel], size[channel]),
+            xytext=(5, (4, -14, 17)[place % 3]),
+            textcoords="offset points",
+            fontsize="small",
+        )
     axes.set(
         xlabel=f"channels, ordered (of {frequency.sizes[CHANNEL]:,})",
         ylabel="|rank correlation| with log frequency",

@@ -151,5 +151,6 @@ def _draw_change(axes: Axes, outliers: xr.Dataset, name: str) -> None:
             labels.append(f"{channel}, {kind}")
             place += 1
     axes.set_yticks(range(place), labels, fontsize="x-small")
+    axes.locator_params(axis="x", nbins=5)
     axes.set_ylim(place - 0.5, -0.5)
     axes.axvline(0, color="black", lw=0.8)

@@ -5,6 +5,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from strata.embedding.names import CENTRED, CENTRING, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, VARIANT
 from strata.embedding.zero_layer_tables import exception_table
@@ -52,9 +53,7 @@ def draw_diagonal(zero_layer: xr.Dataset) -> Figure:
             ha="center",
         )
     panels[0].set_yticks(range(len(variants)), [VARIANTS[v].replace(" × ", "\n× ") for v in variants])
-    panels[0].set(
-        xlim=(-0.15, 1.25), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(zero_layer):,} tokens"
-    )
+    panels[0].set(xlim=(-0.3, 1.3), ylim=(len(variants) - 0.5, -0.6), title=f"all {_n(zero_layer):,} tokens")
     panels[0].set_xticks(np.linspace(0, 1, 5))
     panels[0].set_xlabel("share with themselves as top guess")
     by_length, place = float(zero_layer["share_by_length"]), variants.index(EMBEDDING)
@@ -196,6 +195,7 @@ def _label_at_points(
             va="center",
             fontsize="small",
             parse_math=False,
+            path_effects=[withStroke(linewidth=2, foreground="white")],
         )
 
 

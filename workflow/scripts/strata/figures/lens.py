@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 
+from strata.figures.points import robust_limits
 from strata.figures.style import (
     ASIDE_COLOUR,
     NO_VALUE_COLOUR,
@@ -63,9 +64,9 @@ class Colouring:
         return f"{self.label}{unit}{scale}"
 
     def norm(self, values: np.ndarray) -> Normalize:
-        """The scale; ``values`` are what it has to span if it has no cap."""
+        """The scale; ``values`` are what it has to span if it has no cap, but for those that lie far out."""
         if self.cap is None:
-            return Normalize(values.min(), values.max())
+            return Normalize(*robust_limits(values.ravel()))
         return {
             "linear": Normalize(0, self.cap),
             "root": PowerNorm(0.5, 0, self.cap),

@@ -199,13 +199,16 @@ def draw_curve_difference(curves: pd.DataFrame, noise: str) -> Figure:
     columns, places = folded(dict.fromkeys(curves["group"]))
     blocks = -(-len(places) // columns)
     figure = new_figure(max(6.5, 0.6 + 4.1 * columns), 1.2 + 2.7 * blocks)
-    panels = figure.subplots(blocks, columns, squeeze=False, sharex=True, sharey=True)
+    panels = figure.subplots(blocks, columns, squeeze=False, sharex=True)
     for group, place in places.items():
         axes, at = panels[place], curves[curves["group"] == group]
         for site, line in at.groupby(SITE, sort=False):
             curve = (line[name] for name in (axis, "value", "low", "high"))
             draw_band(axes, *curve, SITE_COLOURS[site], SITE_LABELS[site])
         axes.axhline(0, color=GREY, lw=1, ls="--")
+        reach = max(1.0, 1.05 * at[["value", "low", "high"]].abs().max(axis=None))
+        axes.set_ylim(-reach, reach)
+        axes.tick_params(labelleft=place[1] == 0 or reach > 1)
         p = at["p_adjusted"].min()
         told = f"smallest p {p:.2g}" if np.isfinite(p) else "too few facts"
         axes.set_title(f"{category_name(group)}\nn = {at['n'].max()}, {told}")

@@ -48,24 +48,25 @@ def label_points(
     points: np.ndarray,
     tokens: np.ndarray,
     order: Iterable[int],
-    room: tuple[float, float] = (0.14, 0.025),
+    room: tuple[float, float] = (0.14, 0.03),
     most: int | None = None,
     **look,
 ) -> None:
     """Token strings at the points (item, 2) of the indices in ``order``, the first ones first.
 
-    None is put where one already is: ``room`` is what a label takes, as a share of the points' range.
+    To be called when the points are drawn. None is put where one already is: ``room`` is what a label takes,
+    as a share of the panel's width and height.
     """
     look = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": "small", "parse_math": False} | look
     halo = [withStroke(linewidth=2, foreground="white")]  # legible among the points
-    space = np.ptp(points[np.isfinite(points).all(1)], axis=0) * room
+    places = (axes.transData + axes.transAxes.inverted()).transform(points)
     labelled = np.empty((0, 2))
     for index in order:
         if len(labelled) == most:
             break
-        if (np.abs(labelled - points[index]) < space).all(1).any():
+        if (np.abs(labelled - places[index]) < room).all(1).any():
             continue
-        labelled = np.vstack([labelled, points[index]])
+        labelled = np.vstack([labelled, places[index]])
         axes.annotate(
             readable(str(tokens[index])),
             points[index],

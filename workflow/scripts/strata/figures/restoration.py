@@ -143,7 +143,7 @@ def draw_lines_all(state: xr.Dataset, gaps: xr.Dataset | None = None) -> Figure:
 
 def _draw_lines(state: xr.Dataset, gaps: xr.Dataset | None) -> Figure:
     figure, panels, cells = _category_panels(state, height=2.3 if state.sizes[NOISE] > 1 else 3.0)
-    limits, gaps = restoration_limits(state), None if gaps is None else gaps.load()
+    usual, gaps = restoration_limits(state), None if gaps is None else gaps.load()
     rules = [] if gaps is None else [g for g in gaps[MIN_GAP].values if g != state.attrs["min_gap"]]
     for cell in cells:
         axes, at = cell.axes, cell.at
@@ -153,7 +153,15 @@ def _draw_lines(state: xr.Dataset, gaps: xr.Dataset | None) -> Figure:
                 curve = other["restoration"].sel({SITE: site})
                 axes.plot(curve[axis_of(at)], curve, color=SITE_COLOURS[site], ls=style, lw=1.2)
             axes.plot([], [], color=GREY, ls=style, lw=1.2, label=f"noise takes {gap:.0%} or more")
+        # Where there are many panels, a category that goes far above 1 has limits of its own.
+        limits = (
+            usual
+            if state.sizes[NOISE] == 1
+            else restoration_limits(state.sel({CATEGORY: at[CATEGORY].item()}))
+        )
         draw_sites(axes, at, limits)
+        if limits not in (usual, restoration_limits()):
+            axes.tick_params(labelleft=True)
         lines = [count(at)]
         if "transition_mean" in at:
             lines.append(_draw_transition(axes, at))
@@ -228,12 +236,15 @@ def _draw_runs(runs: Mapping[str, xr.Dataset], noise: str) -> Figure:
     categories = first[CATEGORY].values
     figure = new_figure(1.6 + 3.1 * len(runs), 1.4 + 1.9 * len(categories))
     panels = figure.subplots(len(categories), len(runs), squeeze=False)
-    limits = restoration_limits(*(averages.sel({NOISE: noise}) for averages in runs.values()))
+    limits = {
+        category: restoration_limits(*(run.sel({NOISE: noise, CATEGORY: category}) for run in runs.values()))
+        for category in categories
+    }
     for column, (name, averages) in zip(panels.T, runs.items(), strict=True):
         averages, axis = averages.sel({NOISE: noise}).load(), axis_of(averages)
         for axes, category in zip(column, categories, strict=True):
             at = averages.sel({CATEGORY: category})
-            draw_sites(axes, at, limits)
+            draw_sites(axes, at, limits[category])
             say_if_empty(axes, at)
             label_axis(axes, averages[axis].values, axis)
             axes.set_title(count(at), fontsize=10)
