@@ -9,8 +9,7 @@ rule read_attention:
     output:
         **of_model(attention="attention.nc", heads="attention_heads.tsv"),
     params:
-        contrast=ATTENTION["contrast"],
-        statistics=ATTENTION["statistics"],
+        **{key: ATTENTION[key] for key in ("contrast", "statistics")},
     script:
         "../scripts/attention/read_attention.py"
 

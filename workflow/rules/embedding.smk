@@ -35,9 +35,8 @@ rule disturb_positions:
         **of_model(experiments="embedding/experiments.nc", outliers="embedding/outlier_channels.nc"),
     priority: 60
     params:
+        **{key: EMBEDDING[key] for key in ("experiments", "statistics")},
         model=model_settings,
-        experiments=EMBEDDING["experiments"],
-        statistics=EMBEDDING["statistics"],
     script:
         "../scripts/embedding/disturb_positions.py"
 

@@ -1,6 +1,8 @@
 # what every stage leaves of a model, workflow/findings.yaml -> results/{model}/claims.tsv; of all -> results/models/front.rst
 # what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
 DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
+FOUND = {"table": PROJECT.findings, "models": RUN}
+LEADS = FOUND | {"noise": config["figures"]["noise"], "order": AVERAGE["order"], "drawn": DRAWN}
 
 
 rule judge_claims:
@@ -10,21 +12,34 @@ rule judge_claims:
         table="results/{model}/claims.tsv",
         page=page_in_report("claims", "0 Claims", "what holds"),
     params:
-        table=PROJECT.findings,
-        models=RUN,
+        **FOUND,
     script:
         "../scripts/findings/judge_claims.py"
+
+
+rule draw_leads:
+    input:
+        files_behind(PROJECT.findings, RUN),
+    output:
+        png=expand("results/models/findings_{section}.png", section=DRAWN),
+        svg=expand("results/models/findings_{section}.svg", section=DRAWN),
+    params:
+        **LEADS,
+    script:
+        "../scripts/figures/draw_leads.py"
 
 
 rule write_front:
     input:
         claims=expand("results/{model}/claims.tsv", model=RUN),
         prompts=expand("results/{model}/prompts.tsv", model=RUN),
+        leads=rules.draw_leads.output.png,
     output:
-        "results/models/front.rst",
+        front="results/models/front.rst",
+        page=page_in_report("run", "0 Claims", "how it was run", "models"),
     params:
-        table=PROJECT.findings,
-        models=RUN,
+        **LEADS,
+        config=config,
     script:
         "../scripts/findings/write_front.py"
 
@@ -33,14 +48,11 @@ rule findings:
     input:
         files_behind(PROJECT.findings, RUN),
         template="workflow/scripts/strata/findings/findings.md.j2",
+        png=rules.draw_leads.output.png,
     output:
         page="docs/findings.md",
         png=expand("docs/figures/findings_{section}.png", section=DRAWN),
-        svg=expand("results/models/findings_{section}.svg", section=DRAWN),
     params:
-        table=PROJECT.findings,
-        models=RUN,
-        noise=config["figures"]["noise"],
-        order=AVERAGE["order"],
+        **LEADS,
     script:
-        "../scripts/figures/findings.py"
+        "../scripts/findings/write_findings.py"

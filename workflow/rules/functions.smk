@@ -91,6 +91,7 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
         "only": only,
         "whole": whole,
         "pieces": pieces,
+        "model": model_settings,
         "max_rows": TRACE["max_rows"],
     }
 
@@ -118,7 +119,7 @@ def in_report(figure):
     )
 
 
-def page_in_report(name, section, shows):
-    """A page of the job's model, for the report."""
-    how = {"category": section, "subcategory": "{model}", "labels": {"figure": shows, "prompt": ""}}
-    return report(f"results/{{model}}/{name}.html", caption=f"../report/{name}.rst", **how)
+def page_in_report(name, section, shows, of="{model}"):
+    """A page of the job's model, or of all models together, for the report."""
+    how = {"category": section, "subcategory": of, "labels": {"figure": shows, "prompt": ""}}
+    return report(f"results/{of}/{name}.html", caption=f"../report/{name}.rst", **how)

@@ -4,6 +4,7 @@
 LENS = config["lens"]
 LENSES = of_model(**{decoder: f"lens/{decoder}.nc" for decoder in LENS["decoders"]})
 MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"]}
+SHOWN = {"shown": lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else []}
 TEXT = of_model(activations="text/activations.h5", weights="weights.h5")
 
 
@@ -52,10 +53,8 @@ rule read_lens:
         "results/{model}/lens/{decoder}{part}.nc",
     priority: 90
     params:
+        **{key: LENS[key] for key in ("top_k", "norm")} | SHOWN,
         device=device,
-        top_k=LENS["top_k"],
-        norm=LENS["norm"],
-        shown=lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else [],
     script:
         "../scripts/lens/read_lens.py"
 
@@ -67,11 +66,9 @@ rule read_extended_lens:
     output:
         "results/{model}/lens/extended{part}.nc",
     params:
+        **{key: LENS[key] for key in ("top_k", "norm")} | SHOWN,
         model=model_settings,
         extended=LENS["extended"],
-        top_k=LENS["top_k"],
-        norm=LENS["norm"],
-        shown=lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else [],
     script:
         "../scripts/lens/read_extended_lens.py"
 
@@ -88,8 +85,7 @@ rule compare_lenses:
         **of_model(answers="lens/answers.tsv", questions="lens/questions.nc"),
         comparison="results/{model}/lens/comparison.tsv",
     params:
-        decoders=LENS["decoders"],
-        statistics=LENS["statistics"],
+        **{key: LENS[key] for key in ("decoders", "statistics")},
     script:
         "../scripts/lens/compare_lenses.py"
 

@@ -25,7 +25,6 @@ use rule extract_text as extract_tagged_text with:
     params:
         model=model_settings,
         dtype=SYNTAX["dtype"],
-        keep=["resid"],
 
 
 rule probe_syntax:

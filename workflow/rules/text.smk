@@ -26,6 +26,5 @@ rule extract_text:
     params:
         model=model_settings,
         dtype=config["text"]["dtype"],
-        keep=["resid"],
     script:
         "../scripts/text/extract_text.py"

@@ -18,7 +18,6 @@ rule trace_prompts:
     priority: 50
     params:
         **tracing(everywhere=TRACE["everywhere"], whole=True),
-        model=model_settings,
     script:
         "../scripts/trace/trace_prompts.py"
 
@@ -28,7 +27,6 @@ use rule trace_prompts as trace_parts with:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
     params:
         **tracing(WINDOW, NOWHERE, pieces=TRACE["parts"], noise=TRACE["parts"]["noise"], replacements=0),
-        model=model_settings,
 
 
 # The same after a neutral prefix: no subject is near the first position.
@@ -37,7 +35,6 @@ use rule trace_prompts as trace_control with:
         "results/{model}/trace/control/state.nc",
     params:
         **tracing(everywhere=NOWHERE, prefix=CONTROL["prefix"], noise=CONTROL["noise"], replacements=0),
-        model=model_settings,
 
 
 use rule trace_prompts as trace_shown with:
@@ -46,7 +43,6 @@ use rule trace_prompts as trace_shown with:
     priority: 100
     params:
         **tracing(WINDOW, only=TRACE["shown"]),
-        model=model_settings,
 
 
 rule average_traces:
@@ -84,8 +80,7 @@ rule compare_order:
         **of_model(order="trace/order.tsv", regression="trace/regression.tsv", curves="trace/curves.tsv"),
         control="results/{model}/trace/control/by_category.nc",
     params:
+        **{key: AVERAGE[key] for key in ("permutations", "order")},
         averaging=AVERAGING,
-        permutations=AVERAGE["permutations"],
-        order=AVERAGE["order"],
     script:
         "../scripts/trace/compare_order.py"

@@ -6,6 +6,8 @@ HDF5 and netCDF go through h5netcdf and carry dimension scales and, as one JSON 
 
 import csv
 import json
+import shutil
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,16 @@ def read_prompts(path: str) -> pd.DataFrame:
 def write_text(text: str, path: str) -> None:
     """Write a text file."""
     Path(path).write_text(text, encoding="utf-8")
+
+
+def copy(source: str, target: str) -> None:
+    """Copy a file."""
+    shutil.copyfile(source, target)
+
+
+def as_uri(picture: str) -> str:
+    """A PNG as an address that holds it."""
+    return f"data:image/png;base64,{b64encode(Path(picture).read_bytes()).decode()}"
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:

@@ -1,5 +1,9 @@
 """Tables as HTML pages of their own."""
 
+from collections.abc import Mapping
+from html import escape
+
+import pandas as pd
 from pandas.io.formats.style import Styler
 
 STYLES = [
@@ -7,7 +11,29 @@ STYLES = [
     {"selector": "th, td", "props": "padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left"},
 ]
 
+HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+body {{ font: 14px sans-serif; margin: 16px }}
+section {{ overflow-x: auto }}
+table {{ border-collapse: collapse }}
+th, td {{ padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left; vertical-align: top }}
+</style></head>
+<body><h1>{title}</h1>"""
+
 
 def table_page(shown: Styler) -> str:
     """A table whose cells are formatted already, without its index; styles that it has stay."""
     return shown.hide(axis="index").set_table_styles(STYLES, overwrite=False).to_html(doctype_html=True)
+
+
+def table_of(values: pd.DataFrame) -> str:
+    """A table of plain values, to be part of a page."""
+    return values.to_html(index=False, border=0)
+
+
+def page_of(title: str, parts: Mapping[str, str]) -> str:
+    """A page of HTML parts, each under its heading."""
+    sections = (f"<section><h2>{escape(heading)}</h2>{part}</section>" for heading, part in parts.items())
+    return "\n".join([HEAD.format(title=escape(title)), *sections, "</body></html>\n"])

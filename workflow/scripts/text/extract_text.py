@@ -16,7 +16,7 @@ with job(snakemake) as progress:
     settings, dtype = snakemake.params.model, snakemake.params.dtype
     parts = find_parts(open_model(settings)[0])
     text = io.open_dataset(snakemake.input.text)
-    layout = {name: LAYOUT[name] for name in snakemake.params.keep}
+    layout = {"resid": LAYOUT["resid"]}
     made_by = {"model": settings, "config": {"dtype": dtype, "keep": list(layout)}}
     shape = sizes(parts, text.sizes["token"])
     documents = documents_of(text)

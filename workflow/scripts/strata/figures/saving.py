@@ -34,7 +34,7 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
         pixels = BytesIO()
         figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
         few = _in_few_colours(Image.open(pixels).convert("RGB"))
-        few.save(png, format="PNG", compress_level=6, dpi=(dpi, dpi))
+        few.save(png, format="PNG", compress_level=8, dpi=(dpi, dpi))
         figure.savefig(svg, format="svg", dpi=DPI, bbox_inches=box, metadata={"Date": None})
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from textwrap import wrap
 
 import pandas as pd
 
@@ -16,12 +17,18 @@ STYLE = """
    <style>
    .prose:has(#what-was-run) { max-width: none }
    .items-center:has(#what-was-run) { align-items: flex-start }
-   #what-was-run ~ * table { width: auto }
+   #what-was-run ~ * table { width: auto; display: block; overflow-x: auto }
+   #what-was-run ~ * img { max-width: min(100%, 900px); background: white }
    #what-was-run ~ * td, #what-was-run ~ * th { padding: 2px 20px 2px 0; vertical-align: top }
+   @media (max-width: 640px) {
+     .flex-row:has(#what-was-run) { flex-direction: column }
+     .flex-row:has(#what-was-run) > nav { width: 100%; height: auto; max-height: 35vh; flex-shrink: 0 }
+   }
    #what-was-run ~ * td > *, #what-was-run ~ * th > *, #what-was-run ~ * li > * { margin: 0 }
    </style>
 """
-"""Reports keep texts as wide as captions and in the middle of the screen, where long ones lose their top."""
+"""Reports keep texts as wide as captions and in the middle of the screen, where long ones lose their top;
+on a phone their menu takes most of the width."""
 
 
 def front_page(
@@ -29,8 +36,9 @@ def front_page(
     claims: Mapping[str, pd.DataFrame],
     prompts: Mapping[str, pd.DataFrame],
     models: Mapping[str, Mapping],
+    leads: Mapping[str, str],
 ) -> str:
-    """What was run, then each investigation: a sentence for each model, and its claims.
+    """What was run, then each investigation: a sentence for each model, its figure, and its claims.
 
     Parameters
     ----------
@@ -38,16 +46,20 @@ def front_page(
     claims : name of a model to its claims.tsv
     prompts : name of a model to its prompts.tsv
     models : their sections of the configuration
+    leads : sections' keys to addresses of their figures, where they have any
     """
     first = next(iter(claims.values()))
     told = [f"{len(first)} claims of posts, their readers and papers, asked of what was run."]
     told += [_described(name, models[name], prompts[name], table) for name, table in claims.items()]
     parts = [STYLE, _heading("What was run"), *told]
-    for section in sections.values():
+    for key, section in sections.items():
         of_section = {name: table[table["section"] == section["title"]] for name, table in claims.items()}
-        leads = [_lead(section.get("lead", ""), name, table) for name, table in of_section.items()]
+        said = [_lead(section.get("lead", ""), name, table) for name, table in of_section.items()]
         matrix = _matrix(of_section) or "Asked of none of these models."
-        parts += [_heading(section["title"]), "\n".join(filter(None, leads)), matrix]
+        parts += [_heading(section["title"]), "\n".join(filter(None, said))]
+        if key in leads and any((table["verdict"] != NOT_ASKED).any() for table in of_section.values()):
+            parts.append(_figure(leads[key], section["caption"]))
+        parts.append(matrix)
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,6 +89,14 @@ def _lead(lead: str, model: str, claims: pd.DataFrame) -> str:
         f"- **{_plain(model)}**: "
         + lead.format(**{row.claim: _value(row) for row in wanted.itertuples()})
         + "."
+    )
+
+
+def _figure(address: str, caption: str) -> str:
+    lines = wrap(address, 1000)  # docutils refuses long ones, and joins these
+    return (
+        "\n   ".join([f".. figure:: {lines[0]}", *lines[1:], f":alt: {_plain(caption)}"])
+        + f"\n\n   {_plain(caption)}"
     )
 
 
