@@ -1,6 +1,22 @@
-"""How tests are shared among processes: by file, but those of the workflow together: they need one run."""
+"""How tests are shared among processes: by file, but those of the workflow together: they need one run.
+
+And a real browser, Debian's Chromium or Google's Chrome, that must be on the PATH.
+"""
+
+import shutil
 
 import pytest
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.hookimpl(optionalhook=True)  # there may be one process, without the plugin
@@ -17,3 +33,16 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_addoption(parser):
     parser.addoption("--all-families", action="store_true", help="run every family through the pipeline")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("the browser tests need chromium or google-chrome on the PATH", pytrace=False)
+    from playwright.sync_api import sync_playwright  # where no page is opened, it is not waited for
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,31 +1,7 @@
-"""A real browser, Debian's Chromium or Google's Chrome, that must be on the PATH."""
-
-import shutil
+"""Pages in a real browser."""
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        pytest.fail("the browser tests need chromium or google-chrome on the PATH", pytrace=False)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+from playwright.sync_api import Page
 
 
 @pytest.fixture

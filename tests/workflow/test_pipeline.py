@@ -227,8 +227,11 @@ def test_report_is_one_page_with_every_figure(project):
         assert name in page
     assert len(page) < 15_000_000 and "filename=explorer.html" not in page
     embedded = re.findall(r'"data_uri": "data:image/png;[^"]*?base64,', page)
-    figures = [path for path in (project.folder / "results").rglob("*.png") if "training" not in path.parts]
-    assert len(embedded) == len(figures)
+    pictures = (project.folder / "results").rglob("*.png")
+    figures = [path for path in pictures if "training" not in path.parts and path.stem[:9] != "findings_"]
+    assert len(embedded) == len(figures) and page.count("data:image/png;base64,") >= 3, (
+        "those of the first page"
+    )
     assert not re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="http', page)
 
 

@@ -95,7 +95,7 @@ def _lead(lead: str, model: str, claims: pd.DataFrame) -> str:
 def _figure(address: str, caption: str) -> str:
     lines = wrap(address, 1000)  # docutils refuses long ones, and joins these
     return (
-        "\n   ".join([f".. figure:: {lines[0]}", *lines[1:], f":alt: {_plain(caption)}"])
+        "\n   ".join([f".. figure:: {lines[0]}", *lines[1:], f":alt: {caption}"])
         + f"\n\n   {_plain(caption)}"
     )
 

@@ -50,4 +50,5 @@ def _accepted(prompts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         )
         for model, table in prompts.items()
     }
-    return pd.DataFrame(counts).fillna("–").rename_axis(CATEGORY).reset_index()
+    order = list(dict.fromkeys(category for table in prompts.values() for category in table[CATEGORY]))
+    return pd.DataFrame(counts).loc[order].fillna("–").rename_axis(CATEGORY).reset_index()
