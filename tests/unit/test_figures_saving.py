@@ -1,4 +1,5 @@
 import re
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -7,6 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
+from pypdf import PdfReader
 
 from strata.figures.saving import DPI, MAX_PIXELS, save_figure
 from strata.figures.style import LINE_COLOURS, new_figure
@@ -34,8 +36,9 @@ def test_a_figure_is_the_same_bytes_twice(tmp_path):
         axes.plot([0, 1, 4], label="$p$")
         axes.legend()
         save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.svg")
+        save_figure(figure, tmp_path / f"{name}.png", tmp_path / f"{name}.pdf", 5)
         plt.close(figure)
-        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "svg")]
+        return [(tmp_path / f"{name}.{kind}").read_bytes() for kind in ("png", "svg", "pdf")]
 
     assert save("once") == save("again")
 
@@ -72,7 +75,7 @@ def test_both_formats_have_the_same_place(paths):
     np.testing.assert_allclose(pixels, points / 72 * dpi, atol=2)
     assert points[0] / 72 > 3.5 * 5
     assert pixels[0] <= MAX_PIXELS and dpi[0] < DPI, "a wide sheet has fewer pixels an inch"
-    assert ">below</text>" in text and ">far out</text>" in text
+    assert "<!-- below -->" in text and "<!-- far out -->" in text
     assert "date" not in text.lower().split("<g", 1)[0]
 
 
@@ -132,3 +135,47 @@ def test_a_colour_bar_keeps_the_end_that_hardly_occurs(paths):
     blue = expected[..., 2] > expected[..., 0] + 60
     assert 500 < blue.sum() < 0.05 * blue.size
     assert abs(shown - expected)[blue].max() <= 16 and abs(shown - expected).max() <= 24
+
+
+def sizes_of(path):
+    """Width and height of a drawing, in points."""
+    if path.suffix == ".pdf":
+        [page] = PdfReader(path).pages
+        return float(page.mediabox.width), float(page.mediabox.height)
+    root = ElementTree.parse(path).getroot()
+    return tuple(float(root.get(side).removesuffix("pt")) for side in ("width", "height"))
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf"])
+def test_a_drawing_fits_a_column(tmp_path, kind):
+    def saved(width):
+        save_figure(make_figure(), tmp_path / "a.png", tmp_path / f"{width}.{kind}", width)
+        return sizes_of(tmp_path / f"{width}.{kind}")
+
+    whole = saved(None)
+    assert saved(30) == pytest.approx(whole), "it is narrower already"
+    narrow = saved(8)
+    assert narrow[0] == pytest.approx(8 / 2.54 * 72, rel=1e-4)
+    assert narrow[1] / narrow[0] == pytest.approx(whole[1] / whole[0], rel=1e-4)
+
+
+def test_a_narrow_drawing_is_the_same_picture(tmp_path):
+    """All of it is scaled: the coordinates inside stay as they were."""
+    for width in (None, 8):
+        save_figure(make_figure(), tmp_path / "a.png", tmp_path / f"{width}.svg", width)
+    whole, narrow = (ElementTree.parse(tmp_path / f"{width}.svg").getroot() for width in (None, 8))
+    assert narrow.get("viewBox") == whole.get("viewBox")
+    assert [ElementTree.tostring(part) for part in narrow] == [ElementTree.tostring(part) for part in whole]
+
+
+def test_letters_need_no_font_of_the_reader(tmp_path):
+    save_figure(make_figure(), tmp_path / "a.png", tmp_path / "a.svg")
+    assert "<text" not in (tmp_path / "a.svg").read_text()
+    save_figure(make_figure(), tmp_path / "a.png", tmp_path / "a.pdf")
+    [page] = PdfReader(tmp_path / "a.pdf").pages
+    assert "below" in page.extract_text()
+    fonts = [font.get_object() for font in page["/Resources"]["/Font"].values()]
+    for font in fonts:
+        for each in font.get("/DescendantFonts", [font]):
+            assert "/FontFile2" in each.get_object()["/FontDescriptor"]
+    assert fonts

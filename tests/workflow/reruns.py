@@ -52,6 +52,25 @@ ALL = sorted(
         *SYNTAX,
     }
 )
+DRAWN = [
+    *(
+        *GRIDS,
+        *UPDATES,
+        "draw_lens",
+        "draw_single_traces",
+        "draw_restoration",
+        "draw_attention",
+        "draw_syntax",
+    ),
+    *(
+        "draw_embedding",
+        "draw_positions",
+        "draw_token_features",
+        "draw_models",
+        "draw_training",
+        "draw_leads",
+    ),
+]
 TRAINING = ["train_organism", "draw_training", "evaluate_retrained"]
 CORPUS = ["write_corpus", *TRAINING]
 
@@ -69,6 +88,9 @@ JUDGED = {
     *("decompose_embeddings", "describe_components", "correlate_frequency", "apply_zero_layer"),
     *("find_clumps", "describe_channels", "describe_gains"),
 }
+
+# What the figures of findings show besides.
+SHOWN_IN_FINDINGS = {"curate_prompts", "gather_text"}
 
 # Every key of config.yaml: another value, and the rules that then run again.
 TABLE = {
@@ -207,8 +229,17 @@ TABLE = {
     "embedding.statistics.seed": (1, [*CHANNELS, *FREQUENCY, *COMPONENTS, *ZERO_LAYER, *CLUMP]),
     "figures.noise": (
         "0.1",
-        ["draw_single_traces", "draw_restoration", "draw_attention", "draw_models", "judge_claims"],
+        [
+            "draw_single_traces",
+            "draw_restoration",
+            "draw_attention",
+            "draw_models",
+            "draw_leads",
+            "judge_claims",
+        ],
     ),
+    "figures.format": ("pdf", DRAWN),
+    "figures.width": (8, DRAWN),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.rote": (5.0, [*CORPUS, *TEXT, *SYNTAX]),
@@ -259,8 +290,11 @@ MODULES = {
     "strata/figures/lens_questions": ["draw_lens"],
     "strata/figures/trace": ["draw_single_traces"],
     "strata/figures/restoration": ["draw_restoration"],
-    "strata/findings/twins": ["draw_models", "judge_claims"],
+    "strata/findings/twins": ["draw_models", "draw_leads", "judge_claims"],
     "strata/findings/front": ["write_front"],
+    "strata/findings/run_page": ["write_front"],
+    "strata/figures/findings": ["draw_leads"],
+    "strata/figures/kept": ["draw_models", "draw_leads"],
     "strata/lens/mixing": MIXING,
     "strata/lens/tuned": TUNED,
     "strata/lens/jacobian": JACOBIAN,

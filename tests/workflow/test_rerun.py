@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
 import pytest
-from reruns import JUDGED, MODULES, PROMPTS, TABLE
+from reruns import JUDGED, MODULES, PROMPTS, SHOWN_IN_FINDINGS, TABLE
 from small_project import EVERY_DEPTH, Plan
 
 TARGETS = ("all", "organism")
@@ -33,9 +33,12 @@ def test_every_key_of_the_config_is_in_the_table(project):
 
 
 def judged(rules: list[str]) -> list[str]:
-    """What runs again: these rules, and the scorecard where they leave something that it is drawn up from."""
+    """What runs again: these rules, and the scorecard and its figures where these come from what they leave."""
     again = {*rules, *(["judge_claims"] if JUDGED & set(rules) else [])}
-    return sorted({*again, *(["write_front"] if {"judge_claims", "curate_prompts"} & again else [])})
+    again |= {"draw_leads"} if {*JUDGED, *SHOWN_IN_FINDINGS} & again else set()
+    return sorted(
+        {*again, *(["write_front"] if {"judge_claims", "curate_prompts", "draw_leads"} & again else [])}
+    )
 
 
 def plan_with_key(project, key: str) -> Plan:
@@ -82,8 +85,9 @@ def test_a_changed_key_reruns_exactly_its_rules(plans, key):
     _, rules = TABLE[key]
     # What sub-blocks add is drawn, and nothing is judged by it.
     updates_only = key in ("lens.grid.decoders", "lens.grid.prompts")
-    expected = sorted(rules) if updates_only else judged(rules)
-    assert sorted(plans[key].result().jobs) == expected
+    expected = rules if updates_only else judged(rules)
+    # The report tells the whole configuration.
+    assert sorted(plans[key].result().jobs) == sorted({*expected, "write_front"})
 
 
 def test_a_variant_of_the_organism_is_trained_anew_alone(plans):

@@ -36,7 +36,6 @@ rule measure_motion:
     output:
         "results/{model}/hidden.nc",
     params:
-        hidden={key: config["hidden"][key] for key in ("cropped", "n_offsets", "shuffles", "pooled")},
-        statistics=config["hidden"]["statistics"],
+        hidden=config["hidden"],
     script:
         "../scripts/attention/measure_motion.py"

@@ -1,4 +1,4 @@
-# workflow/figures.yaml, data of every stage -> results/{model}/figures/*.png, *.svg: a rule draw_JOB for each job of the table
+# workflow/figures.yaml, data of every stage -> results/{model}/figures/*.png, and *.svg or *.pdf: a rule draw_JOB for each job of the table
 
 
 for name, figures in jobs(PROJECT.figures).items():
@@ -10,10 +10,11 @@ for name, figures in jobs(PROJECT.figures).items():
             data=sorted({path for figure in figures for path in data_of(figure)}),
         output:
             png=[in_report(figure) for figure in figures],
-            svg=[figure.svg for figure in figures],
+            drawing=[figure.drawing for figure in figures],
         priority: 100 if any(figure.first_look for figure in figures) else 80
         params:
-            figures={figure.name: figure.drawing() for figure in figures},
+            **FORM,
+            figures={figure.name: figure.how() for figure in figures},
             modules=digest(modules_behind(figure.module for figure in figures)),
             models=config["run"] if any(figure.across for figure in figures) else None,
         script:

@@ -2,6 +2,7 @@
 # what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
 DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
 FOUND = {"table": PROJECT.findings, "models": RUN}
+FORM = {key: config["figures"][key] for key in ("format", "width")}
 LEADS = FOUND | {"noise": config["figures"]["noise"], "order": AVERAGE["order"], "drawn": DRAWN}
 
 
@@ -22,9 +23,9 @@ rule draw_leads:
         files_behind(PROJECT.findings, RUN),
     output:
         png=expand("results/models/findings_{section}.png", section=DRAWN),
-        svg=expand("results/models/findings_{section}.svg", section=DRAWN),
+        drawing=expand(f"results/models/findings_{{section}}.{FORM['format']}", section=DRAWN),
     params:
-        **LEADS,
+        **LEADS | FORM,
     script:
         "../scripts/figures/draw_leads.py"
 
@@ -38,8 +39,7 @@ rule write_front:
         front="results/models/front.rst",
         page=page_in_report("run", "0 Claims", "how it was run", "models"),
     params:
-        **LEADS,
-        config=config,
+        **LEADS | {"config": config | {"models": RUN}},
     script:
         "../scripts/findings/write_front.py"
 

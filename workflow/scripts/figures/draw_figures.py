@@ -1,6 +1,6 @@
 """Draw the figures of one job of the table of figures.
 
-Input: the files that they are drawn from. Output: each as PNG and SVG, found by the figure's name.
+Input: the files that they are drawn from. Output: each as PNG and as SVG or PDF, found by the figure's name.
 """
 
 import sys
@@ -23,12 +23,13 @@ with job(snakemake) as progress:
         return io.open_data(path.format(model=model))
 
     said = set()
-    for png, svg in progress(list(zip(snakemake.output.png, snakemake.output.svg, strict=True)), "figures"):
+    paths, width = zip(snakemake.output.png, snakemake.output.drawing, strict=True), snakemake.params.width
+    for png, drawing in progress(list(paths), "figures"):
         figure = snakemake.params.figures[Path(png).stem]
         module, _, function = figure["draw"].rpartition(".")
         draw = getattr(import_module(f"strata.figures.{module}"), function)
         data = {argument: opened(path) for argument, path in figure["data"].items()}
-        save_figure(draw(**data, **figure["options"]), png, svg)
+        save_figure(draw(**data, **figure["options"]), png, drawing, width)
         if (look := figure.get("first_look")) and look not in said:
             said.add(look)
             print(f"{look}: {png}", file=sys.__stderr__, flush=True)

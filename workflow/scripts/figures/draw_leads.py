@@ -1,6 +1,6 @@
 """Draw the figure of each section of findings, and one of all verdicts, of the models that are run.
 
-Input: results of each model. Output: one figure each, as PNG and SVG.
+Input: results of each model. Output: one figure each, as PNG and as SVG or PDF.
 """
 
 from functools import cache
@@ -30,6 +30,6 @@ with job(snakemake) as progress:
         "twins": lambda: draw_kept(lenses, of_each("lens/probes.nc"), averages, noise),
         "verdicts": lambda: figures.draw_verdicts(sections, answers),
     }
-    saved = zip(snakemake.params.drawn, snakemake.output.png, snakemake.output.svg, strict=True)
-    for name, png, svg in progress(list(saved), "figures"):
-        save_figure(drawn[name](), png, svg)
+    saved = zip(snakemake.params.drawn, snakemake.output.png, snakemake.output.drawing, strict=True)
+    for name, png, drawing in progress(list(saved), "figures"):
+        save_figure(drawn[name](), png, drawing, snakemake.params.width)

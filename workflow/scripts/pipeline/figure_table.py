@@ -21,7 +21,7 @@ class Figure:
 
     ``draw`` is a function of `strata.figures`, ``module.function``; ``data`` its arguments that are files;
     ``options`` its other arguments. ``needs`` is one of `pipeline.models.features_of` a model: one
-    without it has no such figure.
+    without it has no such figure. ``format``: svg or pdf, of what is saved besides the PNG.
     """
 
     name: str
@@ -36,21 +36,22 @@ class Figure:
     across: bool
     first_look: str
     needs: str
+    format: str
 
     @property
     def png(self) -> str:
         return f"{self.folder}/{self.name}.png"
 
     @property
-    def svg(self) -> str:
-        return f"{self.folder}/{self.name}.svg"
+    def drawing(self) -> str:
+        return f"{self.folder}/{self.name}.{self.format}"
 
     @property
     def module(self) -> str:
         """The module of its function."""
         return f"strata.figures.{self.draw.rpartition('.')[0]}"
 
-    def drawing(self) -> dict[str, Any]:
+    def how(self) -> dict[str, Any]:
         """What the job that draws it needs to know: a change of anything else redraws nothing."""
         return {"draw": self.draw, "data": dict(self.data), "options": dict(self.options)} | (
             {"first_look": self.first_look} if self.first_look else {}
@@ -147,6 +148,7 @@ def _expand(row: str, content: Mapping, config: Mapping, file: str) -> list[Figu
             across=content.get("across", False),
             first_look=content.get("first_look", ""),
             needs=content.get("needs", ""),
+            format=config["figures"]["format"],
         )
 
     return [one(**dict(zip(each, values, strict=True))) for values in product(*each.values())]

@@ -1,6 +1,8 @@
-"""Saving figures: laid out once, written as PNG and as SVG."""
+"""Saving figures: laid out once, written as PNG and as lines and letters, SVG or PDF."""
 
+import re
 from io import BytesIO
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,22 +14,39 @@ from PIL import Image
 
 from strata.figures.style import LINE_COLOURS
 
-DPI = 125  # of the PNG, and of what is pixels within the SVG; less on sheets wider than the next allows
+DPI = 125  # of the PNG, and of what is pixels within the other; less on sheets wider than the next allows
 MAX_PIXELS = 1750  # of the PNG's width: more than a report shows
 MARGIN = 0.1  # around all that is drawn, inches
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
 N_FREQUENT = 104  # of these are the most frequent colours: grounds, letters, grids
 N_DRAWN = 96  # more are for colours that were drawn; the rest for blends at edges
 
-# The same bytes for the same figure, letters as text; and no layout of its own for a saved figure.
-SETTINGS = {"svg.hashsalt": "strata", "svg.fonttype": "none", "figure.constrained_layout.use": False}
+CM = 72 / 2.54  # points in a centimetre
+
+# The same bytes for the same figure; letters as outlines in an SVG, with their font in a PDF; no layout of
+# its own for a saved figure.
+SETTINGS = {
+    "svg.hashsalt": "strata",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "figure.constrained_layout.use": False,
+}
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def save_figure(figure: Figure, png: str, svg: str) -> None:
-    """Save a figure as PNG and SVG, the same bytes for the same figure.
+def save_figure(figure: Figure, png: str, drawing: str, width: float | None = None) -> None:
+    """Save a figure as PNG and as SVG or PDF, the same bytes for the same figure.
 
     The layout is made once, for both; it does not change any more afterwards.
+
+    Parameters
+    ----------
+    drawing : str
+        Where the SVG or PDF goes; its suffix says which it is.
+    width : float, optional
+        Of a column, in centimetres: a drawing that is wider is scaled down to it, letters and all.
     """
+    kind = Path(drawing).suffix[1:]
     with matplotlib.rc_context(SETTINGS):
         box = _lay_out(figure)
         dpi = min(DPI, MAX_PIXELS / box.width)
@@ -35,7 +54,29 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
         figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
         few = _in_few_colours(Image.open(pixels).convert("RGB"))
         few.save(png, format="PNG", compress_level=8, dpi=(dpi, dpi))
-        figure.savefig(svg, format="svg", dpi=DPI, bbox_inches=box, metadata={"Date": None})
+        figure.savefig(drawing, format=kind, dpi=DPI, bbox_inches=box, metadata=UNDATED[kind])
+    if width and width < 2.54 * box.width:
+        {"svg": _narrow_svg, "pdf": _narrow_pdf}[kind](drawing, width * CM)
+
+
+def _narrow_svg(path: str, points: float) -> None:
+    """Scale to a width: the picture's own coordinates stay."""
+    text = Path(path).read_text(encoding="utf-8")
+    width, height = (
+        float(re.search(rf'<svg [^>]*{side}="([\d.]+)pt"', text)[1]) for side in ("width", "height")
+    )
+    for side, now in (("width", points), ("height", height * points / width)):
+        text = re.sub(rf'(<svg [^>]*{side}=")[\d.]+pt', rf"\g<1>{now:.6g}pt", text, count=1)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _narrow_pdf(path: str, points: float) -> None:
+    from pypdf import PdfReader, PdfWriter  # no other job waits for it
+
+    writer = PdfWriter(clone_from=PdfReader(path))
+    [page] = writer.pages
+    page.scale_by(points / float(page.mediabox.width))
+    writer.write(path)
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
