@@ -61,8 +61,11 @@ lint: .venv/installed-dev
 	$(BIN)/snakemake --lint
 
 .venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Strata needs Python 3.11 or newer; name yours: make PYTHON=/where/it/is/python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet -r requirements.txt || { \
+	echo "The packages were not installed, pip says why above: they come from PyPI, which needs a network"; exit 1; }
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed

@@ -1,11 +1,13 @@
 """Wrong input stops before any job, with one line that says what and where."""
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.config import check_project
 from strata.inputs import BadInput
@@ -289,6 +291,19 @@ def test_another_folder_is_told_how_to_start(project, tmp_path):
     said = (done.stdout + done.stderr).splitlines()
     assert done.returncode != 0 and said[-1].endswith(f"(expected: snakemake --directory {project.folder})")
     assert "Traceback" not in said[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_run_that_fails_ends_with_the_rule_the_reason_and_the_log(project, tmp_path):
+    copy = project.copy(tmp_path / "copy")
+    wanted = ("--config", "models={organism: {device: cuda}}", "--", "results/organism/prompts.tsv")
+    done = copy.snakemake("--forcerun", "curate_prompts", *wanted, as_ever=True)
+    assert done.returncode != 0 and "Strata analyses organism" in done.stderr
+    assert re.fullmatch(
+        r"curate_prompts failed: RuntimeError: torch \S+ finds no GPU here; .* device: cpu, or auto "
+        r"\(log: logs/organism/curate_prompts.log\)",
+        done.stderr.rstrip().splitlines()[-1],
+    )
 
 
 def test_numbers_in_a_section_can_be_given_on_the_command_line(project):

@@ -33,7 +33,7 @@ def test_every_key_of_the_config_is_in_the_table(project):
 
 
 def judged(rules: list[str]) -> list[str]:
-    """What runs again: these rules, and the scorecard and its figures where these come from what they leave."""
+    """What runs again: these rules, and the scorecard and its figures where these come of them."""
     again = {*rules, *(["judge_claims"] if JUDGED & set(rules) else [])}
     again |= {"draw_leads"} if {*JUDGED, *SHOWN_IN_FINDINGS} & again else set()
     return sorted(

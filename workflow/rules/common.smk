@@ -17,7 +17,7 @@ from pipeline.texts import CORPUS, known_counts, origin
 from strata.findings.table import files_asked, files_behind
 from strata.inputs import BadInput
 
-prepare(WORKFLOW / "scripts")
+prepare(WORKFLOW / "scripts", workflow)
 
 
 def checked(check, *given):

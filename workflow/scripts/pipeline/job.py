@@ -1,5 +1,6 @@
 """What every script of the pipeline does around its work: threads, its log, progress, errors."""
 
+import errno
 import json
 import logging
 import os
@@ -14,6 +15,22 @@ from tqdm import tqdm
 
 COST = "cost "
 """What the line of a log begins with, behind its level, that says what the job cost."""
+
+
+NO_ROOM = "no room is left on the disk (docs/costs.md says what a run takes)"
+NO_MEMORY = (
+    "not enough memory; text, trace and batch sizes are in config.yaml, what is needed in docs/costs.md"
+)
+
+
+def in_words(error: Exception) -> str:
+    """The error in a line; what a machine lacks, with what to do."""
+    said = f"{type(error).__name__}: {error}".replace("\n", " ")
+    if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in said:
+        return f"{NO_ROOM}: {said}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return f"{NO_MEMORY}: {said}"
+    return said
 
 
 @contextmanager
@@ -46,7 +63,7 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
             yield progress
         except Exception as error:
             logging.exception("%s failed", snakemake.rule)
-            sys.exit(f"{snakemake.rule}: {type(error).__name__}: {error} (all of it: {snakemake.log[0]})")
+            sys.exit(f"{snakemake.rule}: {in_words(error)} (all of it: {snakemake.log[0]})")
         cost = {
             "rule": snakemake.rule,
             "cpu_s": round(time.process_time(), 2),

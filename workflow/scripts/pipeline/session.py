@@ -1,14 +1,32 @@
-"""What every start of the pipeline sets up before it reads anything."""
+"""What every start of the pipeline sets up before it reads anything, and what it tells at start and end."""
 
+import atexit
 import logging
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+if TYPE_CHECKING:
+    from snakemake.workflow import Workflow
+
+START = (
+    "Strata analyses {models}: minutes for the organism on two cores, hours for a model of GPT-2's size "
+    "(docs/costs.md).\nFigures and data come to results/MODEL/; what each job says is in logs/MODEL/."
+)
+REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
+KILLED = "it left no message: killed, perhaps for its memory (docs/costs.md says what is needed)"
 
 
-def prepare(scripts: Path) -> None:
-    """Set up jobs' environment, and let Snakemake print its table of jobs once.
+def prepare(scripts: Path, workflow: "Workflow") -> None:
+    """Set up jobs' environment and what is told.
+
+    Snakemake prints its table of jobs once; a run begins with what happens, and ends with where the answers
+    are or with what failed.
 
     Parameters
     ----------
@@ -18,7 +36,31 @@ def prepare(scripts: Path) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     # Threads that wait must not spin: jobs share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+    def models() -> list[str]:  # the configuration is read later
+        return workflow.globals["config"]["run"]
+
+    workflow.onstart(lambda log: _tell(START.format(models=", ".join(models()))))
+    workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
+    _end_with_failures()
+
+
+def where_to_look(models: Iterable[str]) -> str:
+    """What to open, of what is there: nothing, if only a part was made."""
+    pages = {"claims": "what holds of it", "lens/explorer": "every prompt, depth by depth"}
+    lines = [
+        f"{path}: {told}"
+        for model in models
+        for page, told in pages.items()
+        if (path := Path(f"results/{model}/{page}.html")).exists()
+    ]
+    return "\n".join([*lines, REPORT]) if lines else ""
+
+
+def _tell(text: str) -> None:
+    if text:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _print_jobs_once() -> None:
@@ -34,3 +76,28 @@ def _print_jobs_once() -> None:
         return not again
 
     logger.addFilter(is_new)
+
+
+def _end_with_failures() -> None:
+    """Print last what matters of a run that fails: Snakemake says more about it, much of that later."""
+    failures: list[str] = []
+
+    def heard(record: logging.LogRecord) -> bool:
+        if getattr(record, "event", None) == LogEvent.JOB_ERROR and record.log:
+            failures.append(failure(record.rule_name, record.log[0]))
+        return True
+
+    logger.addFilter(heard)
+    atexit.register(lambda: _tell("\n".join(failures)))
+
+
+def failure(rule: str, log: str) -> str:
+    """One line: which rule failed, why, and where its log is.
+
+    The reason is the last line of the log, where that ends with an error.
+    """
+    path = Path(log)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    raised = any(line.startswith("Traceback") for line in lines)
+    why = next(filter(None, reversed(lines)), "") if raised else KILLED
+    return f"{rule} failed: {why} (log: {log})"

@@ -3,8 +3,23 @@
 import torch
 
 
+def require(device: str) -> None:
+    """Refuse a GPU where there is none.
+
+    Raises
+    ------
+    RuntimeError
+        If ``device`` is a GPU and torch finds none.
+    """
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"torch {torch.__version__} finds no GPU here; declare the model with device: cpu, or auto"
+        )
+
+
 def usable(device: str) -> str:
-    """The device itself; of ``auto``, a GPU where there is one, else the CPU."""
+    """The device itself, which must be there; of ``auto``, a GPU where there is one, else the CPU."""
+    require(device)
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"

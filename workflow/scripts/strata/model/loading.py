@@ -8,6 +8,7 @@ from accelerate.utils import get_max_memory
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from strata.model.architecture import find_parts
+from strata.model.device import require
 from strata.model.equalities import check
 from strata.model.families import UnknownArchitecture, family_of
 from strata.model.source import ModelUnavailable, load
@@ -29,6 +30,7 @@ def load_model(
         exactly the tensors of the model that its configuration describes; or if the architecture is not
         known and cannot be read either.
     """
+    require(device)
     place = {"device_map": SPREAD, "max_memory": _room()} if device == "auto" else {}
     model, told = load(
         AutoModelForCausalLM.from_pretrained,
