@@ -3,6 +3,7 @@
 # make smollm2 bring SmolLM2-135M-Instruct (98 MB) to data/models; make gemma3 the same for Gemma 3 270M (253 MB)
 # make news    bring the text that both are declared with (comes with either)
 # make families  a tiny model of every family through the pipeline: some minutes
+# make depths  every figure of models of 12, 18, 30 and 48 layers, searched for words that overlap: some minutes
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
 # make docs    docs/figures.md, from the table of figures
@@ -12,7 +13,7 @@ PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
 
-.PHONY: all test families smollm2 gemma3 news browser profile bench docs lint
+.PHONY: all test families depths smollm2 gemma3 news browser profile bench docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -34,6 +35,9 @@ news: .venv/installed
 
 families: .venv/installed-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-families tests/workflow/test_every_family.py
+
+depths: .venv/installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-depths tests/workflow/test_figures.py
 
 # The lens pages are tested in a real browser; Debian's is installed where there is none.
 browser:
