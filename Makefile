@@ -6,7 +6,7 @@
 # make depths  every figure of models of 12, 18, 30 and 48 layers, searched for words that overlap: some minutes
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
-# make docs    docs/figures.md, from the table of figures
+# make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
 # make lint    formatters and linters
 
 PYTHON ?= python3.11
@@ -47,8 +47,11 @@ browser:
 profile: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.profile logs
 
-docs: .venv/installed
+docs: .venv/installed-dev
 	PYTHONPATH=workflow/scripts $(BIN)/python docs/write_figures.py
+	$(BIN)/python docs/write_configuration.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "Done: open site/index.html. Its search needs a server: $(BIN)/mkdocs serve"
 
 bench: .venv/installed-dev
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_trace.py

@@ -1,5 +1,6 @@
 """What the documents say is so: links lead somewhere, names exist, captions can be read."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -58,9 +59,24 @@ def test_captions_are_plain(caption):
     assert len(text.split()) >= 10
 
 
-@pytest.mark.parametrize("page", ["README.md", "config.yaml", "docs/outputs.md", "docs/glossary.md"])
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "config.yaml"], ids=lambda page: page.name)
 def test_what_users_read_is_plain(page):
-    assert UNPLAIN.findall((ROOT / page).read_text()) == []
+    assert UNPLAIN.findall(page.read_text()) == []
+
+
+def test_messages_that_are_explained_are_those_of_the_code():
+    """What is between the places that differ (…) stands so in a string of the code."""
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    blocks = re.findall(r"^```text\n(.*?)^```$", page, re.M | re.S)
+    reasons = re.findall(r"^\| `([^`]+)` \|", page, re.M)
+    modules = [ast.parse(path.read_text()) for path in (ROOT / "workflow/scripts").rglob("*.py")]
+    strings = [n.value for m in modules for n in ast.walk(m) if isinstance(n, ast.Constant)]
+    strings = [string for string in strings if isinstance(string, str)]
+    lines = [*reasons, *(line for block in blocks for line in block.splitlines())]
+    assert len(blocks) > 20 and len(reasons) > 4
+    for line in lines:
+        for part in line.split("…"):
+            assert any(part.strip() in string for string in strings), line
 
 
 def test_a_variable_or_file_that_is_not_documented_is_found(tmp_path):

@@ -113,7 +113,7 @@ def index(table: Mapping[str, Mapping], captions: Mapping[str, str]) -> str:
                 data = ", ".join(f"`{path}`" for path in row["data"].values())
                 caption = " ".join(captions[row.get("caption", name)].split())
                 caption = re.sub(r"\{\{.*?\}\}", "the model", caption)
-                lines += [f"### {name}", "", caption, ""]
+                lines += [f"### `{name}`", "", caption, ""]
                 lines += [f"Drawn by `strata.figures.{row['draw']}` from {data}.", ""]
     return "\n".join(lines)
 
