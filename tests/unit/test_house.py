@@ -75,6 +75,14 @@ def test_readme_commands_are_real():
         assert model in config["models"]
 
 
+def test_readme_line_of_installation_is_what_make_does():
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    [line] = re.findall(r"^    python3.11 -m venv .*pip (install .*)$", readme, re.M)
+    assert line.replace("install", "install --quiet") in makefile
+    done = run("python", "-m", "pip", *line.split(), "--dry-run", "--no-index")  # what is here already
+    assert done.returncode == 0, done.stderr
+
+
 def test_readme_snakemake_commands_plan_without_error(tmp_path):
     """On a machine that has what the README brings first, and no network."""
     readme = (ROOT / "README.md").read_text()
