@@ -27,6 +27,6 @@ rule all:
     default_target: True
     input:
         asked_for(PROJECT.figures, {model: features_of(config["models"][model]) for model in config["run"]}),
-        "results/models/front.rst",
+        [*rules.draw_leads.output, "results/models/front.rst"],
         expand("results/{model}/lens/explorer.html", model=RUN),
         expand("results/{model}/evaluation.html", model=sorted(RUN.keys() & ORGANISM["variants"])),

@@ -146,12 +146,16 @@ def test_models_are_drawn_by_relative_depth():
     (small_parts, small), (_, deep), (_, one) = prompts(2, 16), prompts(30, 2), prompts(4, 1)
     figure = draw_models({"small": small, "deep$x$": deep, "one": one})
     render(figure)
-    distance, agreement = figure.axes
+    bits, distance, agreement = figure.axes
     assert [line.get_label() for line in distance.lines] == ["small (2, 16)", "deep$x$ (30, 2)", "one (4, 1)"]
     np.testing.assert_allclose(distance.lines[0].get_xdata(), [0, 0.5])  # 0 at the end is left out
     np.testing.assert_allclose(agreement.lines[0].get_xdata(), [0, 0.5, 1])
     np.testing.assert_allclose(agreement.lines[1].get_xdata(), np.arange(31) / 30)
 
+    surprise = [part["logprob_target"].values[::2] / -np.log(2) for part in small_parts]
+    np.testing.assert_allclose(
+        bits.lines[0].get_ydata(), np.mean([np.nanmean(s, 1) for s in surprise], 0), rtol=1e-5
+    )
     by_prompt = np.array([part["kl_final"].values[::2].mean(1) for part in small_parts])
     in_order = by_prompt[np.argsort([f"p{i}" for i in range(16)])]  # as their facts are sorted
     np.testing.assert_allclose(distance.lines[0].get_ydata(), by_prompt.mean(0)[:2])

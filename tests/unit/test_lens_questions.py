@@ -207,6 +207,16 @@ def test_change_with_repeats_is_within_prompts():
     assert at["repeat_change"] == 0 and at["repeat_change_n"] == 2
 
 
+def test_repetition_of_a_file_without_any_is_nothing(tmp_path):
+    """Read from a file, HDF5 fails at a choice of depths and of no tokens together."""
+    path = str(tmp_path / "lens.nc")
+    io.write_dataset(make_text("p", "semantic", [1, 2, 3, 4], target=3), path)
+    with io.open_dataset(path) as lens:
+        assert (lens["depth"] % 1 != 0).any()
+        found = repetition({"logit": lens}, BOOTSTRAP)
+    assert found["repeat_change"].isnull().all()
+
+
 def test_repetition_equals_the_loop():
     lenses, *_ = make_run()
     for lens in lenses.values():

@@ -12,9 +12,9 @@ LENS = [*READ, *GRIDS, *UPDATES, "draw_models", *EVERY_DECODER]
 FITS = ["fit_tuned", "fit_jacobian"]
 TUNED = ["fit_tuned", "read_lens", *CONTEXTLESS, *EVERY_DECODER]
 JACOBIAN = ["fit_jacobian", "read_lens", *CONTEXTLESS, *EVERY_DECODER]
-OVER_TEXT = ["attend_over_text", "draw_attention"]
+OVER_TEXT = ["attend_over_text", "draw_attention", "draw_models"]
 ORDER = ["compare_order", "draw_restoration"]
-FINAL = ["read_attention", "draw_attention"]
+FINAL = ["read_attention", "draw_attention", "draw_models"]
 MOTION = ["measure_motion", "draw_attention"]
 STATES = [*FINAL, *MOTION]
 BY_STATE = ["average_traces", "draw_models", *ORDER, *STATES]
@@ -29,8 +29,8 @@ EXPERIMENTS = ["disturb_positions", "draw_positions", "draw_token_features"]
 FREQUENCY = ["correlate_frequency", "draw_token_features", *EXPERIMENTS]
 COMPONENTS = ["describe_components", "draw_token_features"]
 SVD = ["decompose_embeddings", "draw_embedding", "draw_positions", *FREQUENCY, *COMPONENTS]
-POSITIONS = ["describe_gains", "draw_embedding", "draw_positions"]
-GAINS = ["describe_gains", "draw_embedding", "draw_positions"]
+POSITIONS = ["describe_gains", "draw_embedding", "draw_positions", "draw_models"]
+GAINS = ["describe_gains", "draw_embedding", "draw_positions", "draw_models"]
 CHANNELS = ["describe_channels", *POSITIONS, *GAINS, *EXPERIMENTS]
 ZERO_LAYER = ["apply_zero_layer", "draw_token_features"]
 CLUMP = ["find_clumps", "draw_token_features"]
@@ -293,6 +293,7 @@ MODULES = {
     "strata/findings/twins": ["draw_models", "draw_leads", "judge_claims"],
     "strata/findings/front": ["write_front"],
     "strata/findings/run_page": ["write_front"],
+    "strata/figures/models": ["draw_models"],
     "strata/figures/findings": ["draw_leads"],
     "strata/figures/kept": ["draw_models", "draw_leads"],
     "strata/lens/mixing": MIXING,

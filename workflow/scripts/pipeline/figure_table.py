@@ -85,10 +85,11 @@ def jobs(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
 def asked_for(figures: Sequence[Figure], models: Mapping[str, Container[str]]) -> list[str]:
     """The pictures that a run makes of some models, given the features that each has."""
     return [
-        figure.png.format(model=name)
+        path.format(model=name)
         for figure in figures
         for name, features in models.items()
         if figure.job != "training" and (not figure.needs or figure.needs in features)
+        for path in (figure.png, figure.drawing)
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullLocator
 
 
 def draw_curve(axes: Axes, mean: pd.Series, low: pd.Series, high: pd.Series, **look) -> None:
@@ -29,6 +30,7 @@ def set_log_scale(*panels: Axes) -> None:
         for axes in panels:
             axes.set_yscale("log", nonpositive="clip")
             axes.set_ylim(max(min(above_zero) / 2, max(above_zero) / 1e5), 1.5 * max(above_zero))
+            axes.yaxis.set_minor_locator(NullLocator())  # eight a decade, which take longer than all else
 
 
 def set_depth_ticks(axes: Axes, depths: np.ndarray) -> None:

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 from strata.figures.curves import draw_curve, marks, set_depth_ticks, set_log_scale
 from strata.figures.lens import NORMS, decoded_by
 from strata.figures.style import DECODER_COLOURS, as_written, category_colours, line_looks, new_figure
-from strata.lens.comparison import agreement, at_whole_depths, kl_to_final, mean_and_interval, prompt_means
+from strata.lens.comparison import (
+    agreement,
+    at_whole_depths,
+    bits_of_target,
+    kl_to_final,
+    mean_and_interval,
+    prompt_means,
+)
 from strata.lens.names import DECODER, REFERENCE
 from strata.names import ALL, CATEGORY, DEPTH
 
@@ -155,7 +162,7 @@ def draw_contextless(contextless: xr.Dataset) -> Figure:
 
 
 def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:
-    """Models by relative depth: mean KL(final ‖ depth), and how often the final guess is there already.
+    """Models by relative depth: bits of the true next token, KL(final ‖ depth), how often the guess is final.
 
     One line a model, at whole depths d / L, in its interval over what prompts ask.
 
@@ -172,18 +179,21 @@ def draw_models(lenses: Mapping[str, xr.Dataset]) -> Figure:
     made = sorted({decoded_by(lens) for lens in lenses.values()})
     if len(made) != 1:
         raise ValueError(f"models are compared with one decoder and norm, not {'; '.join(made)}")
-    figure = new_figure(11, 4.8)
-    panels = figure.subplots(1, 2, sharex=True)
+    figure = new_figure(15, 4.8)
+    panels = figure.subplots(1, 3, sharex=True)
     for name, look in line_looks(lenses).items():
         whole = at_whole_depths(lenses[name])
         n_layers = whole.sizes[DEPTH] - 1
-        _draw_model(panels[0], prompt_means(kl_to_final(whole)).iloc[:, :-1], n_layers, name, look)
-        _draw_model(panels[1], prompt_means(agreement(whole)), n_layers, name, look)
-    set_log_scale(panels[0])
-    panels[0].set(ylabel="KL(final ‖ depth) [nat], log scale")
-    panels[0].set_title("distance from the final distribution (0 at the end)")
-    panels[1].set(ylabel="share of tokens", ylim=(-0.02, 1.02))
-    panels[1].set_title("top guess is the final one already")
+        _draw_model(panels[0], prompt_means(bits_of_target(whole)), n_layers, name, look)
+        _draw_model(panels[1], prompt_means(kl_to_final(whole)).iloc[:, :-1], n_layers, name, look)
+        _draw_model(panels[2], prompt_means(agreement(whole)), n_layers, name, look)
+    for axes in panels[:2]:
+        set_log_scale(axes)
+    panels[0].set(ylabel="true next token [bit], log scale", title="surprise at the true next token")
+    panels[1].set(ylabel="KL(final ‖ depth) [nat], log scale")
+    panels[1].set_title("distance from the final distribution (0 at the end)")
+    panels[2].set(ylabel="share of tokens", ylim=(-0.02, 1.02))
+    panels[2].set_title("top guess is the final one already")
     for axes in panels:
         axes.set_xlabel("relative depth d / L")
     handles, labels = panels[0].get_legend_handles_labels()

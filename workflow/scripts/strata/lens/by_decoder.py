@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import xarray as xr
 
+from strata.lens.comparison import at_whole_depths
 from strata.lens.names import DECODER
 from strata.names import CATEGORY, DEPTH, FACT, LAYER, POSITION, PROMPT, TARGET_ID, TOKEN_ID, TOKEN_STR
 from strata.stats.groups import named
@@ -33,5 +34,5 @@ def by_decoder(lenses: Lenses, ask_one: Callable[[xr.Dataset], xr.Dataset]) -> x
 
 
 def _at_whole_depths(lens: xr.Dataset) -> xr.Dataset:
-    whole = lens.isel({DEPTH: lens[DEPTH].values % 1 == 0})
+    whole = at_whole_depths(lens)
     return whole.assign_coords({DEPTH: whole[DEPTH].values.astype(int)})
