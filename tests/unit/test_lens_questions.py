@@ -208,9 +208,9 @@ def test_change_with_repeats_is_within_prompts():
 
 
 def test_repetition_of_a_file_without_any_is_nothing(tmp_path):
-    """Read from a file, HDF5 fails at a choice of depths and of no tokens together."""
+    """Read from a file, HDF5 fails at a choice of many depths and of no tokens together."""
     path = str(tmp_path / "lens.nc")
-    io.write_dataset(make_text("p", "semantic", [1, 2, 3, 4], target=3), path)
+    io.write_dataset(make_text("p", "semantic", [1, 2, 3, 4], target=3, n_layers=48), path)
     with io.open_dataset(path) as lens:
         assert (lens["depth"] % 1 != 0).any()
         found = repetition({"logit": lens}, BOOTSTRAP)
