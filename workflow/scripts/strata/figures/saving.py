@@ -1,6 +1,7 @@
 """Saving figures: laid out once, written as PNG and as SVG."""
 
 from io import BytesIO
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -30,12 +31,23 @@ def save_figure(figure: Figure, png: str, svg: str) -> None:
     """
     with matplotlib.rc_context(SETTINGS):
         box = _lay_out(figure)
-        dpi = min(DPI, MAX_PIXELS / box.width)
-        pixels = BytesIO()
-        figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
-        few = _in_few_colours(Image.open(pixels).convert("RGB"))
-        few.save(png, format="PNG", compress_level=6, dpi=(dpi, dpi))
+        Path(png).write_bytes(_png(figure, box))
         figure.savefig(svg, format="svg", dpi=DPI, bbox_inches=box, metadata={"Date": None})
+
+
+def as_png(figure: Figure) -> bytes:
+    """The PNG alone, for a page that holds it."""
+    with matplotlib.rc_context(SETTINGS):
+        return _png(figure, _lay_out(figure))
+
+
+def _png(figure: Figure, box: Bbox) -> bytes:
+    dpi = min(DPI, MAX_PIXELS / box.width)
+    pixels, png = BytesIO(), BytesIO()
+    figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
+    few = _in_few_colours(Image.open(pixels).convert("RGB"))
+    few.save(png, format="PNG", compress_level=6, dpi=(dpi, dpi))
+    return png.getvalue()
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:
