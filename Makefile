@@ -6,7 +6,7 @@
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
 # make docs    docs/figures.md, from the table of figures
-# make lint    formatters and linters
+# make lint    formatters, linters and types
 
 PYTHON ?= python3.11
 CORES ?= 4
@@ -57,6 +57,7 @@ bench: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
