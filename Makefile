@@ -7,7 +7,7 @@
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
 # make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
-# make lint    formatters and linters
+# make lint    formatters, linters and types
 
 PYTHON ?= python3.11
 CORES ?= 4
@@ -64,6 +64,7 @@ bench: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 

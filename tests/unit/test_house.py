@@ -1,4 +1,4 @@
-"""The house is in order: linters and formatters are clean, pins agree, the README's commands exist."""
+"""The house is in order: linters, formatters and types are clean, pins agree, the README's commands exist."""
 
 import os
 import re
@@ -25,7 +25,13 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.parametrize(
     "command",
-    ["ruff check .", "ruff format --check .", "snakefmt --check Snakefile workflow", "snakemake --lint"],
+    [
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "snakefmt --check Snakefile workflow",
+        "snakemake --lint",
+    ],
 )
 def test_linters_are_clean(command):
     done = run(*command.split())

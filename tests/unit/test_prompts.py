@@ -5,7 +5,7 @@ from tokenizers import ByteLevelBPETokenizer
 
 from strata.text.prompts import begun, curate, occurrences, subject_span
 
-FIRST = "the first token is the subject (prompts.prefix_first puts a text before it)"
+FIRST = "the first token is the subject (put a text before it, as prompts.prefix_first does)"
 FRANCE = {"id": "france", "text": "The capital of France is", "subject": "France", "target": " Paris"}
 
 

@@ -28,7 +28,7 @@ ORDER = [
         "attention",
         "keys",
     ),
-    *("findings", "figures"),
+    *("findings", "figures", "notebook"),
 ]
 """What stands at the library's top. Each imports only from those before it."""
 
@@ -46,8 +46,10 @@ LIGHT = {
     "jobs that draw": (DRAW, {*MODELS, "sklearn"}),
     "jobs that analyse": ([p for p in SCRIPTS if p not in DRAW], PLOTTING),
     "io": ([ROOT / "strata/io.py"], {*MODELS, *PLOTTING, "sklearn"}),
+    "what opens results": ([ROOT / "strata/notebook/open.py"], {*MODELS, *PLOTTING, "sklearn"}),
+    "what a notebook asks of a model": (sorted((ROOT / "strata/notebook").glob("*.py")), {*PLOTTING}),
     "names and what people write": (
-        [ROOT / f"strata/{name}.py" for name in ("names", "inputs", "schemas", "progress")],
+        [ROOT / f"strata/{name}.py" for name in ("__init__", "names", "inputs", "schemas", "progress")],
         {*MODELS, *PLOTTING, "sklearn", "scipy", "pandas", "xarray", "numpy"},
     ),
 }
@@ -162,7 +164,12 @@ def test_arrows_go_one_way():
 def test_the_order_is_of_arrows_that_there_are():
     """Of two neighbours in the order that have no arrow between them, either might come first."""
     places = {(place(a), place(b)) for a, b in arrows()}
-    assert {("organism", "text"), ("attention", "embedding"), ("figures", "attention")} <= places
+    assert {
+        ("organism", "text"),
+        ("attention", "embedding"),
+        ("figures", "attention"),
+        ("notebook", "figures"),
+    } <= places
 
 
 def test_the_library_knows_nothing_of_the_workflow():
@@ -196,6 +203,11 @@ def test_imports_are_followed_as_they_run():
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
+        (
+            ["strata", "strata.lens", "strata.trace"],
+            {*MODELS, *PLOTTING, "xarray", "pandas", "numpy", "tqdm"},
+        ),
+        (["strata.notebook.open"], {*MODELS, *PLOTTING, "sklearn"}),
         (["strata.io", "strata.text.conllu"], {*MODELS, *PLOTTING, "sklearn"}),
         (["strata.figures.embedding_zero_layer", "strata.figures.saving"], {*MODELS, "sklearn"}),
         (["strata.organism.tagging", "strata.text.tagged", "strata.text.tokenizer"], {"torch", *PLOTTING}),

@@ -60,6 +60,7 @@ def test_modules_behind_follows_imports():
     behind = modules_behind(["strata.figures.lens"])
     assert "workflow/scripts/strata/figures/style.py" in behind
     assert "workflow/scripts/strata/trace/sweep.py" not in behind
+    assert not [path for path in behind if "strata/notebook" in path], "only type checkers read of it"
     with pytest.raises(FileNotFoundError, match="strata.nothing.here"):
         modules_behind(["strata.nothing.here"])
 

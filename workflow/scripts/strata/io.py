@@ -8,7 +8,7 @@ import csv
 import json
 import shutil
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
         If a variable is float16 and the file is netCDF.
     """
     if Path(path).suffix == ".nc":
-        half = [name for name, v in dataset.variables.items() if v.dtype == np.float16]
+        half = [str(name) for name, v in dataset.variables.items() if v.dtype == np.float16]
         if half:
             raise TypeError(f"{path}: float16 is not written to netCDF: {', '.join(half)}")
     dataset = dataset.copy(deep=False)
@@ -64,8 +64,8 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
 
 def _same(dataset: xr.Dataset) -> dict[str, str]:
     """Data variables that are the array of one before them, with its name."""
-    names = list(dataset.data_vars)
-    found = {}
+    names = [str(name) for name in dataset.data_vars]
+    found: dict[str, str] = {}
     for i, name in enumerate(names):
         own = dataset[name].variable
         for first in names[:i]:
@@ -79,7 +79,7 @@ def _same(dataset: xr.Dataset) -> dict[str, str]:
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Large variables are compressed; strings as characters, since the others would not be."""
     return {
-        name: COMPRESSED | ({"dtype": "S1"} if values.dtype.kind in "UOT" else {})
+        str(name): COMPRESSED | ({"dtype": "S1"} if values.dtype.kind in "UOT" else {})
         for name, values in dataset.variables.items()
         if values.size >= LARGE
     }
@@ -97,7 +97,8 @@ def open_data(path: str) -> xr.Dataset | pd.DataFrame:
 
 def made_by(dataset: xr.Dataset) -> dict[str, Any]:
     """What a file says of its making: the strata version and what was given when it was written."""
-    return json.loads(dataset.attrs[PROVENANCE])
+    told: dict[str, Any] = json.loads(dataset.attrs[PROVENANCE])
+    return told
 
 
 def _provenance(made_by: Mapping[str, Any]) -> str:
@@ -125,7 +126,14 @@ class ActivationFile:
         The largest number that the file holds.
     """
 
-    def __init__(self, path, sizes: Mapping[str, int], variables: Mapping, dtype: str, **made_by):
+    def __init__(
+        self,
+        path: str | Path,
+        sizes: Mapping[str, int],
+        variables: Mapping[str, Sequence[str]],
+        dtype: str,
+        **made_by: Any,
+    ):
         self._path, self._variables, self._scale = path, dict(variables), SCALE[dtype]
         self.largest = float(np.finfo(dtype).max) * float(self._scale)
         self._file = h5py.File(path, "w", track_order=True)
@@ -144,11 +152,11 @@ class ActivationFile:
         """Write tokens from ``start`` on; each array has its token axis where the layout says."""
         for name, array in values.items():
             axis = self._variables[name].index(TOKEN)
-            where = [slice(None)] * array.ndim
+            where: list[slice] = [slice(None)] * array.ndim
             where[axis] = slice(start, start + array.shape[axis])
             self._file[name][tuple(where)] = array / self._scale
 
-    def label(self, coordinates: Mapping[str, Iterable]) -> None:
+    def label(self, coordinates: Mapping[str, Iterable[Any]]) -> None:
         """Attach coordinates along tokens (numbers or strings), when all is written."""
         self._file.close()
         labels = xr.Dataset(coords={name: (TOKEN, list(values)) for name, values in coordinates.items()})
@@ -157,7 +165,7 @@ class ActivationFile:
     def __enter__(self) -> "ActivationFile":
         return self
 
-    def __exit__(self, *_error) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._file.close()
 
 

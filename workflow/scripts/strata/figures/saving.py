@@ -49,11 +49,7 @@ def save_figure(figure: Figure, png: str, drawing: str, width: float | None = No
     kind = Path(drawing).suffix[1:]
     with matplotlib.rc_context(SETTINGS):
         box = _lay_out(figure)
-        dpi = min(DPI, MAX_PIXELS / box.width)
-        pixels = BytesIO()
-        figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
-        few = _in_few_colours(Image.open(pixels).convert("RGB"))
-        few.save(png, format="PNG", compress_level=8, dpi=(dpi, dpi))
+        Path(png).write_bytes(_png(figure, box))
         figure.savefig(drawing, format=kind, dpi=DPI, bbox_inches=box, metadata=UNDATED[kind])
     if width and width < 2.54 * box.width:
         {"svg": _narrow_svg, "pdf": _narrow_pdf}[kind](drawing, width * CM)
@@ -77,6 +73,21 @@ def _narrow_pdf(path: str, points: float) -> None:
     [page] = writer.pages
     page.scale_by(points / float(page.mediabox.width))
     writer.write(path)
+
+
+def as_png(figure: Figure) -> bytes:
+    """The PNG alone, for a page that holds it."""
+    with matplotlib.rc_context(SETTINGS):
+        return _png(figure, _lay_out(figure))
+
+
+def _png(figure: Figure, box: Bbox) -> bytes:
+    dpi = min(DPI, MAX_PIXELS / box.width)
+    pixels, png = BytesIO(), BytesIO()
+    figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
+    few = _in_few_colours(Image.open(pixels).convert("RGB"))
+    few.save(png, format="PNG", compress_level=8, dpi=(dpi, dpi))
+    return png.getvalue()
 
 
 def _in_few_colours(image: Image.Image) -> Image.Image:

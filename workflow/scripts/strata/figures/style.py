@@ -37,7 +37,6 @@ def use_style() -> None:
     """Set seaborn's theme with this project's sizes."""
     import seaborn as sns  # takes longer than all else here, and the page of the explorer needs no theme
 
-    matplotlib.use("agg")
     sns.set_theme(context="notebook", style="whitegrid", font=FONT, font_scale=0.9)
     matplotlib.rcParams.update({"figure.constrained_layout.use": True, "axes.titlesize": 11})
 

@@ -31,7 +31,7 @@ from strata.names import (
     TOKEN,
     TOKEN_ID,
 )
-from strata.progress import Progress, silent
+from strata.progress import Progress, nested, silent
 
 BLOCK = 64
 """Vocabulary entries of one block in the search for the top k."""
@@ -320,6 +320,7 @@ def read_activations(
     top_k, rank_guesses, word_ids : as for `read_out`; nothing is followed, or looked up, of updates
     half_depths : whether the stream is decoded at its half-depths too
     max_bytes : size of the states of a piece
+    progress : shows the pieces; of a single one, its tiles of tokens
 
     Returns
     -------
@@ -331,8 +332,10 @@ def read_activations(
     max_tokens = max(1, max_bytes // (4 * (4 * n_layers + 1) * n_channels))
     compile_from = 0 if 2 * n_layers * n_tokens * vocab >= COMPILE_FROM else np.inf
     device = decoder.unembedding.device
+    cut = pieces(activations[PROMPT].values, max_tokens)
+    progress, inside = nested(progress, cut)
     parts = []
-    for tokens, lengths in progress(pieces(activations[PROMPT].values, max_tokens), "pieces"):
+    for tokens, lengths in progress(cut, "pieces"):
         piece = activations.isel({TOKEN: tokens})
 
         def kept(name: str, piece: xr.Dataset = piece) -> Tensor:
@@ -355,6 +358,7 @@ def read_activations(
             rank_guesses and not updates,
             None if word_ids is None or updates else torch.from_numpy(word_ids[tokens]).to(device),
             compile_from=compile_from,
+            progress=inside,
         )
         first = len(stream) if updates else 0
         parts.append({name: value[first:].cpu() for name, value in found.items()})

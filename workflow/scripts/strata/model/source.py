@@ -64,7 +64,7 @@ def unreachable(source: str) -> str:
     return (
         f"model {source!r} is neither a folder here nor to be had from the Hugging Face hub; without "
         f"a network, run `hf download {source} --local-dir FOLDER` where there is one, bring the "
-        "folder, and name it as the model's `source` in config.yaml"
+        "folder, and name it as the model's `source`"
     )
 
 

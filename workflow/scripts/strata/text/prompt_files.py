@@ -116,7 +116,7 @@ def check_category(content: Any, schema: Mapping, file: str, fits: Callable[[Any
     sets = content.get("completion_sets", {})
     for prompt in content["prompts"]:
         if "subject" in prompt:
-            _check_subject(prompt, f"{file}: prompt {prompt['id']!r}")
+            check_subject(prompt, f"{file}: prompt {prompt['id']!r}")
         if "completions" in prompt and prompt["completions"] not in sets:
             raise BadInput(
                 f"{file}: prompt {prompt['id']!r}: completions: {prompt['completions']!r} is not one of the "
@@ -144,7 +144,18 @@ def _explain(content: Any, schema: Mapping, file: str, path: list) -> None:
     raise BadInput(f"{where}: {explain(error)}")
 
 
-def _check_subject(prompt: Mapping, where: str) -> None:
+def check_subject(prompt: Mapping, where: str) -> None:
+    """Check that a prompt's subject occurs in its text, and that it is clear where.
+
+    Parameters
+    ----------
+    prompt : ``text``, ``subject``, and perhaps ``occurrence``
+    where : what errors call the prompt
+
+    Raises
+    ------
+    BadInput
+    """
     times = prompt["text"].count(prompt["subject"])
     if times == 0:
         why = _respelled(prompt["text"], prompt["subject"])
@@ -157,7 +168,7 @@ def _check_subject(prompt: Mapping, where: str) -> None:
         )
     if isinstance(occurrence, float):
         raise BadInput(f"{where}: occurrence: {occurrence} (expected: {int(occurrence)}, without a point)")
-    if occurrence is not None and occurrence > times:
+    if occurrence is not None and not 1 <= occurrence <= times:
         raise BadInput(f"{where}: occurrence: {occurrence}, but the subject occurs {times} times")
 
 

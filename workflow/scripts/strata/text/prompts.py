@@ -124,6 +124,25 @@ def subject_span(prompt: Mapping, offsets: Sequence[tuple[int, int]]) -> tuple[i
     return first, last
 
 
+def untraceable(span: tuple[int, int] | None, n_tokens: int, target_ids: Sequence[int]) -> list[str]:
+    """Why a prompt cannot be traced, whatever the model says of it: nothing, where it can.
+
+    Parameters
+    ----------
+    span : see `subject_span`
+    n_tokens : of the text
+    target_ids : none if text and target have others together than the text alone
+    """
+    if span is None:
+        return ["the subject begins or ends inside a token"]
+    reasons = {
+        "the first token is the subject (put a text before it, as prompts.prefix_first does)": span[0] == 0,
+        "the last token is the subject": span[1] == n_tokens - 1,
+        "the text's own tokens change where the target follows": not target_ids,
+    }
+    return [reason for reason, holds in reasons.items() if holds]
+
+
 def curate(
     prompt: Mapping,
     category: str,
@@ -191,22 +210,15 @@ def curate(
         place = (-1, -1, 0, "", -1)
         return _row(row, place, True, "")
     span = subject_span(prompt, offsets)
+    reasons = untraceable(span, len(ids), target_ids)
     if span is None:
-        place = (-1, -1, 0, "part of a token", -1)
-        return _row(row, place, False, "the subject begins or ends inside a token")
+        return _row(row, (-1, -1, 0, "part of a token", -1), False, "; ".join(reasons))
     first, last = span
     n = last - first + 1
     kind = "one token" if n == 1 else f"last of {n} tokens"
-    reasons = []
-    if first == 0:
-        reasons.append("the first token is the subject (prompts.prefix_first puts a text before it)")
-    if last == len(ids) - 1:
-        reasons.append("the last token is the subject")
-    if not target_ids:
-        reasons.append("the text's own tokens change where the target follows")
-    elif top_id != target_ids[0]:
+    if target_ids and top_id != target_ids[0]:
         reasons.append("the model's top guess is not the target" + _with_space(prompt["target"], top_str))
-    elif whole_target and not completes:
+    elif target_ids and whole_target and not completes:
         reasons.append("the model does not complete the target that it begins (prompts.whole_target)")
     return _row(row, (first, last, n, kind, ids[last]), not reasons, "; ".join(reasons))
 

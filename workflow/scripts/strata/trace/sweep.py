@@ -26,7 +26,7 @@ from transformers import DynamicCache
 from strata.model.architecture import Parts, Past, changed, given, leaving
 from strata.model.capture import watching
 from strata.names import HEAD, NEURON
-from strata.progress import Progress, silent
+from strata.progress import Progress, nested, silent
 from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout
 from strata.trace.sites import Restoration
@@ -71,7 +71,7 @@ def trace_prompts(
     max_rows : int
         Hidden states that go through a block at once; bounds memory, changes nothing else.
     progress : callable
-        Given the batches and what they are, returns them again.
+        Given the batches and what they are, returns them again; of a single one, its positions.
     everywhere : collection of str, optional
         Noise levels at which the tokens between subject and final token are traced too; None: all.
 
@@ -81,9 +81,12 @@ def trace_prompts(
         For each name the traces in the order of ``prompts``.
     """
     traces = {name: [None] * len(prompts) for name in restorations}
-    for batch in progress(batches(prompts, max_rows), "batches of prompts"):
+    found = batches(prompts, max_rows)
+    progress, inside = nested(progress, found)
+    for batch in progress(found, "batches of prompts"):
         together = [prompts[index] for index in batch]
-        for name, done in _trace_together(parts, together, restorations, max_rows, everywhere).items():
+        done_by_name = _trace_together(parts, together, restorations, max_rows, everywhere, inside)
+        for name, done in done_by_name.items():
             for index, trace in zip(batch, done, strict=True):
                 traces[name][index] = trace
     return traces
@@ -112,6 +115,7 @@ def _trace_together(
     restorations: Mapping[str, Restoration],
     max_rows: int,
     everywhere: Collection[str] | None,
+    progress: Progress,
 ) -> dict[str, list[Trace]]:
     """Trace prompts of one length."""
     clean, corrupted = _run(parts, prompts, {chosen.part for chosen in restorations.values()})
@@ -128,7 +132,7 @@ def _trace_together(
     def traced(chosen: Restoration) -> list[Trace]:
         n_sites, (n_rows, length) = len(chosen.layers), traced_at.shape
         restored = last.new_full((len(MEASURES), n_rows, n_sites, length), torch.nan, dtype=torch.float32)
-        for position in traced_at.any(0).nonzero().flatten().tolist():
+        for position in progress(traced_at.any(0).nonzero().flatten().tolist(), "positions"):
             rows = traced_at[:, position].nonzero().flatten()
             place = _Place(parts, prompts, clean, corrupted[rows], owner[rows], position, max_rows)
             for sites, states in place.last_states(chosen):
