@@ -12,7 +12,8 @@ from strata.figures.curves import thinned
 from strata.figures.style import NO_VALUE_COLOUR, SEQUENTIAL, ink_on, new_figure
 from strata.names import HEAD, LAYER
 
-MAX_NUMBERED = 128  # cells of a map that still have room for a number
+MAX_NUMBERED = 128  # cells of a map that still have room for a number,
+MAX_NUMBERED_LAYERS = 20  # if no more are in a row
 HEAT_TICKS = (0, 0.05, 0.2, 0.4, 0.6, 0.8, 1)  # of a square-root scale of shares
 
 
@@ -41,7 +42,7 @@ def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize, colours: str = S
     cells = values.transpose(HEAD, LAYER).values
     cmap = matplotlib.colormaps[colours].with_extremes(bad=NO_VALUE_COLOUR)
     image = axes.imshow(cells, aspect="auto", origin="lower", cmap=cmap, norm=norm, interpolation="nearest")
-    if cells.size <= MAX_NUMBERED:
+    if _has_room(values):
         shades = image.to_rgba(np.ma.masked_invalid(cells))
         for head, layer in np.ndindex(cells.shape):
             told = f"{cells[head, layer]:z.2f}".replace("0.", ".") if np.isfinite(cells[head, layer]) else ""
@@ -56,9 +57,14 @@ def draw_map(axes: Axes, values: xr.DataArray, norm: Normalize, colours: str = S
 def mark_heads(axes: Axes, marked: xr.DataArray) -> None:
     """A dot in the cells of some heads, next to the number where there is one."""
     head, layer = np.nonzero(marked.transpose(HEAD, LAYER).values)
-    numbered = marked.size <= MAX_NUMBERED
+    numbered = _has_room(marked)
     place = (layer + 0.38, head + 0.3) if numbered else (layer, head)
     axes.scatter(*place, s=8 if numbered else 3, color="black", lw=0)
+
+
+def _has_room(values: xr.DataArray) -> bool:
+    """Whether a map's cells (layer, head) have room for numbers."""
+    return values.size <= MAX_NUMBERED and values.sizes[LAYER] <= MAX_NUMBERED_LAYERS
 
 
 def set_layers(axes: Axes, layers: np.ndarray) -> None:
