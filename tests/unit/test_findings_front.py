@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from docutils.core import publish_doctree
-from docutils.nodes import document, figure
+from docutils.nodes import document, figure, reference
 
 from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED
 from strata.findings.front import front_page
@@ -72,9 +72,12 @@ def test_it_says_what_was_run(page):
     assert (
         "a_b (data/a_b, float32): of 3 prompts and passages 2 are accepted (1 semantic, 1 plain english). "
         "Decoders and probes are fitted to data/*.txt. "
-        "Of the claims 1 hold, 1 do not hold, 1 are undecided, 1 cannot be asked." in said
+        "Of the claims 1 hold, 1 do not hold, 1 are undecided, 1 cannot be asked. "
+        "Every prompt, depth by depth: results/a_b/lens/explorer.html." in said
     )
     assert "other (them/other, float16)" in said and said.count("fitted to") == 1
+    links = [link["refuri"] for link in tree_of(page).findall(reference)]
+    assert links == ["a_b/lens/explorer.html", "other/lens/explorer.html"], "from where the report is"
 
 
 def test_investigations_have_a_sentence_and_a_table(page):

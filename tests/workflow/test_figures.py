@@ -81,6 +81,7 @@ def test_nor_in_figures_of_deep_models_and_strange_tokens(pytestconfig, tmp_path
     done = project.snakemake("all")
     project.dry_runs.close()
     assert done.returncode == 0, done.stdout + done.stderr
+    assert io.read_prompts(str(project.folder / "results/organism/prompts.tsv"))["accepted"].all()
     assert overlapping(project, "organism") == {}
 
 
@@ -95,10 +96,10 @@ def _make_deep(folder: Path, texts: list[str], layers: int) -> None:
     tokenizer = train_tokenizer(texts * 5, TINY["vocab_size"])
     as_pretrained(tokenizer, TINY["row_length"]).save_pretrained(folder)
     torch.manual_seed(0)
-    sizes = {"n_embd": 24, "n_head": 2, "n_layer": layers, "n_positions": TINY["row_length"]}
+    sizes = {"n_embd": 32, "n_head": 2, "n_layer": layers, "n_positions": TINY["row_length"]}
     sizes |= {"bos_token_id": None, "eos_token_id": None}
     model = GPT2LMHeadModel(GPT2Config(vocab_size=tokenizer.get_vocab_size(), **sizes))
-    teach(model, [tokenizer.encode(text).ids for text in texts], 0.003, 100)
+    teach(model, [tokenizer.encode(text).ids for text in texts], 0.004, 150)
     model.save_pretrained(folder)
     rows = [f"{token}\t{token % 7}" for token in range(tokenizer.get_vocab_size())]
     (folder / "token_counts.tsv").write_text("\n".join(["token_id\tcount", *rows]) + "\n")

@@ -66,6 +66,8 @@ def seen_in(page: Page) -> list[str]:
 def test_every_figure_and_page_of_the_report_opens(project, opened):
     page = opened(viewport={"width": 1300, "height": 900})
     assert all(loaded for _, loaded in page.evaluate(SHOWN)) and page.evaluate(BROKEN) == []
+    links = page.locator("a[href$='.html']").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert len(links) == 2 and all((project.folder / "results" / link).exists() for link in links)
     sections = [name for name in entries(page) if name[0].isdigit()]
     assert len(sections) >= 5
     found = []

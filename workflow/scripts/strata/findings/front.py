@@ -76,7 +76,8 @@ def _described(name: str, model: Mapping, prompts: pd.DataFrame, claims: pd.Data
     text = f" Decoders and probes are fitted to {_plain(model['text'])}." if "text" in model else ""
     return (
         f"**{_plain(name)}** ({_plain(model['source'])}, {model['dtype']}): of {len(prompts)} prompts and "
-        f"passages {len(accepted)} are accepted ({by_category}).{text} Of the claims {said}."
+        f"passages {len(accepted)} are accepted ({by_category}).{text} Of the claims {said}. "
+        f"Every prompt, depth by depth: `results/{name}/lens/explorer.html <{name}/lens/explorer.html>`__."
     )
 
 
