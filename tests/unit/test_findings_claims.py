@@ -254,7 +254,7 @@ def test_the_scorecard_has_all_that_a_verdict_rests_on(answered):
     )
     assert other["verdict"] == NOT_ASKED and np.isnan(other["value"]) and "gpt2-xl" in other["reason"]
     page = as_page(*answered, "a_<b>")
-    assert "1 holds, 0 does not hold, 0 undecided, 1 cannot be asked" in page
+    assert "1 hold, 0 do not hold, 0 are undecided, 1 cannot be asked" in page
     cells = re.findall(r"<td[^>]*>(.*?)</td>", page)
     assert [cells[8 * row + 2] for row in (0, 1)] == [HOLDS, NOT_ASKED]
     assert [cells[8 * row + 3] for row in (0, 1)] == ["0.600", "–"]

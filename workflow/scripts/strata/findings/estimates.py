@@ -7,6 +7,9 @@ from math import hypot, isnan, nan
 import xarray as xr
 
 HOLDS, FAILS, UNDECIDED, NOT_ASKED = "holds", "does not hold", "undecided", "cannot be asked"
+OF_MANY = {HOLDS: "hold", FAILS: "do not hold", UNDECIDED: "are undecided", NOT_ASKED: "cannot be asked"}
+"""Verdicts on several statements."""
+
 UNDEFINED = "too few units"
 CHANCE = "chance"
 """As a threshold: what the estimate itself says that chance reaches."""

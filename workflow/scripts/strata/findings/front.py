@@ -6,10 +6,8 @@ from textwrap import wrap
 
 import pandas as pd
 
-from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, number
+from strata.findings.estimates import NOT_ASKED, OF_MANY, number
 from strata.names import CATEGORY
-
-OF_MANY = {HOLDS: "hold", FAILS: "do not hold", UNDECIDED: "are undecided", NOT_ASKED: "cannot be asked"}
 
 STYLE = """
 .. raw:: html

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from strata.findings.answers import Answer
-from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, UNDECIDED, interval, number
+from strata.findings.estimates import FAILS, HOLDS, NOT_ASKED, OF_MANY, UNDECIDED, interval, number
 from strata.pages import table_page
 
 COLOURS = {HOLDS: "#a8d5c2", FAILS: "#f2b89b", UNDECIDED: "#e4e2d8", NOT_ASKED: "#ffffff"}
@@ -75,13 +75,13 @@ def as_page(table: Mapping[str, Mapping], answers: Mapping[str, Sequence[Answer]
             "value": [number(found.value) if not found.missing else "–" for found in estimates],
             "interval": ["–" if found.missing or found.refuted else interval(found) for found in estimates],
             "holds if": claims["holds_if"],
-            "what is measured": claims["statistic"]
+            "what is measured": claims["statistic"].str.replace("`", "")
             + claims["reason"].map(lambda why: f" ({why})" if why else ""),
             "evidence": [_links(answer.evidence.get(model, ()), model) for answer in asked],
         }
     )
     counts = claims["verdict"].value_counts()
-    said = ", ".join(f"{counts.get(verdict, 0)} {verdict}" for verdict in COLOURS)
+    said = ", ".join(f"{counts.get(verdict, 0)} {words}" for verdict, words in OF_MANY.items())
     page = table_page(
         shown.style.format(escape="html", subset=shown.columns.drop("evidence"))
         .set_caption(f"{escape(model)}: of {len(claims)} claims {said}")
