@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.figure_table import expand_figures
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -68,6 +70,21 @@ def test_the_index_of_figures_is_of_the_table():
     done = run("python", "-c", "import write_figures; print(write_figures.figures_page(), end='')")
     assert done.returncode == 0, done.stderr
     assert done.stdout == (ROOT / "docs/figures.md").read_text(), "run `make docs`"
+
+
+def test_figures_stand_in_a_report_as_in_their_table():
+    """Reports sort by label."""
+    table, config = (
+        yaml.safe_load((ROOT / name).read_text()) for name in ("workflow/figures.yaml", "config.yaml")
+    )
+    figures = expand_figures(table, config)
+    for section in {figure.section for figure in figures}:
+        labels = [figure.labels["figure"] for figure in figures if figure.section == section]
+        # Those of one row, each of a prompt or a colouring, come in whatever order.
+        assert [label[:2] for label in labels] == sorted(label[:2] for label in labels)
+        assert len({label[:2] for label in labels}) == sum(
+            row["section"] == section for row in table.values()
+        )
 
 
 def test_readme_commands_are_real():

@@ -4,6 +4,7 @@ Read when the workflow is parsed, so nothing that draws is imported here.
 """
 
 import re
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -61,14 +62,19 @@ class Figure:
 def expand_figures(
     table: Mapping[str, Mapping], config: Mapping, file: str = "workflow/figures.yaml"
 ) -> list[Figure]:
-    """Every figure of a configuration, in the order of the table.
+    """Every figure of a configuration, in the order of the table, which numbers them within their sections.
+
+    Reports sort figures by their labels: the number leads.
 
     Raises
     ------
     BadInput
         If a row names a key that the configuration lacks, or two rows make one name.
     """
-    figures = [figure for row, content in table.items() for figure in _expand(row, content, config, file)]
+    figures, numbers = [], Counter()
+    for row, content in table.items():
+        numbers[content["section"]] += 1
+        figures += _expand(row, content, config, file, numbers[content["section"]])
     names = [figure.png for figure in figures]
     for name in names:
         if names.count(name) > 1:
@@ -119,7 +125,7 @@ def index(table: Mapping[str, Mapping], captions: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _expand(row: str, content: Mapping, config: Mapping, file: str) -> list[Figure]:
+def _expand(row: str, content: Mapping, config: Mapping, file: str, number: int) -> list[Figure]:
     def setting(key: str) -> Any:
         try:
             return reduce(lambda section, part: section[part], key.split("."), config)
@@ -135,6 +141,7 @@ def _expand(row: str, content: Mapping, config: Mapping, file: str) -> list[Figu
         def all_filled(mapping: Mapping) -> dict[str, Any]:
             return {key: filled(value) for key, value in mapping.items()}
 
+        labels = all_filled(content["labels"])
         from_config = {argument: setting(key) for argument, key in content.get("config", {}).items()}
         return Figure(
             name=filled(row),
@@ -143,7 +150,7 @@ def _expand(row: str, content: Mapping, config: Mapping, file: str) -> list[Figu
             data=all_filled(content["data"]),
             options=all_filled(content.get("options", {})) | from_config,
             section=content["section"],
-            labels=all_filled(content["labels"]),
+            labels=labels | {"figure": f"{number:02} {labels['figure']}"},
             caption=content.get("caption", row),
             folder=content.get("folder", FOLDER),
             across=content.get("across", False),
