@@ -72,9 +72,15 @@ def test_a_tagged_text_is_a_feature(tmp_path):
 
 
 def test_figures_of_what_a_model_lacks_are_not_asked_for():
-    row = {"job": "j", "section": "s", "labels": {}, "draw": "a.draw_b", "data": {"x": "y"}}
+    row = {"job": "j", "section": "s", "labels": {"figure": "f"}, "draw": "a.draw_b", "data": {"x": "y"}}
     table = {"all": row, "tagged": row | {"needs": "tagged_text"}, "positions": row | {"needs": POSITIONS}}
-    asked = asked_for(expand_figures(table, {}), {"a": {POSITIONS}, "b": {"tagged_text"}, "c": set()})
+    figures = expand_figures(table, {"figures": {"format": "pdf"}})
+    asked = asked_for(figures, {"a": {POSITIONS}, "b": {"tagged_text"}, "c": set()})
     made = {"a": ["all", "positions"], "b": ["all", "tagged"], "c": ["all"]}
-    expected = [f"results/{model}/figures/{name}.png" for model, names in made.items() for name in names]
+    expected = [
+        f"results/{model}/figures/{name}.{kind}"
+        for model, names in made.items()
+        for name in names
+        for kind in ("png", "pdf")
+    ]
     assert sorted(asked) == sorted(expected)

@@ -62,7 +62,8 @@ def test_where_logits_do_not_fit_in_one_piece_losses_are_the_same(monkeypatch):
     whole = losses(parts, DOCUMENTS, places, **options)["change"]
     monkeypatch.setattr("strata.lens.mixing.TILE_VALUES", 1)
     in_pieces = losses(parts, DOCUMENTS, places, **options)["change"]
-    np.testing.assert_allclose(whole, in_pieces, atol=1e-6)
+    # Differences of two losses of about 6, in float32: each is right to 5e-7.
+    np.testing.assert_allclose(whole, in_pieces, atol=2e-6)
 
 
 def test_places_have_what_they_need():

@@ -2,7 +2,6 @@
 # what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
 DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
 FOUND = {"table": PROJECT.findings, "models": RUN}
-FORM = {key: config["figures"][key] for key in ("format", "width")}
 LEADS = FOUND | {"noise": config["figures"]["noise"], "order": AVERAGE["order"], "drawn": DRAWN}
 
 
@@ -55,4 +54,4 @@ rule findings:
     params:
         **LEADS,
     script:
-        "../scripts/findings/write_findings.py"
+        "../scripts/findings/findings.py"

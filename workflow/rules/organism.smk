@@ -1,12 +1,12 @@
 # data/organism/ -> results/training/{tokens.npz, tokenizer/} -> results/training/{model}/model, loss.tsv   (target: organism)
 # a variant of the organism, data/organism/ -> results/{model}/evaluation.{tsv,html}
-ORGANISM = config["organism"]
+ORGANISM, VARIANTS = config["organism"], config["organism"]["variants"]
 
 
 rule organism:
     input:
-        expand("results/training/{model}/loss.png", model=ORGANISM["variants"]),
-        expand("results/training/{model}/evaluation.tsv", model=ORGANISM["variants"]),
+        expand("results/training/{model}/loss.{kind}", model=VARIANTS, kind=["png", FORM["format"]]),
+        expand("results/training/{model}/evaluation.tsv", model=VARIANTS),
 
 
 rule write_corpus:

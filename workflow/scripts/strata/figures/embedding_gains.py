@@ -106,7 +106,7 @@ def draw_summary(
     axes.set(xlabel="channel", ylabel="norms in which its gain is an outlier (exact)")
     told = f"{len(table)} of {gains.sizes[CHANNEL]} channels are an outlier somewhere"
     axes.set_title(f"{told}; p: that some channel is one so often, outliers shuffled within layers")
-    axes.margins(y=0.12)
+    axes.set_ylim(0, 1.12 * max(start.max(initial=0), 1))
     axes.grid(False, axis="x")
     axes.legend(frameon=False, loc="upper right")
     if not has_positions:

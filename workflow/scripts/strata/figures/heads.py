@@ -25,6 +25,7 @@ from strata.figures.trace_panels import (
 from strata.names import ALL, CATEGORY, LAYER, NOISE, SITE
 
 SUB_BLOCKS = {"mlp_total": ("MLP", "-"), "attention_total": ("attention, all heads", "--")}
+WIDE = 6  # layers whose maps are as wide as their titles
 OTHERS = ("token_embedding", "position_embedding", "constant")
 
 
@@ -57,8 +58,9 @@ def draw_attribution(attribution: xr.Dataset, order: Sequence[str] = ()) -> Figu
         at = attribution.sel({CATEGORY: category})
         image = draw_map(axes, at["attention"], norm, DIVERGING)
         others = sum(float(at[name]) for name in OTHERS if name in at)
+        end = " " if attribution.sizes[LAYER] >= WIDE else "\n"
         axes.set_title(
-            f"heads, {category_name(category)} (n = {int(at['attention_n'])}): together "
+            f"heads, {category_name(category)} (n = {int(at['attention_n'])}):{end}together "
             f"{float(at['attention_total'].sum()):z.1f} of {float(at['logit_difference']):z.1f} logits, MLPs "
             f"{float(at['mlp_total'].sum()):z.1f}, embeddings and constants {others:z.1f}",
             fontsize=10,
