@@ -37,7 +37,7 @@ configfile: "config.yaml"
 
 PROJECT = checked(check_project, config, WORKFLOW, WRITTEN)
 RUN = {model: config["models"][model] for model in config["run"]}
-FORM = {key: config["figures"][key] for key in ("format", "width")}
+FORM = {key: config["figures"][key] for key in ("format", "width")} | {"order": config["average"]["order"]}
 
 
 # The profile's limit is that of one machine: a cluster's jobs each have their own.

@@ -10,17 +10,22 @@ from pathlib import Path
 
 from pipeline.job import job
 from strata import io
+from strata.figures.categories import in_order
 from strata.figures.saving import save_figure
 
 with job(snakemake) as progress:
-    models, model = snakemake.params.models, getattr(snakemake.wildcards, "model", None)
+    models, order = snakemake.params.models, snakemake.params.order
+    model = getattr(snakemake.wildcards, "model", None)
+
+    def read(path: str, model: str | None):
+        return in_order(io.open_data(path.format(model=model)), order)
 
     @cache  # opening takes longer than reading, and most files are drawn from more than once
     def opened(path: str):
         """One file; where figures show several models together, each model's."""
         if models and "{model}" in path:
-            return {name: io.open_data(path.format(model=name)) for name in models}
-        return io.open_data(path.format(model=model))
+            return {name: read(path, name) for name in models}
+        return read(path, model)
 
     said = set()
     paths, width = zip(snakemake.output.png, snakemake.output.drawing, strict=True), snakemake.params.width
