@@ -70,6 +70,15 @@ def test_regression_equals_its_formulas(kin):
     assert row["value"] == pytest.approx(spectrum[0] / spectrum[-1]) and row["n"] == 60
 
 
+def test_where_one_category_alone_has_transitions_there_is_nothing_to_compare():
+    table = planted(0, n=90)
+    table.loc[table["category"] != "semantic", "transition_depth"] = np.nan
+    found = regression(table, 0.95, ORDER)
+    alone = found.query("test == 'regression, category alone' and statistic == 'coefficient'")
+    assert set(alone["group"]) == {"non_english", "plain_english"} and alone["value"].isna().all()
+    assert one(found, test="regression", group="distance", statistic="coefficient")["value"] < np.inf
+
+
 def test_prompts_of_one_fact_do_not_narrow_intervals():
     table = planted(3, n=90)
     twice = pd.concat([table, table.assign(prompt=table["prompt"] + "-far")], ignore_index=True)

@@ -88,7 +88,8 @@ def _fit_rows(
     n = len(outcome)
     units = {name: f"{unit} / sd" if name in CONTINUOUS else unit for name in regressors}
     design = _design(regressors)
-    determined = facts.nunique() > design.shape[1] and np.linalg.matrix_rank(design) == design.shape[1]
+    n_columns = design.shape[1]  # the constant's among them: alone it says nothing
+    determined = facts.nunique() > n_columns > 1 and np.linalg.matrix_rank(design) == n_columns
     if not determined:
         return [row(test, level, name, "coefficient", np.nan, n=n, unit=units[name]) for name in regressors]
     fit = OLS(outcome, design).fit()
