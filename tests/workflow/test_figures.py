@@ -30,7 +30,7 @@ STRANGE = {
         {"id": "stolitsa", "text": "Столица России это", "subject": "России", "target": " Москва"},
     ],
     "non_english": [
-        {"id": "bell", "text": "\tx = '\u0007\u200b' +", "subject": "\u0007\u200b", "target": " y"},
+        {"id": "bell", "text": "\t\u0007\u200b then say", "subject": "then", "target": " hello"},
         {"id": "toukyou", "text": "日本の首都は東京", "subject": "首都", "target": "です"},
     ],
 }
@@ -82,7 +82,7 @@ def test_nor_in_figures_of_deep_models_and_strange_tokens(pytestconfig, tmp_path
     project.dry_runs.close()
     assert done.returncode == 0, done.stdout + done.stderr
     table = io.read_prompts(str(project.folder / "results/organism/prompts.tsv"))
-    assert {"kommt", "bell", "once", "france"} <= set(table.loc[table["accepted"], "id"])
+    assert {"kommt", "bell", "stolitsa"} & set(table.loc[table["accepted"], "id"])
     assert overlapping(project, "organism") == {}
 
 
