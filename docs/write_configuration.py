@@ -156,11 +156,11 @@ def _section(file: Commented, node: yaml.Node, schema: Mapping) -> Iterator[str]
 
 def _models(file: Commented, node: yaml.Node, described: list[str], schema: Mapping) -> Iterator[str]:
     """Keys of a model's section, each with what the comment says of it; the models that are declared."""
-    told = dict(zip(described[::2], described[1::2], strict=True))
+    described_by_name = dict(zip(described[::2], described[1::2], strict=True))
     yield from _head(*KEYS_OF_MODELS)
     for name, part in schema["properties"].items():
         needed = "yes" if name in schema["required"] else "no"
-        yield _row(f"`{name}`", needed, allowed(part), told[name].rstrip("."))
+        yield _row(f"`{name}`", needed, allowed(part), described_by_name[name].rstrip("."))
     yield from ["", "Declared as shipped:", "", *_head("model", "source")]
     for key in file.keys(node):
         brought = f" (`{key.comment}`)" if key.comment else ""

@@ -47,3 +47,13 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    from oracles.site import build  # where the documentation is not read, it is not waited for
+
+    folder = tmp_path_factory.mktemp("documentation") / "site"
+    done = build(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder

@@ -1,18 +1,6 @@
 """The documentation's site in a real browser: what it asks for, its equations, a narrow screen."""
 
-import pytest
-
-from oracles.site import build
-
 NARROW = {"width": 400, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("documentation") / "site"
-    done = build(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
 
 
 def test_pages_ask_for_files_of_their_own_alone_and_fit_a_narrow_screen(browser, site):

@@ -8,14 +8,6 @@ import pytest
 from oracles.site import ROOT, Read, build, elsewhere, leading_nowhere
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("documentation") / "site"
-    done = build(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
 def test_every_page_is_there(site):
     pages = {page.name for page in site.glob("*.html")}
     written = {page.with_suffix(".html").name for page in (ROOT / "docs").glob("*.md")}

@@ -104,7 +104,8 @@ def copied_by_depth(lens: xr.Dataset) -> pd.DataFrame:
     copies = last & (whole[CATEGORY].values == COPYING) & (whole[TARGET_ID].values >= 0)
     chosen = whole.isel({TOKEN: np.flatnonzero(copies)})
     keys = [pd.Index(chosen[name].values, name=name) for name in (CATEGORY, FACT, PROMPT)]
-    ranks = chosen["rank_of_target"].load().transpose(TOKEN, DEPTH).values
+    ranks = chosen["rank_of_target"].load()  # transposed before it is read, an empty choice fails in h5py
+    ranks = ranks.transpose(TOKEN, DEPTH).values
     return pd.DataFrame(ranks < TOP, pd.MultiIndex.from_arrays(keys), whole[DEPTH].values)
 
 
