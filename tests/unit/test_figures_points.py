@@ -1,31 +1,47 @@
 import numpy as np
 
+from oracles.rendering import overlaps
 from strata.figures.points import label_points, robust_limits, within
 from strata.figures.style import new_figure
 
 
-def labels(points, order, **changes):
+def words(points, labels, **changes):
     axes = new_figure(4, 4).subplots()
     axes.set(xlim=(0, 10), ylim=(0, 10))
-    label_points(axes, np.array(points, float), np.array(["Ġa", "b", "$c$", "d"]), order, **changes)
+    label_points(axes, np.array(points, float), labels, **changes)
     return axes.texts
 
 
-def test_labels_stand_at_their_points_first_come_first_served():
-    points = [[0, 0], [0.1, 0.1], [10, 10], [10, 0]]
-    found = labels(points, [1, 0, 2, 3], room=(0.1, 0.1))
-    assert [text.get_text() for text in found] == ["b", "$c$", "d"], "a is too near to b"
-    assert [text.xy[0] for text in found] == [0.1, 10, 10]
-    beside = [[0, 0], [0, 0.9], [0, 1.1], [0, 5]]
-    assert [text.get_text() for text in labels(beside, [0, 1, 2, 3], room=(0.1, 0.1))] == ["·a", "$c$", "d"]
-    assert not any(text.get_parse_math() for text in found)
-    assert len(labels(points, [1, 0, 2, 3], room=(0, 0))) == 4
-    assert [text.get_text() for text in labels(points, [0, 2, 3], most=2)] == ["·a", "$c$"]
+def told(*given, **changes):
+    return [word.get_text() for word in words(*given, **changes)]
 
 
-def test_a_point_without_a_place_does_not_take_the_others_room():
-    found = labels([[np.nan, 0], [0, 0], [10, 10], [10, 0]], [1, 2, 3], room=(0.1, 0.1))
-    assert [text.get_text() for text in found] == ["b", "$c$", "d"]
+def test_labels_are_at_their_points_first_come_first_served():
+    points = [[0, 0], [0.1, 0.1], [9, 9], [9, 0]]
+    found = words(points, {1: "b", 0: "a", 2: "$c$", 3: "d"})
+    assert [word.get_text() for word in found] == ["b", "$c$", "d"], "a would lie upon b"
+    assert [word.xy[0] for word in found] == [0.1, 9, 9]
+    assert not any(word.get_parse_math() for word in found)
+    assert told(points, {0: "a", 2: "c", 3: "d"}, most=2) == ["a", "c"]
+
+
+def test_a_label_is_as_wide_as_its_word():
+    points = [[1, 5], [3, 5], [8, 5]]
+    assert told(points, {0: "a", 1: "b", 2: "c"}) == ["a", "b", "c"]
+    assert told(points, {0: "a" * 12, 1: "b", 2: "c"}) == ["a" * 12, "c"]
+    left_of_its_point = {2: "c" * 40, 0: "a", 1: "b"}
+    assert told(points, left_of_its_point) == ["c" * 40]
+    assert told([[1, 5], [3, 6]], {0: "a" * 12, 1: "b"}) == ["a" * 12, "b"], "above it there is room"
+
+
+def test_labels_lie_upon_each_other_on_no_scale():
+    rng = np.random.default_rng(0)
+    figure = new_figure(5, 4)
+    axes = figure.subplots()
+    points = 10 ** rng.uniform(0, 4, (200, 2))
+    axes.set(xscale="log", yscale="symlog", xlim=(1, 1e4), ylim=(0, 1e4), ylabel="a label\nof two lines")
+    label_points(axes, points, {index: f"word {index}" for index in range(200)})
+    assert len(axes.texts) > 20 and overlaps(figure) == []
 
 
 def test_limits_are_the_range_where_nothing_is_far_out():

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from strata.figures.points import label_points, robust_limits, within
-from strata.figures.style import new_figure, new_notice
+from strata.figures.style import new_figure, new_notice, readable
 from strata.names import COMPONENT, POSITION, TOKEN_STR, VOCAB
 
 TOKENS, POSITIONS, INK = "#0072B2", "#D55E00", "#222222"
@@ -66,7 +66,8 @@ def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
     axes.plot(0, 0, marker="+", ms=14, mew=2, color=INK)
     outward = np.argsort(left, axis=0, kind="stable")
     extremes = np.concatenate([outward[:n_extremes], outward[: -n_extremes - 1 : -1]]).ravel()
-    label_points(axes, shown, embedding[TOKEN_STR].values, extremes)
+    tokens = embedding[TOKEN_STR].values
+    label_points(axes, shown, {index: readable(tokens[index]) for index in extremes})
     legend = axes.legend(title="token", frameon=True, loc="upper right")
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[45])

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from strata.figures.points import label_points
-from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure, new_notice
+from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, new_figure, new_notice, readable
 from strata.figures.told import estimate
 from strata.names import TOKEN_STR
 
@@ -51,14 +51,8 @@ def draw_clump(clump: xr.Dataset, n_labels: int = 14) -> Figure:
             (points - centre) / np.maximum(np.ptp(points[first], axis=0), 1e-12), axis=1
         )
         order = np.flatnonzero(first)[np.argsort(-distance[first], kind="stable")]
-        label_points(
-            panels[1],
-            np.where(first[:, None], points, np.nan),
-            clump[TOKEN_STR].values,
-            order,
-            room=(0.2, 0.05),
-            most=n_labels,
-        )
+        labels = {index: readable(clump[TOKEN_STR].values[index]) for index in order[: 6 * n_labels]}
+        label_points(panels[1], points, labels, most=n_labels)
         panels[1].set_title(
             f"the clump: {int(first.sum()):,} tokens, {float(clump['contrast']):,.0f} times\n"
             "as dense as their surroundings"

@@ -30,7 +30,7 @@ from strata.embedding.names import (
     VECTORS,
 )
 from strata.figures.points import label_points
-from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure
+from strata.figures.style import LINE_COLOURS, fitted, ink_on, new_figure, readable
 from strata.figures.told import estimate
 from strata.names import ALL, CHANNEL, COMPONENT, TOKEN_SET, TOKEN_STR
 from strata.stats.thresholds import ASHMANS_D, LEVEL
@@ -285,8 +285,9 @@ def _draw_lengths(axes: Axes, at: xr.Dataset, n_labels: int) -> None:
     ends = np.array([0, length.max()])
     axes.plot(ends, typical * ends, color=INK, lw=1.2, label=f"typical share: {typical:.2f} of the norm")
     axes.plot(ends, ends, color=INK, lw=0.8, ls=":", label="all of it")
-    points, room = np.stack([length, reach], 1), (0.25, 0.05)
-    label_points(axes, points, at[TOKEN_STR].values[seen], order, room, most=n_labels)
+    tokens = at[TOKEN_STR].values[seen]
+    labels = {index: readable(tokens[index]) for index in order[: 6 * n_labels]}
+    label_points(axes, np.stack([length, reach], 1), labels, most=n_labels)
     axes.set(xlabel="norm of the token (embedding units)", ylabel="|projection on component 0|")
     axes.set_title(f"longest {len(long)} (orange): {estimate(zero, 'cosine_long')} of the norm")
     axes.legend(fontsize="small", loc="upper left")

@@ -18,7 +18,7 @@ from strata.embedding.names import (
     SVD_0,
 )
 from strata.figures.points import label_points
-from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, ink_on, new_figure
+from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, ink_on, new_figure, readable
 from strata.figures.told import estimate, in_interval
 from strata.names import ALL, CHANNEL, TOKEN_SET, TOKEN_STR
 from strata.stats.seeding import generator
@@ -55,13 +55,13 @@ def draw_scatter(frequency: xr.Dataset, n_labels: int = 7) -> Figure:
     spread = generator(0).uniform(-0.15, 0.15, len(x)) * never
     tokens = frequency[TOKEN_STR].values
     dots = {"s": 5, "lw": 0, "rasterized": True, "alpha": float(np.clip(3000 / len(x), 0.15, 0.6))}
+    furthest = {}
     for axes, name in zip(panels, names, strict=False):
         points = np.column_stack([x + spread, frequency["value"].sel({FEATURE: name}).values])
         axes.scatter(*points[seen].T, color=BLUE, **dots)
         axes.scatter(*points[never].T, color=ASIDE_COLOUR, **dots)
         far = np.where(seen, abs(frequency["outlyingness"].sel({FEATURE: name}).values), 0)
-        order = np.argsort(-far)[: 6 * n_labels]
-        label_points(axes, points, tokens, order, room=(0.22, 0.08), most=n_labels, fontsize="x-small")
+        furthest[axes] = points, np.argsort(-far)[: 6 * n_labels]
         axes.set_ylabel(f"{name} ({UNITS.get(name, 'embedding units')})")
         axes.set_title(f"{_title(frequency, name)}\n{_told(frequency, name)}", fontsize="small")
         axes.margins(0.1)
@@ -74,6 +74,9 @@ def draw_scatter(frequency: xr.Dataset, n_labels: int = 7) -> Figure:
     if never.any():
         ticks = np.append(NEVER_SEEN, ticks)
     panels[0].set_xticks(ticks, ["never" if tick == NEVER_SEEN else f"{tick:.0f}" for tick in ticks])
+    for axes, (points, order) in furthest.items():
+        labels = {index: readable(tokens[index]) for index in order}
+        label_points(axes, points, labels, most=n_labels, fontsize="x-small")
     figure.supxlabel(
         f"ρ: Spearman's rank correlation with frequency, {_interval(frequency)}. {_sizes(frequency)}\n"
         "Labelled: the tokens furthest from the median of tokens as frequent (20 bins), by modified z-score.",

@@ -5,10 +5,10 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from strata.embedding.names import CENTRED, CENTRING, EMBEDDING, FINAL_NORM, RAW, UNEMBEDDING, VARIANT
 from strata.embedding.zero_layer_tables import exception_table
+from strata.figures.points import label_points
 from strata.figures.style import ASIDE_COLOUR, LINE_COLOURS, NO_VALUE_COLOUR, new_figure, readable
 from strata.figures.told import estimate, in_interval
 from strata.names import BAND, KIND, TOKEN_STR, VOCAB, K
@@ -153,15 +153,15 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
         axes.scatter(norm[drawn], attracted[drawn], s=16, color=COLOURS[variant], **dots)
         axes.set_yscale("symlog", linthresh=1, linscale=0.6)
         axes.set_ylim(-0.5, max(3.0, 2.5 * zero_layer["attracted"].values.max()))
-        order = np.argsort(-attracted, kind="stable")[: (attracted > 1).sum()]
-        points = np.column_stack([norm, np.log10(np.maximum(attracted, 0.3))])
-        _label_at_points(axes, points, np.column_stack([norm, attracted]), names, order, n_labels)
+        axes.margins(x=0.12)
+        order = np.argsort(-attracted, kind="stable")[: min(6 * n_labels, (attracted > 1).sum())]
+        labels = {index: f"{readable(names[index])} ({attracted[index]:,.0f})" for index in order}
+        label_points(axes, np.column_stack([norm, attracted]), labels, most=n_labels)
         told, n = "none attracts another", int(at["attractor_percentile_n"])
         if n:
             told = f"{n} that attract are longer than {estimate(at, 'attractor_percentile', '.0%')} of tokens"
         axes.set_title(f"{VARIANTS[variant]}\n{told}", fontsize="medium")
         axes.set_xlabel("length of the vector it is called by\n(embedding units)")
-        axes.margins(x=0.12)
     panels[0].set_ylabel("other tokens that call for it")
     interval = zero_layer.attrs["interval"]
     figure.supxlabel(
@@ -170,33 +170,6 @@ def draw_attractors(zero_layer: xr.Dataset, n_labels: int = 8) -> Figure:
         fontsize="small",
     )
     return figure
-
-
-def _label_at_points(
-    axes: Axes, spaced: np.ndarray, points: np.ndarray, names: np.ndarray, order: np.ndarray, most: int
-) -> None:
-    """Names at points, none upon another by ``spaced``, on the side where there is room."""
-    middle = points[:, 0].min() + 0.75 * np.ptp(points[:, 0])
-    room = np.ptp(spaced, axis=0) * (0.3, 0.05)
-    labelled = np.empty((0, 2))
-    for index in order:
-        if len(labelled) == most:
-            break
-        if (np.abs(labelled - spaced[index]) < room).all(1).any():
-            continue
-        labelled = np.vstack([labelled, spaced[index]])
-        left = points[index, 0] > middle
-        axes.annotate(
-            f"{readable(names[index])} ({int(points[index, 1]):,})",
-            points[index],
-            xytext=(-6 if left else 6, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            fontsize="small",
-            parse_math=False,
-            path_effects=[withStroke(linewidth=2, foreground="white")],
-        )
 
 
 def draw_neighbours(zero_layer: xr.Dataset, n_tokens: int = 9, n_shown: int = 3) -> Figure:

@@ -1,15 +1,16 @@
 """Points of a scatter plot: their names, and limits that a few far ones do not set."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
-
-from strata.figures.style import readable
+from matplotlib.transforms import Bbox
 
 FENCE = 4  # times the distance between the quartiles beyond which values lie far out
 WORTH = 1.5  # times the limits' range that all values must span for it to be worth leaving any out
+INWARD_FROM = 0.75  # of a panel's width: labels of points beyond lie to their left
+ROOM = (1.1, 1.25)  # times a label's width and height, as panels may still shrink when they are laid out
 
 
 def robust_limits(values: np.ndarray) -> tuple[float, float]:
@@ -44,32 +45,34 @@ def within(points: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def label_points(
-    axes: Axes,
-    points: np.ndarray,
-    tokens: np.ndarray,
-    order: Iterable[int],
-    room: tuple[float, float] = (0.14, 0.03),
-    most: int | None = None,
-    **look,
+    axes: Axes, points: np.ndarray, labels: Mapping[int, str], most: int | None = None, **look
 ) -> None:
-    """Token strings at the points (item, 2) of the indices in ``order``, the first ones first.
+    """Words at points, the first ones first, each on the side of its point where there is room.
 
-    To be called when the points are drawn. None is put where one already is: ``room`` is what a label takes,
-    as a share of the panel's width and height.
+    To be called when the points are drawn and the axes have their limits. A word that would lie upon one
+    before it is left out.
+
+    Parameters
+    ----------
+    points : array (item, 2)
+    labels :
+        By the index of their point.
+    most :
+        Words at most.
     """
-    look = {"xytext": (4, 3), "textcoords": "offset points", "fontsize": "small", "parse_math": False} | look
+    look = {"fontsize": "small", "va": "center", "parse_math": False} | look
     halo = [withStroke(linewidth=2, foreground="white")]  # legible among the points
     places = (axes.transData + axes.transAxes.inverted()).transform(points)
-    labelled = np.empty((0, 2))
-    for index in order:
-        if len(labelled) == most:
+    taken: list[Bbox] = []
+    for index, label in labels.items():
+        if len(taken) == most:
             break
-        if (np.abs(labelled - places[index]) < room).all(1).any():
-            continue
-        labelled = np.vstack([labelled, places[index]])
-        axes.annotate(
-            readable(str(tokens[index])),
-            points[index],
-            path_effects=halo,
-            **look,
+        side, ha = (-5, "right") if places[index, 0] > INWARD_FROM else (5, "left")
+        word = axes.annotate(
+            label, points[index], (side, 0), textcoords="offset points", ha=ha, path_effects=halo, **look
         )
+        room = word.get_window_extent().expanded(*ROOM)
+        if any(room.overlaps(other) for other in taken):
+            word.remove()
+        else:
+            taken.append(room)
