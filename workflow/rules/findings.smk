@@ -2,7 +2,7 @@
 # what every stage leaves of the models that are run -> docs/findings.md   (target: findings)
 DRAWN = [*(section for section, part in PROJECT.findings.items() if "caption" in part), "verdicts"]
 FOUND = {"table": PROJECT.findings, "models": RUN}
-LEADS = FOUND | {"noise": config["figures"]["noise"], "order": AVERAGE["order"], "drawn": DRAWN}
+LEADS = FOUND | {"drawn": DRAWN, "noise": config["figures"]["noise"], "order": AVERAGE["order"]}
 
 
 rule judge_claims:
@@ -38,7 +38,7 @@ rule write_front:
         front="results/models/front.rst",
         page=page_in_report("run", "0 Claims", "how it was run", "models"),
     params:
-        **LEADS | {"config": config | {"models": RUN}},
+        **FOUND | {"drawn": DRAWN, "config": config | {"models": RUN}},
     script:
         "../scripts/findings/write_front.py"
 
