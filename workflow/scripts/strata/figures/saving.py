@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -98,12 +99,13 @@ def _in_few_colours(image: Image.Image) -> Image.Image:
     end to end: first of the colours that were drawn, then of the blends at edges.
     """
     shift = np.array([16, 8, 0])
-    packed = (np.asarray(image.convert("RGB")).astype(int) << shift).sum(-1)
+    packed = np.asarray(image.convert("RGBA")).view(">u4")[..., 0].astype(int) >> 8
     named = [int(to_hex(colour)[1:], 16) for colour in ("white", *LINE_COLOURS)]
-    found, place, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    place, found = pd.factorize(packed.ravel(), sort=True)  # np.unique sorts every pixel: ten times slower
+    counts = np.bincount(place)
     kept = np.unique([*named, *found[np.argsort(-counts, kind="stable")[:N_FREQUENT]]])
     colours, palette = found[:, None] >> shift & 255, kept[:, None] >> shift & 255
-    drawn = np.isin(found, packed[_even(packed)])
+    drawn = np.bincount(place[_even(packed).ravel()], minlength=len(found)) > 0
     for some, n in ((colours[drawn], N_DRAWN), (colours, N_COLOURS - len(kept) - N_DRAWN)):
         palette = np.concatenate([palette, _furthest(some, palette, n)])
     nearest, _ = _nearest(colours, palette)
