@@ -34,6 +34,14 @@ def test_a_label_is_as_wide_as_its_word():
     assert told([[1, 5], [3, 6]], {0: "a" * 12, 1: "b"}) == ["a" * 12, "b"], "above it there is room"
 
 
+def test_no_label_lies_upon_the_legend():
+    axes = new_figure(4, 4).subplots()
+    axes.plot([0, 10], [0, 10], label="a line")
+    axes.legend(loc="upper left")
+    label_points(axes, np.array([[0.5, 9.8], [5, 1]]), {0: "under it", 1: "beside"})
+    assert [word.get_text() for word in axes.texts] == ["beside"]
+
+
 def test_labels_lie_upon_each_other_on_no_scale():
     rng = np.random.default_rng(0)
     figure = new_figure(5, 4)

@@ -66,8 +66,6 @@ def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
     axes.plot(0, 0, marker="+", ms=14, mew=2, color=INK)
     outward = np.argsort(left, axis=0, kind="stable")
     extremes = np.concatenate([outward[:n_extremes], outward[: -n_extremes - 1 : -1]]).ravel()
-    tokens = embedding[TOKEN_STR].values
-    label_points(axes, shown, {index: readable(tokens[index]) for index in extremes})
     legend = axes.legend(title="token", frameon=True, loc="upper right")
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[45])
@@ -81,6 +79,8 @@ def draw_token_components(embedding: xr.Dataset, n_extremes: int = 6) -> Figure:
         else f"separation of leading spaces (AUC): {told}",
     )
     axes.margins(0.1)
+    tokens = embedding[TOKEN_STR].values
+    label_points(axes, shown, {index: readable(tokens[index]) for index in extremes})
     return figure
 
 

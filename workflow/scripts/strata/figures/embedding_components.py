@@ -285,12 +285,12 @@ def _draw_lengths(axes: Axes, at: xr.Dataset, n_labels: int) -> None:
     ends = np.array([0, length.max()])
     axes.plot(ends, typical * ends, color=INK, lw=1.2, label=f"typical share: {typical:.2f} of the norm")
     axes.plot(ends, ends, color=INK, lw=0.8, ls=":", label="all of it")
-    tokens = at[TOKEN_STR].values[seen]
-    labels = {index: readable(tokens[index]) for index in order[: 6 * n_labels]}
-    label_points(axes, np.stack([length, reach], 1), labels, most=n_labels)
     axes.set(xlabel="norm of the token (embedding units)", ylabel="|projection on component 0|")
     axes.set_title(f"longest {len(long)} (orange): {estimate(zero, 'cosine_long')} of the norm")
     axes.legend(fontsize="small", loc="upper left")
+    tokens = at[TOKEN_STR].values[seen]
+    labels = {index: readable(tokens[index]) for index in order[: 6 * n_labels]}
+    label_points(axes, np.stack([length, reach], 1), labels, most=n_labels)
 
 
 def _asked(components: xr.Dataset) -> list[tuple[str, str]]:

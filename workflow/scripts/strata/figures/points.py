@@ -49,8 +49,8 @@ def label_points(
 ) -> None:
     """Words at points, the first ones first, each on the side of its point where there is room.
 
-    To be called when the points are drawn and the axes have their limits. A word that would lie upon one
-    before it is left out.
+    To be called when the points and the legend are drawn and the axes have their limits. A word that would
+    lie upon one before it, or upon the legend, is left out.
 
     Parameters
     ----------
@@ -62,7 +62,9 @@ def label_points(
     """
     look = {"fontsize": "small", "va": "center", "parse_math": False} | look
     halo = [withStroke(linewidth=2, foreground="white")]  # legible among the points
+    axes.get_xlim()  # limits are reckoned when they are asked for
     places = (axes.transData + axes.transAxes.inverted()).transform(points)
+    drawn = [legend.get_window_extent() for legend in [axes.get_legend()] if legend]
     taken: list[Bbox] = []
     for index, label in labels.items():
         if len(taken) == most:
@@ -72,7 +74,7 @@ def label_points(
             label, points[index], (side, 0), textcoords="offset points", ha=ha, path_effects=halo, **look
         )
         room = word.get_window_extent().expanded(*ROOM)
-        if any(room.overlaps(other) for other in taken):
+        if any(room.overlaps(other) for other in [*drawn, *taken]):
             word.remove()
         else:
             taken.append(room)
