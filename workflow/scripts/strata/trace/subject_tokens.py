@@ -8,7 +8,7 @@ from strata.stats.defined import mean_of_defined
 from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.trace.names import SUBJECT_LENGTH, SUBJECT_POSITION, SUBJECT_START, SUBJECT_TOKEN
-from strata.trace.resampling import Samples, bounds, mean_over_facts
+from strata.trace.resampling import Samples, bounds
 from strata.trace.restoration import (
     PROBABILITY,
     at_position,
@@ -71,9 +71,9 @@ def average_subject_tokens(
             },
             coords,
         )
-        drawn = [mean_over_facts(tile) for tile in part.resampled(min_gap, n_resamples, rng)]
+        [drawn] = part.means([lambda each: each], min_gap, n_resamples, rng)
         table = table.assign(
-            bounds("restoration", table["restoration"], part.by_fact(restored), drawn, interval)
+            bounds("restoration", table["restoration"], restored, part.facts, drawn, interval)
         )
         curves = {name: curve.where(token < length) for name, curve in table.items() if axis in curve.dims}
         tables.append(table.assign(curves))
