@@ -84,9 +84,10 @@ def average_by_category(
     """
     check_trace(trace, measure, n_resamples, interval)
     axis = depth_or_layer(trace, measure)
-    sites = at_sites(trace[measure].astype(float), trace)
-    samples = Samples.of(trace, sites.transpose(PROMPT, NOISE, SAMPLE, SITE, axis), measure)
-    restoration = at_sites(normalise(trace, min_gap, measure), trace).transpose(PROMPT, NOISE, SITE, axis)
+    sites = at_sites(trace[measure], trace).transpose(PROMPT, NOISE, SAMPLE, SITE, axis)
+    samples = Samples.of(trace, sites, measure)
+    restoration = normalise(trace.assign({measure: sites}), min_gap, measure)
+    restoration = restoration.reset_coords(drop=True).transpose(PROMPT, NOISE, SITE, axis)
     by_prompt = xr.Dataset(
         {
             "included": included(trace, min_gap, measure).reset_coords(drop=True),

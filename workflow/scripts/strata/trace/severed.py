@@ -57,8 +57,8 @@ def severed_share(
     for name in (PROMPT, NOISE, DEPTH):
         if not np.array_equal(state[name].values, severed[name].values):
             raise ValueError(f"the state trace and the severed one differ in their {name}s")
-    runs = [trace[measure].astype(float).reset_coords(drop=True) for trace in (state, severed)]
-    sites = at_sites(xr.concat(runs, RUN, join="exact"), state)
+    runs = [at_sites(trace[measure], state) for trace in (state, severed)]
+    sites = xr.concat(runs, RUN, join="exact")
     samples = Samples.of(state, sites.transpose(PROMPT, NOISE, SAMPLE, RUN, SITE, DEPTH), measure)
     keep = included(state, min_gap, measure).transpose(PROMPT, NOISE).values
 

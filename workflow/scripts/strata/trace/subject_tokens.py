@@ -52,7 +52,7 @@ def average_subject_tokens(
     token = named(SUBJECT_TOKEN, range(lengths.max()))
     # Beyond its length a shorter subject stands at its last token, until that is masked below.
     position = np.minimum(trace[SUBJECT_START] + token, trace[SUBJECT_POSITION])
-    tokens = at_position(trace[measure].astype(float), position)
+    tokens = at_position(trace[measure], position)
     samples = Samples.of(trace, tokens.transpose(PROMPT, NOISE, SAMPLE, SUBJECT_TOKEN, axis), measure)
     keep = included(trace, min_gap, measure).transpose(PROMPT, NOISE).values
 
