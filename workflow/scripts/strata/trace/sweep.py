@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -350,7 +351,7 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     for prompt in prompts:
         rows = slice(row, row := row + len(prompt.labels))
         corrupted_ids[rows, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
-        noise[rows, list(prompt.subject)] = torch.as_tensor(prompt.noise)
+        noise[rows, list(prompt.subject)] = torch.as_tensor(np.asarray(prompt.noise))
     noise = torch.cat([noise.new_zeros(n_clean, *noise.shape[1:]), noise]).to(device)
     states: list[Tensor] = []
     pieces: dict[str, list[Tensor]] = {part: [] for part in wanted if part in PIECES}
