@@ -1,8 +1,7 @@
-"""What `snakemake estimate` says against what runs took: every rule of a model, one job after the other.
+"""What `snakemake estimate` says against what runs took, rule by rule: one job after the other.
 
-The organism runs as it is configured; SmolLM2 (`make smollm2`) and a random model of GPT-2-medium's shape run on
-a share of prompts and text, which is what is estimated for them. `--folder` keeps what was run, and compares
-it again.
+The organism runs as it is configured, SmolLM2 (`make smollm2`) and a random model of GPT-2-medium's shape on
+a share of prompts and text, which is what is estimated then. `--folder` keeps a run, or takes it up.
 """
 
 import argparse

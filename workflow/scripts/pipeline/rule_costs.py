@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
-from pipeline.counts import Counts
+from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION, Counts
 from pipeline.texts import CORPUS
 from strata.costs import fitting, running
 from strata.costs.cost import Cost
@@ -16,11 +16,6 @@ from strata.costs.machine import REFERENCE
 from strata.costs.running import BATCH, Prompt, decode, forward
 from strata.model.shape import Shape
 from strata.model.source import is_gguf_source
-
-SPLIT = (0.7, 0.15, 0.15)
-"""Shares of a text's documents: to fit on, to choose by, to report."""
-
-TRAIN, VALIDATION, TEST = range(3)
 
 
 @dataclass(frozen=True)
@@ -237,7 +232,7 @@ def fit_probes(work: Work) -> Cost:
 
 
 REFINED = 1.5
-"""Of the two tokens that are probed for: where the closed form knows the input without a mistake, it stays."""
+"""Of the two tokens probed for: where the closed form knows the input without a mistake, it stays."""
 
 
 @rule(MODEL)
@@ -344,10 +339,8 @@ def trace_control(work: Work) -> Cost:
 def trace_shown(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
-    typical = sorted(work.traced, key=lambda prompt: prompt.length)[len(work.traced) // 2 :]
-    prompts = typical[: len(made["shown"])]
     kinds = [running.of_states(shape.layers), _windows(work), _windows(work)]
-    done = running.trace(shape, prompts, kinds, 0, versions, made["max_rows"])
+    done = running.trace(shape, work.counts.shown, kinds, 0, versions, made["max_rows"])
     return _tracing(work, done, 3, versions)
 
 
