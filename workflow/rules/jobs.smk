@@ -4,6 +4,15 @@
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
 from snakemake.resources import Resources
 
+
+rule estimate:
+    params:
+        config=config,
+        prompts=PROJECT.prompts,
+    script:
+        "../scripts/estimate/estimate.py"
+
+
 for each in workflow.rules:
     if each.script:
         # `part` is empty, or begins with its own underscore.
@@ -11,7 +20,7 @@ for each in workflow.rules:
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
         each.conda_env = str(Path(workflow.basedir) / "envs/strata.yaml")
-        each.log_modifier = each.benchmark_modifier = each.output_modifier
+        each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
         asked = {"nice": 0 if each.priority >= 90 else 10, "processors": each.resources["_cores"].value}
