@@ -24,7 +24,7 @@ def device(wildcards):
 def gpus(wildcards):
     """GPUs that a job on that device asks for: where it is auto, one if the profile has any."""
     allowed = workflow.global_resources.get("gpu")
-    auto = min(1, allowed.value) if allowed else 0
+    auto = min(1, allowed.value or 0) if allowed else 0  # a job that is begun on its node knows no limit
     return {"cpu": 0, "auto": auto}.get(device(wildcards), 1)
 
 
