@@ -11,7 +11,7 @@ from pipeline.config import check_project, read_config
 from pipeline.figure_table import asked_for, jobs
 from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of
 from pipeline.modules import code_of, digest, modules_behind
-from pipeline.needs import Needs
+from pipeline.requests import Requests
 from pipeline.session import prepare
 from pipeline.texts import CORPUS, known_counts, origin
 from strata.findings.table import files_asked, files_behind

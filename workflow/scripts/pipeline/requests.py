@@ -10,21 +10,18 @@ from pipeline.models import is_small
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
 
-LIBRARIES = 2 * 10**9
-"""Bytes of a job that holds no model: libraries and what it reads."""
+MEMORY_MB, MINUTES = 2000, 30
+"""What every job may take: libraries, and what it reads."""
 
-UNKNOWN = 16 * 10**9
-"""Bytes for a model whose sizes are not known before it is brought."""
+UNKNOWN_MB, LONG_MINUTES = 16_000, 240
+"""What a job may take of a model whose sizes are not known here; or where much is computed."""
 
 LONG = {"trace_prompts", "trace_parts", "trace_control", "fit_jacobian", "train_organism"}
-"""Rules whose jobs take longest."""
-
-MINUTES, LONG_MINUTES = 30, 240
 
 
 @dataclass(frozen=True)
-class Needs:
-    """What jobs need, as functions that Snakemake calls with a job's wildcards and attempt.
+class Requests:
+    """What jobs ask for, as functions that Snakemake calls with a job's wildcards and attempt.
 
     ``models``: sections of config.yaml. ``cores``: those of a run on one machine. ``gpus``: how many the run
     may use; None where that is not known, as on a cluster's node.
@@ -35,7 +32,7 @@ class Needs:
     gpus: int | None
 
     def of_rule(self, name: str, processors: int, on_device: bool, gpu_model: str | None) -> dict[str, Any]:
-        """Resources of a rule's jobs.
+        """Resources of a rule's jobs; memory and time double with each attempt.
 
         ``processors``: that it keeps busy, where its jobs do not run on the device of a model. ``gpu_model``:
         the GPU's name that a profile gives to all jobs; in one that asks for no GPU, it would ask for one.
@@ -44,8 +41,8 @@ class Needs:
         asked: dict[str, Callable] = {
             "processors": busy,
             "_cores": lambda wildcards: self.share * busy(wildcards),
-            "mem_mb": self.memory_mb,
-            "runtime": lambda wildcards, attempt: minutes(name, attempt),
+            "mem_mb": lambda wildcards, attempt: self.memory_mb(wildcards) * 2 ** (attempt - 1),
+            "runtime": lambda wildcards, attempt: minutes(name) * 2 ** (attempt - 1),
         }
         if on_device:
             asked["gpu"] = self.gpu
@@ -67,26 +64,21 @@ class Needs:
         device = self.models[wildcards.model]["device"]
         return {"cpu": 0, "auto": min(1, self.gpus or 0)}.get(device, 1)
 
-    def memory_mb(self, wildcards, attempt: int) -> int:
-        """Megabytes: what the hungriest job of docs/costs.md holds of a model, twice as many each time."""
+    def memory_mb(self, wildcards) -> int:
+        """Megabytes: the libraries, and what the hungriest job of docs/costs.md holds of a model."""
         model = self.models.get(wildcards.get("model"))
-        return grown(LIBRARIES + (held(model) if model else 0), attempt) // 10**6
+        return MEMORY_MB + (held_mb(model) if model else 0)
 
 
-def minutes(rule: str, attempt: int) -> int:
-    """Minutes that a job may take, twice as many each time."""
-    return grown(LONG_MINUTES if rule in LONG else MINUTES, attempt)
+def minutes(rule: str) -> int:
+    """Minutes that a job of a rule may take."""
+    return LONG_MINUTES if rule in LONG else MINUTES
 
 
-def held(model: Mapping) -> int:
-    """Bytes of a model twice over, of copies of its embedding, and of maps of its states."""
+def held_mb(model: Mapping) -> int:
+    """Megabytes of a model twice over, of copies of its embedding, and of maps of its states."""
     try:
         shape = shape_of(model["source"], model["revision"])
     except ModelUnavailable:
-        return UNKNOWN
-    return 8 * shape.parameters + 24 * shape.embedding + 40 * shape.layers * shape.channels**2
-
-
-def grown(need: int, attempt: int) -> int:
-    """A need, doubled with each attempt after the first."""
-    return need * 2 ** (attempt - 1)
+        return UNKNOWN_MB
+    return (8 * shape.parameters + 24 * shape.embedding + 40 * shape.layers * shape.channels**2) // 10**6
