@@ -170,8 +170,7 @@ def of_header(header: Header) -> Shape:
         kv_heads=size("attention.head_count_kv", heads),
         head_channels=size("attention.key_length", channels // heads),
         width=width,
-        gated=sum(tensors[name][1] for name in tensors if name.startswith("blk.0.ffn_"))
-        > 2.5 * channels * width,
+        gated=in_mlp > 2.5 * channels * width,  # some files have both matrices that read in one
         embedded=channels,
         tied="output.weight" not in tensors,
         positions=context if header.has_position_embedding else 0,
