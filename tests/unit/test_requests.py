@@ -1,20 +1,10 @@
-"""What jobs ask for: GPUs by device, memory by the model's size, more with each attempt."""
+"""What jobs ask for: GPUs by device, memory and time by what is estimated, more with each attempt."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 
 from pipeline.requests import Requests
-
-XL = {
-    "architectures": ["GPT2LMHeadModel"],
-    "n_layer": 48,
-    "n_embd": 1600,
-    "n_head": 25,
-    "vocab_size": 50257,
-    "n_positions": 1024,
-}
 
 
 class Wildcards(SimpleNamespace):
@@ -22,48 +12,63 @@ class Wildcards(SimpleNamespace):
         return vars(self).get(name)
 
 
-@pytest.fixture
-def requests(tmp_path):
-    """Of models on every device; all are GPT-2 XL, one on a hub and not here."""
-    (tmp_path / "config.json").write_text(json.dumps(XL))
-    here = {"source": str(tmp_path), "revision": None}
-    models = {device: here | {"device": device} for device in ("cpu", "auto", "cuda", "cuda:1")}
-    models["hub"] = {"source": "nobody/nothing", "revision": None, "device": "auto"}
+class Estimated:
+    """Estimates by rule, of whatever model; of one on a hub, nothing is known."""
 
-    def asked(model=None, attempt=1, gpus=1, gpu_model=None, on_device=True):
-        resources = Requests(models, None, gpus).of_rule("read_lens", 2, on_device, gpu_model)
-        wildcards = Wildcards(model=model) if model else Wildcards()
-        grow = {"mem_mb", "runtime"}
-        return {k: f(wildcards, attempt) if k in grow else f(wildcards) for k, f in resources.items()}
+    known = {"read_lens": (1_000, 6), "trace_prompts": (9_000, 600)}
 
-    return asked
+    def needs(self, rule, model):
+        memory, minutes = self.known[rule]
+        return None if model == "hub" else SimpleNamespace(memory_mb=memory, minutes=minutes)
+
+
+def asked(model="cpu", attempt=1, rule="read_lens", gpus=1, gpu_model=None, on_device=True):
+    """Resources of a job; models are named after their devices."""
+    models = {
+        name: {"source": "nobody/nothing", "device": name} for name in ("cpu", "auto", "cuda", "cuda:1")
+    }
+    models["hub"] = models["auto"]
+    resources = Requests(models, Estimated(), None, gpus).of_rule(rule, 2, on_device, gpu_model)
+    wildcards = Wildcards(model=model) if model else Wildcards()
+    grow = {"mem_mb", "runtime"}
+    return {k: f(wildcards, attempt) if k in grow else f(wildcards) for k, f in resources.items()}
 
 
 @pytest.mark.parametrize(
     ("device", "limit", "gpus"),
     [("cpu", 1, 0), ("auto", 1, 1), ("auto", 4, 1), ("auto", 0, 0), ("auto", None, 0), ("cuda", 0, 1)],
 )
-def test_gpus_are_asked_for_by_device(requests, device, limit, gpus):
-    assert requests(device, gpus=limit)["gpu"] == gpus
+def test_gpus_are_asked_for_by_device(device, limit, gpus):
+    assert asked(device, gpus=limit)["gpu"] == gpus
 
 
-def test_only_a_job_that_asks_for_a_gpu_names_one(requests):
-    assert requests("cuda:1", gpu_model="a100")["gpu_model"] == "a100"
-    assert requests("cpu", gpu_model="a100")["gpu_model"] == ""
-    elsewhere = requests("cuda", gpu_model="a100", on_device=False)
+def test_only_a_job_that_asks_for_a_gpu_names_one():
+    assert asked("cuda:1", gpu_model="a100")["gpu_model"] == "a100"
+    assert asked("cpu", gpu_model="a100")["gpu_model"] == ""
+    elsewhere = asked("cuda", gpu_model="a100", on_device=False)
     assert elsewhere["gpu_model"] == "" and "gpu" not in elsewhere
-    assert "gpu_model" not in requests("cuda")
+    assert "gpu_model" not in asked("cuda")
 
 
-def test_memory_is_by_the_model_and_doubles_with_time(requests):
-    without, with_xl = requests(on_device=False), requests("cuda")
-    assert with_xl["mem_mb"] > without["mem_mb"] + 2 * 6_200, "the model twice over"
-    assert requests("hub")["mem_mb"] > without["mem_mb"]
-    for attempt in (2, 3):
-        again = requests("cuda", attempt)
-        for key in ("mem_mb", "runtime"):
-            assert again[key] == with_xl[key] * 2 ** (attempt - 1)
+@pytest.mark.parametrize("key", ["mem_mb", "runtime"])
+def test_memory_and_time_are_above_what_is_estimated_and_double(key):
+    estimated = {rule: need[key == "runtime"] for rule, need in Estimated.known.items()}
+    first = {rule: asked(rule=rule)[key] for rule in estimated}
+    assert all(first[rule] > estimated[rule] for rule in estimated)
+    assert first["trace_prompts"] > 2 * first["read_lens"]
+    assert [asked(attempt=n)[key] for n in (1, 2, 3)] == [first["read_lens"] * n for n in (1, 2, 4)]
 
 
-def test_processors_are_those_that_help(requests):
-    assert requests(on_device=False)["processors"] == 2 and requests("hub")["processors"] == 4
+@pytest.mark.parametrize("key", ["mem_mb", "runtime"])
+def test_what_is_not_estimated_has_its_own_request(key):
+    tables = asked(rule="average_traces", on_device=False)[key]
+    assert asked(None, rule="write_front", on_device=False)[key] == tables
+    assert asked("hub")[key] > 2 * tables
+
+
+def test_a_gpu_is_given_less_time_than_a_processor():
+    assert asked("cuda", rule="trace_prompts")["runtime"] < asked("cpu", rule="trace_prompts")["runtime"] / 2
+
+
+def test_processors_are_those_that_help():
+    assert asked(None, on_device=False)["processors"] == 2 and asked("hub")["processors"] == 4

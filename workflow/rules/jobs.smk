@@ -3,7 +3,8 @@
 # device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
 GIVEN = workflow.resource_settings
-REQUESTS = Requests(config["models"], GIVEN.cores, workflow.global_resources.get("gpu").value)
+ESTIMATES, GPUS = Estimates(config, PROJECT.prompts), workflow.global_resources.get("gpu").value
+REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
 
 for each in workflow.rules:
     if each.script:

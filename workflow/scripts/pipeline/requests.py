@@ -6,28 +6,33 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.estimate import Estimates
 from pipeline.models import is_small
-from strata.model.shape import shape_of
-from strata.model.source import ModelUnavailable
+from pipeline.rule_costs import RULES
 
 MEMORY_MB, MINUTES = 2000, 30
-"""What every job may take: libraries, and what it reads."""
+"""What any job may take."""
 
-UNKNOWN_MB, LONG_MINUTES = 16_000, 240
-"""What a job may take of a model whose sizes are not known here; or where much is computed."""
+MORE_MEMORY, MORE_TIME = 1.5, 3
+"""Of what is estimated, how much a job may take besides."""
 
-LONG = {"trace_prompts", "trace_parts", "trace_control", "fit_jacobian", "train_organism"}
+GPU = 10
+"""How many times as fast as a processor a GPU is, at least, where there is much to compute."""
+
+UNKNOWN_MB, UNKNOWN_MINUTES = 16_000, 240
+"""What a job may take of a model of the hub whose sizes are not known here before it is brought."""
 
 
 @dataclass(frozen=True)
 class Requests:
     """What jobs ask for, as functions that Snakemake calls with a job's wildcards and attempt.
 
-    ``models``: sections of config.yaml. ``cores``: those of a run on one machine. ``gpus``: how many the run
-    may use; None where that is not known, as on a cluster's node.
+    ``models``: sections of config.yaml. ``estimates``: of what their jobs cost. ``cores``: those of a run on
+    one machine. ``gpus``: how many the run may use; None where that is not known, as on a cluster's node.
     """
 
     models: Mapping[str, Mapping]
+    estimates: Estimates
     cores: int | None
     gpus: int | None
 
@@ -41,8 +46,10 @@ class Requests:
         asked: dict[str, Callable] = {
             "processors": busy,
             "_cores": lambda wildcards: self.share * busy(wildcards),
-            "mem_mb": lambda wildcards, attempt: self.memory_mb(wildcards) * 2 ** (attempt - 1),
-            "runtime": lambda wildcards, attempt: minutes(name) * 2 ** (attempt - 1),
+            "mem_mb": lambda wildcards, attempt: 2 ** (attempt - 1) * self.memory_mb(name, wildcards),
+            "runtime": lambda wildcards, attempt: (
+                2 ** (attempt - 1) * self.minutes(name, wildcards, on_device)
+            ),
         }
         if on_device:
             asked["gpu"] = self.gpu
@@ -64,21 +71,19 @@ class Requests:
         device = self.models[wildcards.model]["device"]
         return {"cpu": 0, "auto": min(1, self.gpus or 0)}.get(device, 1)
 
-    def memory_mb(self, wildcards) -> int:
-        """Megabytes: the libraries, and what the hungriest job of docs/costs.md holds of a model."""
-        model = self.models.get(wildcards.get("model"))
-        return MEMORY_MB + (held_mb(model) if model else 0)
+    def memory_mb(self, rule: str, wildcards) -> int:
+        """Megabytes that a first attempt may take."""
+        model = wildcards.get("model")
+        if rule not in RULES or model not in self.models:
+            return MEMORY_MB
+        estimated = self.estimates.needs(rule, model)
+        return MEMORY_MB + round(MORE_MEMORY * estimated.memory_mb) if estimated else UNKNOWN_MB
 
-
-def minutes(rule: str) -> int:
-    """Minutes that a job of a rule may take."""
-    return LONG_MINUTES if rule in LONG else MINUTES
-
-
-def held_mb(model: Mapping) -> int:
-    """Megabytes of a model twice over, of copies of its embedding, and of maps of its states."""
-    try:
-        shape = shape_of(model["source"], model["revision"])
-    except ModelUnavailable:
-        return UNKNOWN_MB
-    return (8 * shape.parameters + 24 * shape.embedding + 40 * shape.layers * shape.channels**2) // 10**6
+    def minutes(self, rule: str, wildcards, on_device: bool) -> int:
+        """Minutes that a first attempt may take."""
+        model = wildcards.get("model")
+        if rule not in RULES or model not in self.models:
+            return MINUTES
+        estimated = self.estimates.needs(rule, model)
+        faster = GPU if on_device and self.gpu(wildcards) else 1
+        return MINUTES + round(MORE_TIME * estimated.minutes / faster) if estimated else UNKNOWN_MINUTES
