@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from pipeline.resume import hold_folder
@@ -44,6 +45,9 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     """
     paths = [str(scripts), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    image = Path(workflow.basedir) / "envs/strata.sif"
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not image.is_file():
+        sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
     # Threads that wait must not spin: jobs share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -54,8 +58,8 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
     _end_with_failures()
-    if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
-        hold_folder(_tell)
+    if workflow.is_main_process and not workflow.output_settings.dryrun:
+        _hold_folder_once_it_runs()
 
 
 def where_to_look(models: Iterable[str]) -> str:
@@ -73,6 +77,17 @@ def where_to_look(models: Iterable[str]) -> str:
 def _tell(text: str) -> None:
     if text:
         print(text, file=sys.stderr, flush=True)
+
+
+def _hold_folder_once_it_runs() -> None:
+    """Only what runs jobs says that it starts; that is before it looks at locks and at what is there."""
+
+    def heard(record: logging.LogRecord) -> bool:
+        if getattr(record, "event", None) == LogEvent.WORKFLOW_STARTED:
+            hold_folder(_tell)
+        return True
+
+    logger.addFilter(heard)
 
 
 def _print_jobs_once() -> None:
