@@ -5,7 +5,7 @@ No array library is imported here: this may run at every start of the pipeline.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from strata.costs.running import Prompt
 
@@ -19,7 +19,8 @@ class Counts:
 
     ``traced``: prompts with a subject, by category. Tokens: ``candidates``, of each prompt and passage that
     is tried, with its target; ``texts``, of each that is accepted; ``text``, ``tagged``, of each document of
-    the model's text, and of its tagged text. ``kinds``: different tokens in the text. ``told``: where all
+    the model's text, and of its tagged text. ``kinds``: different tokens in what of the text is for
+    fitting. ``told``: where all
     this is from.
     """
 
@@ -29,7 +30,7 @@ class Counts:
     text: Sequence[int]
     tagged: Sequence[int] = ()
     kinds: int = 0
-    told: Sequence[str] = field(default=())
+    told: str = ""
 
 
 def at_most(config: Mapping, model: str, prompts: Mapping[str, Mapping], vocab: int) -> Counts:
@@ -58,7 +59,7 @@ def at_most(config: Mapping, model: str, prompts: Mapping[str, Mapping], vocab: 
         text=[text["max_tokens"]] * text["documents"],
         tagged=[tagged["max_tokens"]] * tagged["documents"] if section.get("tagged_text") else (),
         kinds=min(vocab, tokens),
-        told=(f"at most: all {len(every)} prompts and passages, at {BYTES} bytes a token",),
+        told=f"all {len(every)} prompts and passages, at {BYTES} bytes a token",
     )
 
 
