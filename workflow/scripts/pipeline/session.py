@@ -3,13 +3,17 @@
 import atexit
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 from snakemake_interface_logger_plugins.common import LogEvent
+
+from pipeline.resume import hold_folder
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
@@ -20,6 +24,13 @@ START = (
 )
 REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
 KILLED = "it left no message: killed, perhaps for its memory (docs/costs.md says what is needed)"
+ENDED = {
+    "TIMEOUT": "SLURM ended it, over its time (runtime in docs/cluster.md)",
+    "OUT_OF_MEMORY": "SLURM ended it, over its memory (mem_mb in docs/cluster.md)",
+    "CANCELLED": "it was cancelled in SLURM",
+    "NODE_FAIL": "its node failed",
+}
+"""What SLURM says of a job that it ended, in words."""
 
 
 def prepare(scripts: Path, workflow: "Workflow") -> None:
@@ -34,6 +45,9 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     """
     paths = [str(scripts), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    image = Path(workflow.basedir) / "envs/strata.sif"
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not image.is_file():
+        sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
     # Threads that wait must not spin: jobs share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -44,6 +58,8 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
     _end_with_failures()
+    if workflow.is_main_process and not workflow.output_settings.dryrun:
+        _hold_folder_once_it_runs()
 
 
 def where_to_look(models: Iterable[str]) -> str:
@@ -63,6 +79,17 @@ def _tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def _hold_folder_once_it_runs() -> None:
+    """Only what runs jobs says that it starts; that is before it looks at locks and at what is there."""
+
+    def heard(record: logging.LogRecord) -> bool:
+        if getattr(record, "event", None) == LogEvent.WORKFLOW_STARTED:
+            hold_folder(_tell)
+        return True
+
+    logger.addFilter(heard)
+
+
 def _print_jobs_once() -> None:
     """A dry run prints the table before the jobs and again after them: a plan is to fit on a page."""
     logged: set[str] = set()
@@ -79,25 +106,37 @@ def _print_jobs_once() -> None:
 
 
 def _end_with_failures() -> None:
-    """Print last what matters of a run that fails: Snakemake says more about it, much of that later."""
-    failures: list[str] = []
+    """Print last what matters of a run that fails: Snakemake says more about it, much of that later.
+
+    What a later attempt made good is no failure.
+    """
+    failures: dict[int, str] = {}
 
     def heard(record: logging.LogRecord) -> bool:
-        if getattr(record, "event", None) == LogEvent.JOB_ERROR and record.log:
-            failures.append(failure(record.rule_name, record.log[0]))
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_ERROR and record.log:
+            failures[record.jobid] = failure(record.rule_name, record.log[0], record.rule_msg)
+        elif event == LogEvent.JOB_FINISHED:
+            failures.pop(record.job_id, None)
         return True
 
     logger.addFilter(heard)
-    atexit.register(lambda: _tell("\n".join(failures)))
+    atexit.register(lambda: _tell("\n".join(failures.values())))
 
 
-def failure(rule: str, log: str) -> str:
+def failure(rule: str, log: str, said: str | None = None) -> str:
     """One line: which rule failed, why, and where its log is.
 
-    The reason is the last line of the log, where that ends with an error.
+    The reason is the last line of the log, where that ends with an error; or what SLURM says of the job.
+
+    Parameters
+    ----------
+    said : what the executor says of the job
     """
     path = Path(log)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     raised = any(line.startswith("Traceback") for line in lines)
-    why = next(filter(None, reversed(lines)), "") if raised else KILLED
+    status = re.search("SLURM status is: '([A-Z_]+)", said or "")
+    ended = ENDED.get(status[1], KILLED) if status else KILLED
+    why = next(filter(None, reversed(lines)), "") if raised else ended
     return f"{rule} failed: {why} (log: {log})"

@@ -91,7 +91,7 @@ def shape_of(source: str, revision: str | None = None) -> Shape:
         raise ModelUnavailable(f"model {source!r} was not brought here yet: its configuration is not known")
     try:
         return of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{folder}/config.json does not say how large the model is: {error}"
         ) from error
