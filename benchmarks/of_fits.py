@@ -12,7 +12,7 @@ from strata.lens import jacobian, tuned
 from strata.probes.linear import BATCH, Moments, fit, refine
 
 STEPS = 5
-CLASSES, TOKENS = 3000, 20_000
+CLASSES, TOKENS = 3000, 10_000
 
 
 def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
@@ -58,18 +58,17 @@ def _probes(shape: str, rounds: int) -> Row:
     states = torch.randn(CLASSES, channels)[labels] + torch.randn(TOKENS, channels)
     sums = Moments.of(states, labels, CLASSES)
     probe = fit(sums, np.arange(CLASSES))
-    some = slice(10 * BATCH)
     scores, weight = torch.empty(BATCH, CLASSES), probe.weight.clone()
 
     def products() -> None:
         torch.linalg.eigh(sums.covariance)
-        for batch in states[some].split(BATCH):
+        for batch in states.split(BATCH):
             whitened = batch @ weight[:channels]
             torch.mm(whitened, weight.T, out=scores)
             scores.T @ whitened
 
     def epoch() -> None:
-        refine(probe, sums, states[some], labels[some], epochs=1, seed=0)
+        refine(probe, sums, states, labels, epochs=1, seed=0)
 
     turns = Turns({"products": products, "epoch": epoch}, rounds)
     told = f"{shape}, {CLASSES} classes, {BATCH} tokens"

@@ -1,6 +1,6 @@
 """Rows of the lens: all readouts of all depths against the bare matrix product, and against plain numpy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from oracles import lens as oracle
 from strata.lens.readout import read_out
 
 LENGTHS = (128, 512)
+TILE = (512, 4096)
 OF_ORACLE = 4
 """Tokens that plain numpy is given; its time is in proportion."""
 
@@ -46,12 +47,13 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
         yield Row("lens", told, "MB above the model", peak.bytes / 1e6, "<= 100")
 
 
-def bare_product(rows: torch.Tensor, matrix: torch.Tensor, held: int = 512):
-    """A product of rows with the rows of a matrix of which nothing is kept, so many rows at a time."""
-    out = torch.empty(min(held, len(rows)), len(matrix))
+def bare_product(rows: torch.Tensor, matrix: torch.Tensor) -> Callable[[], None]:
+    """A product of rows with the rows of a matrix of which nothing is kept, in tiles that suit a cache."""
+    out = torch.empty(*TILE)
 
     def multiply() -> None:
-        for some in rows.split(held):
-            torch.mm(some, matrix.T, out=out[: len(some)])
+        for some in rows.split(TILE[0]):
+            for others in matrix.split(TILE[1]):
+                torch.mm(some, others.T, out=out[: len(some), : len(others)])
 
     return multiply
