@@ -26,12 +26,14 @@ class Row:
     shape: str
     reference: str
     ratio: float
-    must: str
+    must: str = ""
     aim: str = ""
 
     @property
     def met(self) -> str:
-        """``aim`` if that is reached, ``must`` if only that is, or ``no``."""
+        """``aim`` if that is reached, ``must`` if only that is, or ``no``; empty where nothing must be."""
+        if not self.must:
+            return ""
         reached = [name for name in ("must", "aim") if self._within(getattr(self, name))]
         return reached[-1] if reached else "no"
 

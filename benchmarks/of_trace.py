@@ -16,6 +16,7 @@ from strata.trace.sweep import trace_prompts
 LENGTHS = {"xl": (12,), "medium": (8, 20), "small": (8, 12, 20), "smollm2": (8, 20), "organism": (8, 20)}
 SAMPLES = {"xl": 2}
 WINDOW = 3
+SAME = 1e-6
 WINDOWS = ("mlp", "attn", "state_severed_mlp", "state_severed_attn")
 
 
@@ -41,6 +42,10 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
 
 def _state(parts: Parts, prompt: Prompt, told: str, rounds: int) -> Iterator[Row]:
     product = Gemm(seconds=0.2)
+    [swept] = sweep(parts, [prompt])
+    apart = (swept.exp() - loop(parts, prompt).exp()).nan_to_num().abs().max()  # NaN before the subject
+    if apart > SAME:
+        raise AssertionError(f"{told}: sweep and loop are {apart:.1e} apart in probability")
     turns = Turns(
         {
             "sweep": lambda: sweep(parts, [prompt]),

@@ -12,15 +12,15 @@ from strata.trace.corruption import Prompt
 ENDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 
 
-def _gpt2(layers: int, channels: int, heads: int, vocab: int = 50257) -> PretrainedConfig:
+def gpt2(layers: int, channels: int, heads: int, vocab: int = 50257) -> PretrainedConfig:
     return GPT2Config(n_layer=layers, n_embd=channels, n_head=heads, vocab_size=vocab, **ENDS)
 
 
 SHAPES = {
-    "organism": _gpt2(12, 128, 4, 4096),
-    "small": _gpt2(12, 768, 12),
-    "medium": _gpt2(24, 1024, 16),
-    "xl": _gpt2(48, 1600, 25),
+    "organism": gpt2(12, 128, 4, 4096),
+    "small": gpt2(12, 768, 12),
+    "medium": gpt2(24, 1024, 16),
+    "xl": gpt2(48, 1600, 25),
     "smollm2": LlamaConfig(
         vocab_size=49152,
         hidden_size=576,
@@ -37,7 +37,11 @@ SHAPES = {
 def random_model(shape: str) -> Parts:
     """A model of a shape, in float32 as the pipeline loads it."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(SHAPES[shape], attn_implementation="eager")
+    return model_of(SHAPES[shape])
+
+
+def model_of(config: PretrainedConfig) -> Parts:
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     return find_parts(model.eval().requires_grad_(False))
 
 
