@@ -5,8 +5,13 @@
 # make families  a tiny model of every family through the pipeline: some minutes
 # make depths  every figure of models of 12, 18, 30 and 48 layers, searched for words that overlap: some minutes
 # make profile where the last run's time went, by rule
+<<<<<<< HEAD
 # make bench   the engines against their oracles, ratios printed
 # make slurm   a SLURM for the tests, from Debian's packages; make container  the image of --sdm apptainer
+=======
+# make bench   the engines against lower bounds and references, in one table; QUICK=1 for one shape
+# make bench-peers  Strata beside other packages: each with its own environment, from the package index
+>>>>>>> bench
 # make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
 # make lint    formatters, linters and types
 
@@ -15,7 +20,11 @@ CORES ?= 4
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo --non-interactive)
 
+<<<<<<< HEAD
 .PHONY: all test families depths smollm2 gemma3 news browser slurm container profile bench docs lint
+=======
+.PHONY: all test families depths smollm2 gemma3 news browser profile bench bench-peers docs lint
+>>>>>>> bench
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -65,12 +74,23 @@ docs: .venv/installed-dev
 	@echo "Done: open site/index.html. Its search needs a server: $(BIN)/mkdocs serve"
 
 bench: .venv/installed-dev
-	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_trace.py
-	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_lens.py
-	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_decoders.py
-	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_probes.py
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/table.py $(if $(QUICK),--quick)
+ifndef QUICK
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/growth.py
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_zero_layer.py
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_coverage.py
+endif
+
+# Each group of packages has an environment of its own, beside Strata's.
+PEERS := build/peers-new/installed build/peers-old/installed
+
+bench-peers: .venv/installed-dev $(PEERS)
+	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/peers/compare.py
+
+$(PEERS): build/peers-%/installed: benchmarks/peers/requirements-%.txt
+	$(PYTHON) -m venv build/peers-$*
+	build/peers-$*/bin/python -m pip install --quiet -r $<
+	touch $@
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

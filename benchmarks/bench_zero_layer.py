@@ -7,15 +7,13 @@ search against reading and multiplying the same tiles alone, in turns, on the fi
 """
 
 import argparse
-import statistics
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
+from frame import Peak, Turns
 
 from strata.embedding.clump import find_clumps
 from strata.embedding.scores import Scores
@@ -23,31 +21,6 @@ from strata.model.norms import Norm
 
 VOCAB, CHANNELS = 256_000, 4_096
 LIMIT_GB = 2.0
-
-
-class Peak:
-    """The most anonymous memory held while it is open, beyond what was held before; bytes."""
-
-    def __enter__(self) -> "Peak":
-        self._open, self._before = True, _anonymous()
-        self.bytes = 0
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while self._open:
-            self.bytes = max(self.bytes, _anonymous() - self._before)
-            time.sleep(0.005)
-
-    def __exit__(self, *_error) -> None:
-        self._open = False
-        self._thread.join()
-
-
-def _anonymous() -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
 def make_matrix(path: Path, vocab: int, channels: int, block: int = 4_000) -> np.ndarray:
@@ -108,12 +81,7 @@ def main() -> None:
         def product() -> None:
             bare(matrix, few, **tile)
 
-        seconds = {search: [], product: []}
-        for _ in range(options.rounds):
-            for engine, times in seconds.items():
-                began = time.perf_counter()
-                engine()
-                times.append(time.perf_counter() - began)
+        turns = Turns({"search": search, "product": product}, options.rounds)
 
     print(
         f"{options.vocab:,} tokens x {CHANNELS:,} channels, tiles of {options.rows:,} x {options.columns:,}"
@@ -121,11 +89,9 @@ def main() -> None:
     print(f"peak memory beyond the weights, against the limit of {LIMIT_GB:g} GB:")
     for name, peak in peaks.items():
         print(f"  {name:42} {peak.bytes / 1e9:5.2f} GB, {peak.bytes / 1e9 / LIMIT_GB:4.2f} of the limit")
-    ratios = [a / b for a, b in zip(*seconds.values(), strict=True)]
-    medians = [statistics.median(times) for times in seconds.values()]
     print(f"{options.rows:,} rows x {options.timed_columns:,} columns, {options.threads} threads, medians of")
-    print(f"{options.rounds} turns: search {medians[0]:.2f} s, bare product {medians[1]:.2f} s,")
-    print(f"ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"{options.rounds} turns: search {turns.median('search'):.2f} s, bare product", end=" ")
+    print(f"{turns.median('product'):.2f} s, ratio {turns.ratio('search', 'product'):.2f}")
 
 
 if __name__ == "__main__":

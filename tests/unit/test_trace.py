@@ -8,6 +8,7 @@ from oracles import trace as oracle
 from oracles.noised import IDS, TARGET, noised
 from strata.model.architecture import find_parts
 from strata.model.slices import written_sizes
+from strata.trace import measures
 from strata.trace.corruption import REPLACED
 from strata.trace.measures import MEASURES
 from strata.trace.neuron_groups import NeuronGroups
@@ -273,6 +274,20 @@ def test_small_pieces_change_nothing(what):
     pieces = traced(parts, prompts, what, 3, max_rows=1)
     for one, other in zip(whole, pieces, strict=True):
         torch.testing.assert_close(other.restored, one.restored, equal_nan=True, **SAME)
+
+
+def test_a_vocabulary_in_pieces_and_runs_of_several_prompts_change_nothing(monkeypatch):
+    """Seven runs at once, each against ten entries of the vocabulary and then the next."""
+    monkeypatch.setattr(measures, "ROWS", 7)
+    monkeypatch.setattr(measures, "PIECE", 70)
+    parts = find_parts(tiny_models.build("gemma2"))
+    prompts = [
+        noised(subject=(2,), completions=(1, 50, 96)),
+        noised(IDS[::-1], subject=(1,), others=[(4,)], completions=(8,)),
+        noised(subject=(4,), samples=1, seed=3),
+    ]
+    for prompt, trace in zip(prompts, traced(parts, prompts), strict=True):
+        agree(trace, prompt, parts, "state")
 
 
 def test_several_restorations_at_once_are_each_alone():

@@ -45,10 +45,13 @@ def text(seed=0, n_batches=4, noise=0.0):
 
 @pytest.mark.parametrize("cap", [None, 3.0])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_kl_and_its_gradient_are_those_of_the_definition(with_bias, cap):
+@pytest.mark.parametrize("piece", [tuned.PIECE, 180])
+def test_kl_and_its_gradient_are_those_of_the_definition(monkeypatch, with_bias, cap, piece):
+    """Of rows of two depths; the vocabulary whole, and in pieces of ten with three over."""
+    monkeypatch.setattr(tuned, "PIECE", piece)
     # Double precision throughout; far-off rows make probabilities that underflow in single precision.
     lens = replace(decoder(torch.double, with_bias), cap=cap)
-    rows = (torch.randn(9, CHANNELS, dtype=torch.double) * 3).requires_grad_()
+    rows = (torch.randn(2, 9, CHANNELS, dtype=torch.double) * 3).requires_grad_()
     final = (torch.randn(9, VOCAB, dtype=torch.double) * 10).softmax(-1)
     kl = KLFromFinal.apply(rows, lens, final)
     bias = 0 if lens.bias is None else lens.bias
@@ -56,7 +59,7 @@ def test_kl_and_its_gradient_are_those_of_the_definition(with_bias, cap):
     logq = (cap * torch.tanh(logits / cap) if cap else logits).log_softmax(-1)
     expected = (torch.special.xlogy(final, final) - final * logq).sum(-1)
     torch.testing.assert_close(kl, expected)
-    weights = torch.rand(9, dtype=torch.double)
+    weights = torch.rand(2, 9, dtype=torch.double)
     (ours,) = torch.autograd.grad(kl, rows, weights)
     (theirs,) = torch.autograd.grad(expected, rows, weights)
     torch.testing.assert_close(ours, theirs)

@@ -55,7 +55,7 @@ def fit(
         raise ValueError(f"no document has more than {skip + 1} tokens: nothing to average over")
     together = batches(chosen, max_tokens, parts)
     n_channels = parts.n_channels
-    total = torch.zeros(parts.n_layers, n_channels, n_channels)
+    total = torch.zeros(parts.n_layers, n_channels, n_channels, device=parts.device)
     rounds = progress(range(len(together) * n_channels), "backward passes")
     turn = iter(rounds)
     for batch in together:
@@ -63,14 +63,15 @@ def fit(
         # Each source position counts as one of its document's; each document as one.
         share = (valid / valid.sum(1, keepdim=True)).to(stream[0])
         sources, target = stream[:-1], stream[-1]
+        cotangent = torch.zeros_like(target)
         for channel, _ in zip(range(n_channels), turn, strict=False):
-            cotangent = torch.zeros_like(target)
             cotangent[..., channel] = valid.to(target)
             keep = channel < n_channels - 1
             gradients = torch.autograd.grad(target, sources, cotangent, retain_graph=keep)
+            cotangent[..., channel] = 0
             for depth, gradient in enumerate(gradients):
-                total[depth, channel] += torch.einsum("rt,rtc->c", share, gradient).float().cpu()
-    weight = total / len(chosen)
+                total[depth, channel] += share.flatten() @ gradient.flatten(0, 1)
+    weight = total.float().cpu() / len(chosen)
     depths = stream_depths(parts.n_layers, half_depths=False)[:-1]
     return DepthMaps(depths, weight, torch.zeros(len(depths), n_channels), parts.n_layers)
 

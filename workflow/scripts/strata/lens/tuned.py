@@ -12,6 +12,7 @@ tuned lens is no worse than the logit lens.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -32,11 +33,19 @@ Batches = Callable[[], Iterator[Tensor]]
 """Makes a pass over some text: the stream (depth, token, channel) of some tokens at a time."""
 
 
+PIECE = 2**20
+"""Logits held at once on a CPU, so that its cache has them while they are reduced."""
+
+ON_GPU = 64
+"""Times as many on a GPU: its calls cost more, and no cache has to hold them."""
+
+
 class KLFromFinal(torch.autograd.Function):
     """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing.
 
     The gradient of KL in the decoded logits is q - p, times the slope of their cap. It is multiplied by the
-    unembedding at once, so that nothing of the vocabulary's size outlives the call.
+    unembedding at once, a piece of the vocabulary after the other, relative to the largest logit so far:
+    nothing of the vocabulary's size is made.
     """
 
     @staticmethod
@@ -47,29 +56,40 @@ class KLFromFinal(torch.autograd.Function):
         final: Tensor,
         negative_entropy: Tensor | None = None,
     ) -> Tensor:
-        """``rows`` (token, channel), ``final`` probabilities (token, vocab) -> (token).
+        """``rows`` (..., token, channel), ``final`` probabilities (token, vocab) -> (..., token).
 
         ``negative_entropy`` (token) is that of ``final``, for a caller with many rows to one of these.
         """
-        z = decoder.finish_(rows @ decoder.unembedding.T)
-        bend = None if decoder.cap is None else 1 - (z / decoder.cap).square_()
-        cross = vecdot(final, z)
-        top = z.amax(-1, keepdim=True)
-        z.sub_(top).exp_()
-        total = z.sum(-1, keepdim=True)
-        if ctx.needs_input_grad[0]:
-            z.div_(total).sub_(final)
-            if bend is not None:
-                z.mul_(bend)
-            ctx.save_for_backward(z @ decoder.unembedding)
+        flat = rows.flatten(0, -2)
+        top = flat.new_full((len(flat), 1), -torch.inf)
+        total, cross = flat.new_zeros(len(flat), 1), rows.new_zeros(rows.shape[:-1])
+        with_slope = ctx.needs_input_grad[0]
+        towards, away = torch.zeros_like(flat), 0
+        size = PIECE * (1 if rows.device.type == "cpu" else ON_GPU) // len(flat)
+        for piece, part in decoder.pieces(max(1, size)):
+            p, z = final[:, piece], part.finish_(flat @ part.unembedding.T)
+            cross += vecdot(p, z.view(*rows.shape[:-1], -1))
+            bend = None if decoder.cap is None else 1 - (z / decoder.cap).square_()
+            higher = torch.maximum(top, z.amax(-1, keepdim=True))
+            fall, top = (top - higher).exp_(), higher
+            z.sub_(top).exp_()
+            total.mul_(fall).add_(z.sum(-1, keepdim=True))
+            if with_slope:
+                if bend is not None:
+                    z.mul_(bend)
+                    p = p * bend.view(*rows.shape[:-1], -1)
+                towards.mul_(fall).addmm_(z, part.unembedding)
+                away = away + p @ part.unembedding
+        if with_slope:
+            ctx.save_for_backward((towards / total).view_as(rows) - away)
         if negative_entropy is None:
             negative_entropy = _negative_entropy(final)
-        return negative_entropy - cross + (top + total.log())[:, 0]
+        return negative_entropy - cross + (top + total.log()).view_as(cross)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return slope * gradient[:, None], None, None, None
+        return slope * gradient[..., None], None, None, None
 
 
 def _negative_entropy(probabilities: Tensor) -> Tensor:
@@ -127,11 +147,15 @@ class Whitening:
         pairs = zip(self.root, self.shared, strict=True)
         return torch.stack([solve_triangular(root, own.mT, upper=False).mT.float() for root, own in pairs])
 
-    def whiten(self, stream: Tensor) -> Iterator[Tensor]:
-        """Whitened states (token, channel) of each depth but the last of a stream (depth, token, channel)."""
-        for states, mean, root in zip(stream, self.mean, self.root, strict=False):
-            centred = states - mean.to(states)
-            yield solve_triangular(root.mT.to(states), centred, upper=True, left=False)
+    def whiten(self, stream: Tensor) -> Tensor:
+        """Whitened states (depth - 1, token, channel) of a stream (depth, token, channel)."""
+        centred = stream[:-1] - self.mean[:, None].to(stream)
+        return solve_triangular(self._root.mT, centred, upper=True, left=False)
+
+    @cached_property
+    def _root(self) -> Tensor:
+        """What every step uses, in the precision of streams."""
+        return self.root.float()
 
     def unwhiten(self, weights: Iterable[Tensor], biases: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         """Maps of whitened states, of each depth one, as maps of states."""
@@ -165,27 +189,43 @@ def fit(
     DepthMaps, for each depth the best on validation text of trained, least-squares and no map
     """
     n_layers = int(depths[-1])
-    whitening = Whitening.of(train())
-    start, goal = whitening.least_squares(), whitening.target_mean.float()
-    # Parameters of their own for each depth: a gradient touches only one.
-    weights = [weight.clone().requires_grad_() for weight in start]
-    biases = [goal.clone().requires_grad_() for _ in start]
-    step_size = learning_rate * whitening.target_spread
-    optimiser = torch.optim.Adam([*weights, *biases], lr=step_size, betas=(0.9, 0.98))
-    fall = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    training = Training(Whitening.of(train()), decoder, steps, learning_rate)
+    start = training.maps(depths)
     for _, stream in zip(progress(range(steps), "steps"), _endless(train), strict=False):
-        kl_from_final = _against_final(decoder, stream)
-        for states, weight, bias in zip(whitening.whiten(stream), weights, biases, strict=True):
-            kl_from_final(states @ weight.T + bias).mean().backward()
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=False)
-        fall.step()
+        training.step(stream)
+    identity = DepthMaps.identity(depths[:-1], start.bias.shape[1], n_layers)
+    return _best([identity, start, training.maps(depths)], validation, decoder)
 
-    def maps(weights: Iterable[Tensor], biases: Iterable[Tensor]) -> DepthMaps:
-        return DepthMaps(depths[:-1], *whitening.unwhiten(weights, biases), n_layers)
 
-    identity = DepthMaps.identity(depths[:-1], len(goal), n_layers)
-    return _best([identity, maps(start, [goal] * len(start)), maps(weights, biases)], validation, decoder)
+class Training:
+    """Maps of whitened states, the least-squares ones at first, trained by Adam step by step.
+
+    ``steps`` : after so many the step size, which falls linearly, is 0
+    ``learning_rate`` : see `fit`
+    """
+
+    def __init__(self, whitening: Whitening, decoder: LogitDecoder, steps: int, learning_rate: float):
+        self._whitening, self._decoder = whitening, decoder
+        self._weight = whitening.least_squares().requires_grad_()
+        goal = whitening.target_mean.float()
+        self._bias = goal.expand(len(self._weight), 1, -1).clone().requires_grad_()
+        step_size = learning_rate * whitening.target_spread
+        parameters = [self._weight, self._bias]
+        self._adam = torch.optim.Adam(parameters, lr=step_size, betas=(0.9, 0.98), fused=True)
+        self._fall = torch.optim.lr_scheduler.LambdaLR(self._adam, lambda step: 1 - step / steps)
+
+    def step(self, stream: Tensor) -> None:
+        """Lower the KL of all depths on some tokens' stream (depth, token, channel)."""
+        states = torch.baddbmm(self._bias, self._whitening.whiten(stream), self._weight.mT)
+        _against_final(self._decoder, stream)(states).mean(-1).sum().backward()
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=False)
+        self._fall.step()
+
+    def maps(self, depths: np.ndarray) -> DepthMaps:
+        """The maps of states as they are now, of all but the last of ``depths``."""
+        unwhitened = self._whitening.unwhiten(self._weight, self._bias[:, 0])
+        return DepthMaps(depths[:-1], *unwhitened, int(depths[-1]))
 
 
 def _best(candidates: list[DepthMaps], validation: Batches, decoder: LogitDecoder) -> DepthMaps:
@@ -255,13 +295,12 @@ def _total_kl(batches: Iterable[Tensor], candidates: list[DepthMaps], decoder: L
     for stream in batches:
         kl_from_final = _against_final(decoder, stream)
         for of_maps, maps in zip(total, candidates, strict=True):
-            for depth, states in enumerate(maps(stream, depths)[:-1]):
-                of_maps[depth] += kl_from_final(states).double().sum().cpu()
+            of_maps += kl_from_final(maps(stream, depths)[:-1]).double().sum(-1).cpu()
     return total
 
 
 def _against_final(decoder: LogitDecoder, stream: Tensor) -> Callable[[Tensor], Tensor]:
-    """KL(final ‖ decoded), (token), of states (token, channel), against the last depth of a stream."""
+    """KL(final ‖ decoded), (..., token), of states (..., token, channel), against a stream's last depth."""
     final = decoder.logits(stream[-1]).softmax(-1)
     negative_entropy = _negative_entropy(final)
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from strata.model.calls import BlockCalls
@@ -165,7 +166,25 @@ class Parts:
 
     def logits(self, states: Tensor) -> Tensor:
         """What the model makes of final states (..., channel), before the final norm: (..., vocab)."""
-        logits = self.unembedding(self.normed(states)).to(states.device)
+        return self._finished(self.unembedding(self.normed(states)).to(states.device))
+
+    def logits_by_piece(self, states: Tensor, size: int) -> Iterator[tuple[slice, Tensor]]:
+        """The same of final states (row, channel), of ``size`` entries of the vocabulary at a time, float32.
+
+        Where the unembedding is not in memory, of all of them at once.
+        """
+        weight, bias = self.unembedding.weight, self.unembedding.bias
+        size = len(weight) if weight.is_meta else size
+        rows = self.normed(states)
+        for start in range(0, len(weight), size):
+            piece = slice(start, min(start + size, len(weight)))
+            if weight.is_meta:
+                logits = self.unembedding(rows)
+            else:
+                logits = linear(rows.to(weight.device), weight[piece], None if bias is None else bias[piece])
+            yield piece, self._finished(logits.to(states.device)).float()
+
+    def _finished(self, logits: Tensor) -> Tensor:
         if self.logit_scale != 1:
             logits = logits * self.logit_scale
         if self.logit_cap is not None:

@@ -1,5 +1,6 @@
 """The model's own readout, final norm and unembedding, from its weights file: no model is loaded."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -41,6 +42,13 @@ class LogitDecoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., channel), float32."""
         return self.finish_(self.rows(hidden) @ self.unembedding.T)
+
+    def pieces(self, size: int) -> Iterator[tuple[slice, "LogitDecoder"]]:
+        """The same of so many entries of the vocabulary at a time, and which these are."""
+        for start in range(0, len(self.unembedding), size):
+            piece = slice(start, start + size)
+            bias = None if self.bias is None else self.bias[piece]
+            yield piece, replace(self, unembedding=self.unembedding[piece], bias=bias)
 
     def to(self, device: str | torch.device) -> "LogitDecoder":
         """The same on another device."""

@@ -168,7 +168,7 @@ def refine(probe: Probe, moments: Moments, states: Tensor, labels: Tensor, epoch
     torch_generator = torch.Generator().manual_seed(seed)
     order = torch.cat([torch.randperm(len(states), generator=torch_generator) for _ in range(epochs)])
     batches = order.to(states.device).split(BATCH)
-    optimizer = torch.optim.Adam([weight, bias], STEP / len(scale) ** 0.5)
+    optimizer = torch.optim.Adam([weight, bias], STEP / len(scale) ** 0.5, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, len(batches))
     for batch in batches:
         whitened = (states[batch] - centre.float()) @ whitener

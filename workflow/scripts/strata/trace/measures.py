@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.linalg import vecdot
 
 from strata.model.architecture import Parts
 
@@ -25,48 +26,78 @@ LOGP_WHOLE = "logp_whole"
 """A further measure, last where it is there: log-probability (nats) of all tokens of the target, each given
 those before it. See `strata.trace.whole_target`."""
 
-TILE = 2**19
-"""Logits held at once, but for a large vocabulary: those of at least `MIN_RUNS` runs."""
+ROWS = 1024
+"""Runs decoded at once."""
 
-MIN_RUNS = 64
+PIECE = 2**21
+"""Logits held at once on a CPU, so that its cache has them while they are reduced."""
+
+ON_GPU = 64
+"""Times as many on a GPU: its calls cost more, and no cache has to hold them."""
 
 
 class Readout:
-    """Measures of the runs of one prompt.
+    """Measures of the runs of some prompts.
+
+    The vocabulary is taken in pieces that meet many runs at once: logits of all of it for few runs at a time
+    would cost twice as much.
 
     Parameters
     ----------
-    clean : (channel)
-        The clean run's final state at the last position, before the final norm.
-    target_id : int
-    completions : sequence of int
-        Token ids of the named set, perhaps empty.
+    clean : (prompt, channel)
+        The clean runs' final states at the last position, before the final norm.
+    target_ids : (prompt)
+    completions : for each prompt the token ids of the named set, perhaps empty
     """
 
-    def __init__(self, parts: Parts, clean: Tensor, target_id: int, completions: Sequence[int] = ()):
+    def __init__(
+        self,
+        parts: Parts,
+        clean: Tensor,
+        target_ids: Sequence[int],
+        completions: Sequence[Sequence[int]],
+    ):
         self._parts = parts
-        self._target_id = target_id
-        self._completions = sorted(set(completions))
-        logp = self._logp(clean[None])[0]
+        logp = parts.logits(clean).float().log_softmax(-1)
         self._p_clean = logp.exp()
-        self._negative_entropy = self._p_clean @ logp
-        logp[target_id] = -torch.inf
-        self.alternative_id = int(logp.argmax())
+        self._negative_entropy = vecdot(self._p_clean, logp)
+        targets = torch.tensor(target_ids, device=logp.device)[:, None]
+        alternatives = logp.scatter(1, targets, -torch.inf).argmax(1, keepdim=True)
+        self.alternative_ids = alternatives[:, 0].tolist()
+        # Of each prompt the logits that are wanted by themselves: target, alternative, completions.
+        chosen = [sorted(set(ids)) for ids in completions]
+        padded = [ids + [0] * (max(map(len, chosen)) - len(ids)) for ids in chosen]
+        padded = torch.tensor(padded, device=logp.device, dtype=torch.long).view(len(chosen), -1)
+        self._wanted = torch.cat([targets, alternatives, padded], 1)
+        sizes = torch.tensor([len(ids) for ids in chosen], device=logp.device)
+        self._padding = torch.arange(padded.shape[1], device=logp.device) >= sizes[:, None]
 
-    def __call__(self, states: Tensor) -> Tensor:
-        """Decode final states (run, channel): (measure, run), float32."""
-        n_runs = max(MIN_RUNS, TILE // len(self._p_clean))
-        return torch.cat([self._measure(tile) for tile in states.split(n_runs)], dim=1)
+    def __call__(self, states: Tensor, owner: Tensor) -> Tensor:
+        """Decode final states (run, channel) of the prompts ``owner`` (run), ascending: (measure, run)."""
+        tiles = zip(states.split(ROWS), owner.split(ROWS), strict=True)
+        return torch.cat([self._measure(*tile) for tile in tiles], dim=1)
 
-    def _logp(self, states: Tensor) -> Tensor:
-        return self._parts.logits(states).float().log_softmax(-1)
-
-    def _measure(self, states: Tensor) -> Tensor:
-        logp = self._logp(states)
-        target = logp[:, self._target_id]
-        kl = (self._negative_entropy - logp @ self._p_clean).clamp(min=0)  # never negative but for rounding
-        if self._completions:
-            logp_set = logp[:, self._completions].logsumexp(-1)
-        else:
-            logp_set = torch.full_like(target, torch.nan)
-        return torch.stack([target, target - logp[:, self.alternative_id], kl, logp_set])
+    def _measure(self, states: Tensor, owner: Tensor) -> Tensor:
+        size = PIECE * (1 if states.device.type == "cpu" else ON_GPU) // ROWS
+        here, counts = (found.tolist() for found in owner.unique_consecutive(return_counts=True))
+        wanted = self._wanted[owner]
+        own = torch.empty(wanted.shape, device=states.device)
+        cross, shift, totals = torch.zeros(len(states), device=states.device), None, []
+        for piece, logits in self._parts.logits_by_piece(states, size):
+            # All that follows is about a logit of the same size as the largest: sums keep their digits.
+            shift = logits.amax(-1, keepdim=True) if shift is None else shift
+            logits -= shift
+            totals.append(logits.logsumexp(-1))
+            for prompt, of_prompt, sums in zip(here, logits.split(counts), cross.split(counts), strict=True):
+                sums += of_prompt @ self._p_clean[prompt, piece]
+            inside = (wanted >= piece.start) & (wanted < piece.stop)
+            at = (wanted - piece.start).clamp(0, logits.shape[1] - 1)
+            own = torch.where(inside, logits.gather(1, at), own)
+        log_total = torch.stack(totals).logsumexp(0)
+        logp = own - log_total[:, None]
+        # Never negative but for rounding.
+        kl = (self._negative_entropy[owner] - cross + log_total).clamp(min=0)
+        padding = self._padding[owner]
+        logp_set = logp[:, 2:].masked_fill(padding, -torch.inf).logsumexp(-1)
+        logp_set = logp_set.masked_fill(padding.all(1), torch.nan)
+        return torch.stack([logp[:, 0], own[:, 0] - own[:, 1], kl, logp_set])

@@ -1,0 +1,59 @@
+"""Rows of the lens: all readouts of all depths against the bare matrix product, and against plain numpy."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from frame import Peak, Row, Turns
+from shapes import SHAPES, random_decoder
+
+from oracles import lens as oracle
+from strata.lens.readout import read_out
+
+LENGTHS = (128, 512)
+TILE = (512, 4096)
+OF_ORACLE = 4
+"""Tokens that plain numpy is given; its time is in proportion."""
+
+
+def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
+    config = SHAPES[shape]
+    depths, channels, vocab = config.num_hidden_layers + 1, config.hidden_size, config.vocab_size
+    decoder = random_decoder(channels, vocab)
+    for length in LENGTHS[: 1 if quick else None]:
+        stream = torch.randn(depths, length, channels)
+        ids = torch.randint(vocab, (2, length))
+        told = f"{shape}, {depths} depths, {length} tokens"
+
+        def lens(stream=stream, ids=ids) -> None:
+            read_out(stream, decoder, *ids, top_k=10)
+
+        def numpy(stream=stream, ids=ids) -> None:
+            oracle.read_out(
+                stream[:, :OF_ORACLE].numpy(),
+                lambda x: oracle.layer_norm(x, decoder.norm.gain.numpy(), 0, np.float32(1e-5)),
+                decoder.unembedding.numpy(),
+                np.float32(0),
+                *ids[:, :OF_ORACLE].numpy(),
+            )
+
+        product = bare_product(stream.flatten(0, 1), decoder.unembedding)
+        turns = Turns({"product": product, "lens": lens, "numpy": numpy}, rounds)
+        yield Row("lens", told, "bare product", turns.ratio("lens", "product"), "<= 1.4", "<= 1.2")
+        faster = turns.ratio("numpy", "lens") * length / OF_ORACLE
+        yield Row("lens", told, "whole vocabulary in numpy", faster, ">= 10")
+        with Peak() as peak:
+            lens()
+        yield Row("lens", told, "MB above the model", peak.bytes / 1e6, "<= 100")
+
+
+def bare_product(rows: torch.Tensor, matrix: torch.Tensor) -> Callable[[], None]:
+    """A product of rows with the rows of a matrix of which nothing is kept, in tiles that suit a cache."""
+    out = torch.empty(*TILE)
+
+    def multiply() -> None:
+        for some in rows.split(TILE[0]):
+            for others in matrix.split(TILE[1]):
+                torch.mm(some, others.T, out=out[: len(some), : len(others)])
+
+    return multiply

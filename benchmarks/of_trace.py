@@ -1,0 +1,120 @@
+"""Rows of the trace: the sweep against the loop, and against the rate of a large product."""
+
+from collections.abc import Iterator
+
+import torch
+from frame import Gemm, Row, Turns
+from shapes import random_model, random_prompt
+from torch.utils.flop_counter import FlopCounterMode
+
+from oracles.trace import trace_batched
+from strata.model.architecture import Parts
+from strata.trace.corruption import Prompt
+from strata.trace.sites import restoration
+from strata.trace.sweep import trace_prompts
+
+LENGTHS = {"xl": (12,), "medium": (8, 20), "small": (8, 12, 20), "smollm2": (8, 20), "organism": (8, 20)}
+SAMPLES = {"xl": 2}
+WINDOW = 3
+SAME = 1e-6
+WINDOWS = ("mlp", "attn", "state_severed_mlp", "state_severed_attn")
+
+
+def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
+    parts = random_model(shape)
+    for length in LENGTHS[shape][: 1 if quick else None]:
+        prompt = random_prompt(parts, length, SAMPLES.get(shape, 10))
+        told = f"{shape}, {length} tokens, {len(prompt.labels)} samples"
+        yield from _state(parts, prompt, told, rounds)
+    prompt = random_prompt(parts, LENGTHS[shape][0], SAMPLES.get(shape, 10))
+    if shape == "small":
+        for what in WINDOWS[: 2 if quick else None]:
+            turns = Turns(
+                {
+                    "loop": lambda what=what: loop(parts, prompt, what),
+                    "sweep": lambda what=what: sweep(parts, [prompt], what),
+                },
+                rounds,
+            )
+            told = f"{shape}, {len(prompt.input_ids)} tokens, {len(prompt.labels)} samples"
+            yield Row(f"trace of {what}", told, "ROME's loop", turns.ratio("loop", "sweep"), ">= 6", ">= 8")
+
+
+def _state(parts: Parts, prompt: Prompt, told: str, rounds: int) -> Iterator[Row]:
+    product = Gemm(seconds=0.2)
+    [swept] = sweep(parts, [prompt])
+    apart = (swept.exp() - loop(parts, prompt).exp()).nan_to_num().abs().max()  # NaN before the subject
+    if apart > SAME:
+        raise AssertionError(f"{told}: sweep and loop are {apart:.1e} apart in probability")
+    turns = Turns(
+        {
+            "sweep": lambda: sweep(parts, [prompt]),
+            "product": product,
+            "loop": lambda: loop(parts, prompt),
+        },
+        rounds,
+    )
+    yield Row("trace of states", told, "ROME's loop", turns.ratio("loop", "sweep"), ">= 9", ">= 12")
+    peak = turns.ratio("product", "sweep") * necessary(parts, [prompt]) / product.operations
+    yield Row("trace of states", told, "GEMM peak, necessary operations", peak, ">= 0.65", ">= 0.8")
+
+
+def sweep(parts: Parts, prompts: list[Prompt], what: str = "state") -> list[torch.Tensor]:
+    traces = trace_prompts(parts, prompts, {what: restoration(what, parts.n_layers, WINDOW)})
+    return [trace.restored[0] for trace in traces[what]]
+
+
+def loop(parts: Parts, prompt: Prompt, what: str = "state") -> torch.Tensor:
+    return trace_batched(parts, prompt, what, WINDOW)
+
+
+def necessary(parts: Parts, prompts: list[Prompt]) -> float:
+    """Operations of a trace of states that no arrangement avoids: those of the matrices and of attention.
+
+    A restored run is the corrupted one below its own layer and before its position; in its own layer keys and
+    values are the corrupted run's too, but for its own position's, which are the clean run's; in the last
+    block only the last position is wanted, and of the others their keys and values.
+    """
+    n_layers, total = parts.n_layers, 0.0
+    keys_values, others = _of_block(parts)
+    queries = _of_queries(parts)
+    readout = 2.0 * parts.unembedding.weight.numel()
+    pair = 4.0 * parts.n_channels  # a query and a key: their product, and the values' sum
+    for prompt in prompts:
+        length, rows, first = len(prompt.input_ids), len(prompt.labels), prompt.subject[0]
+        whole = (keys_values + queries + others) * length + pair * length * (length + 1) / 2
+        total += (1 + rows) * (n_layers * whole + readout)
+        for position in range(first, length):
+            carried, seen = length - position, pair * (length * (length + 1) - position * (position + 1)) / 2
+            own = others * carried + seen
+            through = own + (keys_values + queries) * carried
+            last = keys_values * carried + queries + others + pair * length
+            for layer in range(1, n_layers):
+                between = n_layers - 2 - layer
+                site = own + between * through + last if between >= 0 else others + pair * length
+                total += rows * (site + readout)
+    return total
+
+
+def _of_block(parts: Parts) -> tuple[float, float]:
+    """Operations of one position in a block: its keys and values; all but these and the query."""
+    whole = sum(2.0 * p.numel() for p in parts.blocks[0].parameters() if p.dim() == 2)
+    keys_values = 4.0 * parts.n_channels * parts.n_channels * _share_of_keys(parts)
+    return keys_values, whole - keys_values - _of_queries(parts)
+
+
+def _of_queries(parts: Parts) -> float:
+    return 2.0 * parts.n_channels**2
+
+
+def _share_of_keys(parts: Parts) -> float:
+    """Heads of keys by heads of queries."""
+    config = parts.model.config
+    return getattr(config, "num_key_value_heads", config.num_attention_heads) / config.num_attention_heads
+
+
+def counted(parts: Parts, prompts: list[Prompt]) -> float:
+    """Operations that the sweep really does, by torch's counter."""
+    with FlopCounterMode(display=False) as counter:
+        sweep(parts, prompts)
+    return float(counter.get_total_flops())

@@ -1,0 +1,180 @@
+"""Strata beside other packages: same model, prompts, noise and outputs; time, memory, agreement.
+
+Every package runs in a process of its own, in the environment that it needs; they are asked in turns, so that
+what else the machine does hits all alike. Prints the table of docs/benchmarks.md.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from strata.notebook.load import unpacked
+from strata.text.prompt_formats import read_prompt_file
+from strata.text.prompts import subject_span, target_tokens, untraceable
+from strata.text.tokenizer import load_tokenizer
+
+HERE = Path(__file__).parent
+ENVIRONMENTS = {
+    "transformer_lens": "new",
+    "nnterp": "new",
+    "causal_tracer": "old",
+    "pyvene": "old",
+    "tuned_lens": "old",
+    "transformer_utils": "old",
+}
+LONGEST = 16
+"""Tokens of a prompt, at most: some packages run a forward pass for each site."""
+
+TASKS = {
+    "residual": "residual stream, every depth",
+    "lens": "logit lens: top 5, ranks, KL",
+    "trace": "trace of states",
+    "tuned_step": "tuned lens, a step of 64 tokens",
+}
+MODELS = {
+    "organism": Path("data/models/organism"),
+    "smollm2": Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
+
+
+def prompts_for(folder: Path, of_each: int, noise_sd: float, samples: int) -> dict:
+    """Prompts whose subjects are whole tokens, so many of each category."""
+    tokenizer = load_tokenizer(str(folder), None, True)
+    found = {name: [] for name in ("text", "words", "ids", "subject", "target")}
+    for path in sorted(Path("data/prompts").glob("*.yaml")):
+        taken = 0
+        for prompt in read_prompt_file(path).content["prompts"]:
+            if taken == of_each or not {"subject", "target"} <= set(prompt):
+                continue
+            ids, offsets = tokenizer.encode_with_offsets(prompt["text"])
+            target = target_tokens(prompt, tokenizer.following)
+            span = subject_span(prompt, offsets)
+            if len(ids) > LONGEST or untraceable(span, len(ids), target):
+                continue
+            if prompt["text"].count(prompt["subject"]) > 1:  # they differ in which one is meant
+                continue
+            row = (prompt["text"], prompt["subject"], list(ids), span, target[0])
+            for values, value in zip(found.values(), row, strict=True):
+                values.append(value)
+            taken += 1
+    return found | {"noise_sd": noise_sd, "samples": samples}
+
+
+class Worker:
+    """A package in a process of its own."""
+
+    def __init__(self, package: str, folder: Path, inputs: Path, outputs: Path, environments: Path):
+        environment = ENVIRONMENTS.get(package)
+        python = (
+            sys.executable if environment is None else str(environments / f"peers-{environment}/bin/python")
+        )
+        outputs.mkdir(parents=True, exist_ok=True)
+        self.outputs = outputs
+        with open(outputs / "log", "w") as log:
+            command = [python, str(HERE / "worker.py"), package, str(folder), str(inputs), str(outputs)]
+            quiet = os.environ | {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "disabled", "TQDM_DISABLE": "1"}
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=log, text=True, env=quiet
+            )
+        told = self._answer()
+        self.tasks, self.error = told.get("tasks", []), told.get("error")
+
+    def run(self, task: str) -> dict:
+        if self._process.poll() is None:
+            print(task, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict:
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else {"error": f"it ended; {self.outputs}/log says why"}
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def agreement(task: str, ours: Path, theirs: Path) -> str:
+    """How far two packages' numbers are apart."""
+    own, other = np.load(ours), np.load(theirs)
+    if task == "lens":
+        if own["kl"].shape != other["kl"].shape:
+            return f"shapes differ: {other['kl'].shape}, not {own['kl'].shape}"
+        top = (own["top"] == other["top"]).mean()
+        rank = (own["rank"] == other["rank"]).mean()
+        kl = np.abs(own["kl"] - other["kl"]).max()
+        return f"{100 * top:.1f} % of top 5, {100 * rank:.1f} % of ranks alike; KL within {kl:.1e}"
+    [name] = own.files
+    if own[name].shape != other[name].shape:
+        return f"shapes differ: {other[name].shape}, not {own[name].shape}"
+    both = np.isfinite(own[name]) & np.isfinite(other[name])
+    apart = np.abs(own[name] - other[name])[both].max()
+    return f"within {apart:.1e} (of up to {np.abs(own[name][both]).max():.2g})"
+
+
+def compare(name: str, environments: Path, rounds: int, given: dict) -> None:
+    folder = MODELS[name] if MODELS[name].is_dir() else unpacked(MODELS[name], environments / "peers-models")
+    scratch = environments / "peers" / name
+    scratch.mkdir(parents=True, exist_ok=True)
+    for old in scratch.glob("*/*.npz"):
+        old.unlink()
+    inputs = scratch / "inputs.json"
+    prompts = prompts_for(folder, **given)
+    inputs.write_text(json.dumps(prompts))
+    packages = ["strata", *ENVIRONMENTS]
+    workers = {p: Worker(p, folder, inputs, scratch / p, environments) for p in packages}
+    n = [*map(len, prompts["ids"])]
+    print(f"\n{name}: {len(n)} prompts of {min(n)} to {max(n)} tokens, {given['samples']} samples of noise\n")
+    print("| task | package | seconds | times Strata's | MB beyond the model | its numbers and Strata's |")
+    print("| --- | --- | ---: | ---: | ---: | --- |")
+    for package, worker in workers.items():
+        if worker.error:
+            print(f"| all | {package} | | | | does not run: {worker.error} |")
+    for task, told in TASKS.items():
+        able = {package: worker for package, worker in workers.items() if task in worker.tasks}
+        runs = {package: [] for package in able}
+        for _ in range(rounds + 1):
+            for package, worker in able.items():
+                runs[package].append(worker.run(task))
+        ours = runs["strata"]
+        for package, every in runs.items():
+            if errors := [run["error"] for run in every if "error" in run]:
+                print(f"| {told} | {package} | | | | {errors[0]} |")
+                continue
+            seconds = [run["seconds"] for run in every[1:]]  # the first warms up
+            times = [run["seconds"] / own["seconds"] for run, own in zip(every[1:], ours[1:], strict=True)]
+            peak = max(run["megabytes"] for run in every)
+            files = (workers[p].outputs / f"{task}.npz" for p in ("strata", package))
+            alike = "" if package == "strata" else agreement(task, *files)
+            median, ratio = statistics.median(seconds), statistics.median(times)
+            print(f"| {told} | {package} | {median:.3f} | {ratio:.1f} | {peak:.0f} | {alike} |", flush=True)
+    for worker in workers.values():
+        worker.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--environments", type=Path, default=Path("build"), help="has peers-new and peers-old"
+    )
+    parser.add_argument("--models", nargs="+", default=[m for m, path in MODELS.items() if path.exists()])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--prompts", type=int, default=1, help="of each category")
+    parser.add_argument("--samples", type=int, default=5)
+    parser.add_argument("--noise", type=float, default=0.1, help="its standard deviation")
+    options = parser.parse_args()
+    print(f"{datetime.date.today():%d %B %Y}, {os.cpu_count()} cores")
+    given = {"of_each": options.prompts, "noise_sd": options.noise, "samples": options.samples}
+    for name in options.models:
+        compare(name, options.environments, options.rounds, given)
+
+
+if __name__ == "__main__":
+    main()
