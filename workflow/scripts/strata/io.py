@@ -9,6 +9,7 @@ import json
 import shutil
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,19 @@ class PieceFile:
                 )
             labels.attrs = self._labels[-1].attrs | {PROVENANCE: _provenance(self._made_by)}
             labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
+
+
+def write_pieces(
+    pieces: Iterable[Mapping[str, xr.Dataset]], paths: Mapping[str, str], dim: str, size: int, **made_by: Any
+) -> None:
+    """Write some files in step, each a `PieceFile`: a piece of each at a time, by the names of ``paths``."""
+    with ExitStack() as stack:
+        files: dict[str, PieceFile] = {}
+        for named in pieces:
+            for name, piece in named.items():
+                if name not in files:
+                    files[name] = stack.enter_context(PieceFile(paths[name], dim, size, **made_by))
+                files[name].write(piece)
 
 
 # Tables -------------------------------------------------------------------------------------

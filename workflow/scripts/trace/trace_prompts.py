@@ -4,7 +4,6 @@ Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; 
 trace/attribution.nc: what every part adds to the answer's logit in the clean run.
 """
 
-from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.job import job
@@ -43,14 +42,7 @@ with job(snakemake) as progress:
     made_by = {"model": settings, "config": config}
     labels = {"table": table, "token_strings": strings, "levels": levels, "whole": snakemake.params.whole}
     traces = trace_many(parts, prompts, restorations, at_once, progress, everywhere, **labels)
-    with ExitStack() as stack:
-        files = {
-            what: stack.enter_context(io.PieceFile(paths[what], "prompt", len(prompts), **made_by))
-            for what in restorations
-        }
-        for piece in traces:
-            for what, dataset in piece.items():
-                files[what].write(dataset)
+    io.write_pieces(traces, paths, "prompt", len(prompts), **made_by)
     found = {}
     if pieces := snakemake.params.pieces:
         how, groups = (levels, at_once, progress), (pieces["neuron_groups"], made["seed"])
