@@ -1,6 +1,7 @@
 """The organism's pipeline on a real SLURM of one node, with ``profiles/slurm``."""
 
 import shutil
+import signal
 
 import pandas as pd
 import pytest
@@ -96,9 +97,11 @@ def queued(node, project, tmp_path):
         try:
             wait_until(lambda: len(node.jobs(copy.folder)) == before + N_MODELS, "all submitted", 120)
         finally:
-            run.terminate()
+            run.send_signal(signal.SIGINT)
             run.communicate()
-        return node.jobs(copy.folder)[before:]
+        jobs = node.jobs(copy.folder)[before:]
+        assert {job["JobState"] for job in jobs} == {"CANCELLED"}, "as soon as the run is interrupted"
+        return jobs
 
     yield submit
     node.run("scontrol", "update", "partitionname=main", "state=up")
