@@ -1,4 +1,4 @@
-"""Whatever stands in a file that people write, its loader gives a value or a line of BadInput: nothing else."""
+"""Whatever stands in a file that people write, its loader gives a value or one line of BadInput."""
 
 import copy
 import json

@@ -16,7 +16,7 @@ from pipeline.modules import check_function
 from pipeline.overrides import parse_overrides
 from pipeline.texts import check_texts
 from strata.findings.table import read_findings
-from strata.inputs import BadInput, no_path, read_yaml
+from strata.inputs import BadInput, in_one_line, no_path, read_yaml
 from strata.schemas import check_schema
 from strata.text.prompt_files import read_prompt_files
 
@@ -75,7 +75,7 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     check_config(config, wanted)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
     for remark in prompts.remarks:
-        print(remark, file=sys.stderr)
+        print(in_one_line(remark), file=sys.stderr)
     check_figures(config, prompts.categories)
     figures = read_figures(workflow, config)
     check_texts({name: config["models"][name] for name in config["run"]})

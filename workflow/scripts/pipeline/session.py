@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from strata.inputs import in_one_line
+
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
@@ -100,4 +102,4 @@ def failure(rule: str, log: str) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     raised = any(line.startswith("Traceback") for line in lines)
     why = next(filter(None, reversed(lines)), "") if raised else KILLED
-    return f"{rule} failed: {why} (log: {log})"
+    return f"{rule} failed: {in_one_line(why)} (log: {log})"
