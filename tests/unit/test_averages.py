@@ -46,6 +46,7 @@ def test_intervals_equal_the_loop_over_the_same_resamples(monkeypatch):
     trace = trace.assign_coords(fact=("prompt", facts))
     draws = record_draws(monkeypatch)
     monkeypatch.setattr(resampling, "TILE_VALUES", 4000)
+    monkeypatch.setattr(resampling, "BLOCK_VALUES", 500)
     table = average_by_category(trace, **OPTIONS).squeeze("category")
     samples = list(range(trace.sizes["sample"]))
     found = [[(i, samples) for i in np.flatnonzero(np.array(facts) == fact)] for fact in dict.fromkeys(facts)]
@@ -208,9 +209,9 @@ def test_samples_that_a_level_has_are_drawn_as_often_as_a_bootstrap_does():
     trace["p_corrupted"][0, 0, 2:] = np.nan
     sites = restoration.at_sites(trace.p_target, trace).transpose(..., "site", "depth")
     samples = Samples.of(trace, sites, "p_target")
-    drawn = np.concatenate(list(samples.resampled(0.5, 4000, np.random.default_rng(0))))
-    assert drawn.shape == (4000, 1, 1, 1, 2, 8)
-    shares = [np.isclose(drawn[:, 0, 0, 0, 0, 0], value).mean() for value in (0, 0.5, 1)]
+    [drawn] = samples.means([lambda restored: restored], 0.5, 4000, np.random.default_rng(0))
+    assert drawn.mean.shape == (4000, 1, 2, 8)
+    shares = [np.isclose(drawn.mean[:, 0, 0, 0], value).mean() for value in (0, 0.5, 1)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.03)
 
 

@@ -155,3 +155,59 @@ def test_corpus_comes_back(tmp_path):
     io.write_corpus(str(tmp_path / "tokens.npz"), tokens, kinds, ["facts", "rote"])
     back = io.read_corpus(str(tmp_path / "tokens.npz"))
     assert np.array_equal(back[0], tokens) and np.array_equal(back[1], kinds) and back[2] == ["facts", "rote"]
+
+
+def in_words(rng, *shape):
+    """Words, of which the first half of the last axis has no long or accented one."""
+    words = np.array(["a", "Ġbc", "", "Zweifelsfälle"], object)
+    return words[np.sort(rng.integers(4, size=shape), axis=-1 if len(shape) == 1 else 1)]
+
+
+@pytest.mark.parametrize("cuts", [[0, 9], [0, 4, 5, 9], [0, 0, 9]])
+@pytest.mark.parametrize("chunk", [1, 100, 2**18])
+def test_what_is_written_in_pieces_is_read_as_if_it_were_not(tmp_path, monkeypatch, cuts, chunk):
+    monkeypatch.setattr(io, "CHUNK", chunk)
+    rng = np.random.default_rng(0)
+    dataset = xr.Dataset(
+        {
+            "entropy": (("depth", "token"), rng.random((3, 9), np.float32), {"units": "nat"}),
+            "top_id": (("depth", "token", "k"), rng.integers(9, size=(3, 9, 2), dtype=np.int32)),
+            "top_str": (("depth", "token", "k"), in_words(rng, 3, 9, 2)),
+            "share": (("token", "word"), np.where(rng.random((9, 2)) < 0.5, np.nan, 0.5)),
+            "logprob": ("token", rng.random(9)),
+        },
+        {
+            "depth": [0.0, 0.5, 1.0],
+            "word": ["demanded", "other"],
+            "prompt": ("token", in_words(rng, 9)),
+            "beginning": ("token", rng.random(9) < 0.5),
+        },
+        {"decoder": "logit"},
+    )
+    whole, pieces = str(tmp_path / "whole.nc"), str(tmp_path / "pieces.nc")
+    io.write_dataset(dataset, whole, model={"name": "tiny"})
+    with io.PieceFile(pieces, "token", 9, model={"name": "tiny"}) as file:
+        for start, stop in zip(cuts, cuts[1:], strict=False):
+            file.write(dataset.isel(token=slice(start, stop)))
+    with io.open_dataset(whole) as expected, io.open_dataset(pieces) as found:
+        xr.testing.assert_identical(found, expected)
+        for name in ("entropy", "top_id", "share", "logprob"):
+            assert found[name].dtype == expected[name].dtype
+
+
+def test_nothing_is_written_in_pieces_too(tmp_path):
+    """Of no token, say, where none of the prompts asked for is there."""
+    dataset = xr.Dataset({"entropy": (("depth", "token"), np.empty((3, 0), np.float32))}, {"depth": range(3)})
+    with io.PieceFile(path := str(tmp_path / "pieces.nc"), "token", 0) as file:
+        file.write(dataset)
+    with io.open_dataset(path) as found:
+        xr.testing.assert_equal(found, dataset)
+
+
+def test_pieces_of_half_the_digits_are_refused(tmp_path):
+    half = xr.Dataset({"entropy": (("depth", "token"), np.zeros((3, 2), np.float16))})
+    with (
+        pytest.raises(TypeError, match=r"pieces.nc: float16.*entropy"),
+        io.PieceFile(str(tmp_path / "pieces.nc"), "token", 2) as file,
+    ):
+        file.write(half)

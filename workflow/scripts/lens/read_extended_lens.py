@@ -9,7 +9,7 @@ from pipeline.open_model import open_model
 from strata import io
 from strata.lens.extended import carry_through
 from strata.lens.labels import as_dataset, demanded_words, next_tokens, of_prompts
-from strata.lens.readout import read_activations
+from strata.lens.readout import read_pieces
 from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
 from strata.model.readout import decoder_from
@@ -28,8 +28,10 @@ with job(snakemake) as progress:
     carry = carry_through(parts, params.extended["last"], depths=depths)
     targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
     how = {"rank_guesses": False, "half_depths": False, "word_ids": words, "progress": progress}
-    fields = read_activations(activations, decoder, carry, targets, params.top_k, updates, **how)
-    dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
-    dataset = dataset.assign_attrs(decoder="extended", norm=params.norm)
-    config = {"top_k": params.top_k, "norm": params.norm, **params.extended}
-    io.write_dataset(dataset, snakemake.output[0], model=settings, config=config)
+    vocabulary, attrs = weights["token_str"].values, {"decoder": "extended", "norm": params.norm}
+    made_by = {"model": settings, "config": {"top_k": params.top_k, "norm": params.norm, **params.extended}}
+    with io.PieceFile(snakemake.output[0], "token", activations.sizes["token"], **made_by) as file:
+        for some, fields in read_pieces(activations, decoder, carry, targets, params.top_k, updates, **how):
+            piece = activations.isel(token=some)
+            labelled = as_dataset(fields, piece, targets[some], vocabulary, prompts, updates)
+            file.write(labelled.assign_attrs(attrs))

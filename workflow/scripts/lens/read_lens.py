@@ -8,7 +8,7 @@ from pipeline.job import job
 from strata import io
 from strata.lens.decoders import DepthMaps
 from strata.lens.labels import as_dataset, demanded_words, next_tokens, of_prompts
-from strata.lens.readout import carry_by, read_activations
+from strata.lens.readout import carry_by, read_pieces
 from strata.lens.stream import stream_depths
 from strata.model.device import usable
 from strata.model.readout import decoder_from
@@ -26,8 +26,10 @@ with job(snakemake) as progress:
     carry = carry_by(*maps, n_layers=n_layers, depths=stream_depths(n_layers, half_depths=logit))
     targets, words = next_tokens(activations, prompts), demanded_words(activations, prompts)
     how = {"rank_guesses": logit, "half_depths": logit, "word_ids": words, "progress": progress}
-    fields = read_activations(activations, decoder, carry, targets, top_k, updates, **how)
-    dataset = as_dataset(fields, activations, targets, weights["token_str"].values, prompts, updates)
-    dataset = dataset.assign_attrs(decoder=snakemake.wildcards.decoder, norm=norm)
+    vocabulary, attrs = weights["token_str"].values, {"decoder": snakemake.wildcards.decoder, "norm": norm}
     made_by = {"model": io.made_by(activations)["model"], "config": {"top_k": top_k, "norm": norm}}
-    io.write_dataset(dataset, snakemake.output[0], **made_by)
+    with io.PieceFile(snakemake.output[0], "token", activations.sizes["token"], **made_by) as file:
+        for some, fields in read_pieces(activations, decoder, carry, targets, top_k, updates, **how):
+            piece = activations.isel(token=some)
+            labelled = as_dataset(fields, piece, targets[some], vocabulary, prompts, updates)
+            file.write(labelled.assign_attrs(attrs))

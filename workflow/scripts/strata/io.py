@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5netcdf
 import h5py
 import numpy as np
 import pandas as pd
@@ -31,6 +32,9 @@ of a few hundred thousand, beyond float16's 65,504; a power of two costs no digi
 
 COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True}
 
+CHUNK = 2**18
+"""Bytes of a chunk of what is written in pieces."""
+
 
 # Labelled data ------------------------------------------------------------------------------
 
@@ -46,9 +50,7 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
         If a variable is float16 and the file is netCDF.
     """
     if Path(path).suffix == ".nc":
-        half = [str(name) for name, v in dataset.variables.items() if v.dtype == np.float16]
-        if half:
-            raise TypeError(f"{path}: float16 is not written to netCDF: {', '.join(half)}")
+        _refuse_half(dataset, path)
     dataset = dataset.copy(deep=False)
     dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
     dataset.attrs[PROVENANCE] = _provenance(made_by)
@@ -60,6 +62,12 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     with h5py.File(path, "a") as file:
         for name, first in same.items():
             file[name] = file[first]
+
+
+def _refuse_half(dataset: xr.Dataset, path: str) -> None:
+    half = [str(name) for name, v in dataset.variables.items() if v.dtype == np.float16]
+    if half:
+        raise TypeError(f"{path}: float16 is not written to netCDF: {', '.join(half)}")
 
 
 def _same(dataset: xr.Dataset) -> dict[str, str]:
@@ -167,6 +175,81 @@ class ActivationFile:
 
     def __exit__(self, *_error: object) -> None:
         self._file.close()
+
+
+class PieceFile:
+    """A netCDF file, written a piece after another along one dimension; read, it is `write_dataset`'s.
+
+    What has other dimensions too goes to the file at once, compressed. What has not, labels mostly, is kept
+    until the file is closed, and attributes are the last piece's.
+
+    Parameters
+    ----------
+    dim : str
+        Along which pieces follow each other.
+    size : int
+        Of that dimension, in all.
+    """
+
+    def __init__(self, path: str, dim: str, size: int, **made_by: Any):
+        self._path, self._dim, self._made_by = path, dim, made_by
+        self._file = h5netcdf.File(path, "w")
+        self._file.dimensions[dim] = size
+        self._start = 0
+        self._labels: list[xr.Dataset] = []
+
+    def write(self, piece: xr.Dataset) -> None:
+        """Write what comes next.
+
+        Raises
+        ------
+        TypeError
+            If a variable is float16.
+        """
+        _refuse_half(piece, self._path)
+        large = [name for name, v in piece.variables.items() if self._dim in v.dims and v.ndim > 1]
+        for name in large:
+            self._put(str(name), piece[name].variable)
+        self._labels.append(piece.drop_vars(large))
+        self._start += piece.sizes[self._dim]
+
+    def _put(self, name: str, values: xr.Variable) -> None:
+        dims, array = tuple(map(str, values.dims)), values.values
+        if values.dtype.kind in "UO":
+            # As characters, as many as the longest so far has.
+            encoded = np.char.encode(array.astype(str), "utf-8")
+            array = encoded[..., None].view("S1")
+            dims = (*dims, f"string_{name}")
+        for dim, size in zip(dims, array.shape, strict=True):
+            if dim not in self._file.dimensions:
+                self._file.dimensions[dim] = None if dim.startswith("string_") else size
+        if name not in self._file.variables:
+            shape = [self._file.dimensions[dim].size or array.shape[i] for i, dim in enumerate(dims)]
+            along = dims.index(self._dim)
+            of_each = array.dtype.itemsize * int(np.prod(np.delete(shape, along)))
+            shape[along] = max(1, min(shape[along], CHUNK // max(1, of_each)))
+            fill = np.array(np.nan, array.dtype) if array.dtype.kind == "f" else None
+            how = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "chunks": tuple(shape)}
+            stored = self._file.create_variable(name, dims, array.dtype, fillvalue=fill, **how)
+            stored.attrs.update({"_Encoding": "utf-8"} if array.dtype == "S1" else values.attrs)
+        if array.dtype == "S1" and array.shape[-1] > self._file.dimensions[dims[-1]].size:
+            self._file.resize_dimension(dims[-1], array.shape[-1])
+        where = [slice(size) for size in array.shape]
+        where[dims.index(self._dim)] = slice(self._start, self._start + values.sizes[self._dim])
+        self._file.variables[name][tuple(where)] = array
+
+    def __enter__(self) -> "PieceFile":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
+        self._file.close()
+        if error is None:
+            labels = self._labels[0]
+            if self._dim in labels.dims:
+                how = {"data_vars": "minimal", "coords": "minimal", "compat": "equals", "join": "exact"}
+                labels = xr.concat(self._labels, self._dim, **how)
+            labels.attrs = self._labels[-1].attrs | {PROVENANCE: _provenance(self._made_by)}
+            labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
 
 
 # Tables -------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from strata.trace.severed import severed_share
 
 with job(snakemake):
     given, config = snakemake.input, snakemake.params.averaging
-    state = io.open_dataset(given.state).load()
+    state = io.open_dataset(given.state)
     made_by = {"model": io.made_by(state)["model"], "config": config}
     mlp, attn, heads, neurons, attribution = map(io.open_dataset, given.parts)
     bootstrap = Bootstrap(config["n_resamples"], config["interval"], config["seed"])
     averages = [
-        *(average_by_category(window.load(), **config) for window in (mlp, attn)),
+        *(average_by_category(window, **config) for window in (mlp, attn)),
         average_heads(heads, **config),
         average_heads(neurons, NEURON_GROUP, **config),
         average_attribution(attribution.load(), bootstrap),
@@ -30,7 +30,7 @@ with job(snakemake):
     for average, out in zip(averages, snakemake.output.averages, strict=True):
         io.write_dataset(average, out, **made_by)
     for path, out in zip(given.severed, snakemake.output.shares, strict=True):
-        severed = io.open_dataset(path).load()
+        severed = io.open_dataset(path)
         # The state's trace has more levels and samples.
         alike = state.sel(noise=severed["noise"].values).isel(sample=slice(severed.sizes["sample"]))
         io.write_dataset(severed_share(alike, severed, **config), out, **made_by)

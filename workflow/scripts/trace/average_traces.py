@@ -10,7 +10,7 @@ from strata.trace.averages import average_by_category, average_by_gap, left_out
 from strata.trace.subject_tokens import average_subject_tokens
 
 with job(snakemake):
-    trace = io.open_dataset(snakemake.input.trace).load()
+    trace = io.open_dataset(snakemake.input.trace)
     model, params, out = io.made_by(trace)["model"], snakemake.params, snakemake.output
     averages = [
         average_by_category(trace, measure=measure, **params.averaging)

@@ -20,7 +20,7 @@ from strata.trace.testing import Resampling, corrected
 
 with job(snakemake):
     averages = io.open_dataset(snakemake.input.averages).load()
-    again = still_guessed(io.open_dataset(snakemake.input.control).load())
+    again = still_guessed(io.open_dataset(snakemake.input.control))
     prompts = io.read_prompts(snakemake.input.prompts)
     counts = io.read_table(snakemake.input.counts)
     params, averaging = snakemake.params, snakemake.params.averaging

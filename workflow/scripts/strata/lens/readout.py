@@ -11,7 +11,7 @@ last bits, which would rank a token above itself and make ties unequal.
 import logging
 import shutil
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -297,7 +297,13 @@ def carry_by(*maps: DepthMaps, n_layers: int, depths: np.ndarray | None = None) 
     return carry
 
 
-def read_activations(
+def read_activations(*what, **how) -> dict[str, Tensor]:
+    """What `read_pieces` makes of all prompts, as one."""
+    parts = [fields for _, fields in read_pieces(*what, **how)]
+    return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
+
+
+def read_pieces(
     activations: xr.Dataset,
     decoder: LogitDecoder,
     carry: Carry,
@@ -309,7 +315,7 @@ def read_activations(
     half_depths: bool = True,
     max_bytes: int = 2**28,
     progress: Progress = silent,
-) -> dict[str, Tensor]:
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """Decode the stream of all prompts, or what sub-blocks add to it, a piece of the prompts at a time.
 
     Parameters
@@ -324,8 +330,8 @@ def read_activations(
 
     Returns
     -------
-    As `read_out`, of the L + 1 states of the stream, 2L + 1 with half-depths, or of the L updates of
-    attention and the L of MLPs.
+    The tokens of each piece, and of these as `read_out`, of the L + 1 states of the stream, 2L + 1 with
+    half-depths, or of the L updates of attention and the L of MLPs.
     """
     n_layers, n_channels = activations.sizes[LAYER], activations.sizes[CHANNEL]
     vocab, n_tokens = len(decoder.unembedding), activations.sizes[TOKEN]
@@ -334,7 +340,6 @@ def read_activations(
     device = decoder.unembedding.device
     cut = pieces(activations[PROMPT].values, max_tokens)
     progress, inside = nested(progress, cut)
-    parts = []
     for tokens, lengths in progress(cut, "pieces"):
         piece = activations.isel({TOKEN: tokens})
 
@@ -361,8 +366,7 @@ def read_activations(
             progress=inside,
         )
         first = len(stream) if updates else 0
-        parts.append({name: value[first:].cpu() for name, value in found.items()})
-    return {name: torch.cat([part[name] for part in parts], 1) for name in parts[0]}
+        yield tokens, {name: value[first:].cpu() for name, value in found.items()}
 
 
 def pieces(prompts: np.ndarray, max_tokens: int) -> list[tuple[slice, list[int]]]:

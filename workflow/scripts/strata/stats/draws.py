@@ -3,7 +3,7 @@
 Light on purpose: intervals of any other statistic are `strata.stats.bootstrap`'s, which needs SciPy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -82,13 +82,18 @@ def interval_of_totals(
     mean = ratio(sums.sum(-1), sizes.sum(-1))
     rows = (sums - np.nan_to_num(mean)[..., None] * sizes).reshape(-1, n_clusters)
     sizes_of = sizes.reshape(-1, n_clusters)  # of one row where all have the same
-    times, once = times_drawn(rng, n_clusters, resamples), np.ones((1, n_clusters))
+    once = np.ones((1, n_clusters))
+    times = np.empty((resamples, n_clusters), np.min_scalar_type(n_clusters))
+    for some in _tiles(resamples, n_clusters):
+        times[some] = times_drawn(rng, n_clusters, len(times[some]))
     ends = np.empty((2, len(rows)))
-    for start in range(0, len(rows), tile := max(1, TILE_VALUES // resamples)):
-        some = slice(start, start + tile)
+    for some in _tiles(len(rows), resamples):
         of_some = sizes_of if len(sizes_of) == 1 else sizes_of[some]
         _, error = mean_and_error(rows[some], of_some, once)
-        drawn, errors = mean_and_error(rows[some], of_some, times)
+        of_tiles = [
+            mean_and_error(rows[some], of_some, times[tile].astype(float)) for tile in _tiles(*times.shape)
+        ]
+        drawn, errors = (np.concatenate(parts, axis=-1) for parts in zip(*of_tiles, strict=True))
         ends[:, some] = studentised(np.zeros(1), error[:, 0], drawn.T, errors.T, interval)
     ends = ends.reshape(2, *shape) + mean
     return np.where(enough((sizes > 0).sum(-1)), ends, np.nan)
@@ -106,9 +111,11 @@ def mean_and_error(sums: np.ndarray, sizes: np.ndarray, times: np.ndarray) -> tu
     times : array (resample, cluster)
         How often each cluster is drawn.
     """
-    n_clusters, n_units = (sizes > 0) @ times.T, sizes @ times.T
-    mean = ratio(sums @ times.T, n_units)
-    squares = (sums**2) @ times.T - 2 * mean * ((sums * sizes) @ times.T) + mean**2 * (sizes**2 @ times.T)
+    n_clusters, n_units, total = (sizes > 0) @ times.T, sizes @ times.T, sums @ times.T
+    alike = (sizes == sizes.flat[0]).all()
+    crossed = sizes.flat[0] * total if alike else (sums * sizes) @ times.T
+    mean = ratio(total, n_units)
+    squares = (sums**2) @ times.T - 2 * mean * crossed + mean**2 * (sizes**2 @ times.T)
     return mean, error_of_mean(np.maximum(squares, 0), n_clusters, n_units)
 
 
@@ -182,3 +189,10 @@ class DrawnGroups:
         """
         hits, sizes = self.totals(holds, groups)
         return np.moveaxis(ratio(hits @ self.times.T, self.times @ sizes), -1, 0)
+
+
+def _tiles(n: int, values_each: int) -> Iterator[slice]:
+    """Of ``n`` rows, as many at a time as `TILE_VALUES` hold."""
+    tile = max(1, TILE_VALUES // values_each)
+    for start in range(0, n, tile):
+        yield slice(start, start + tile)

@@ -1,6 +1,7 @@
 """Average restoration by category, with intervals; where the rule of exclusion is moved; who is left out."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from strata.names import CATEGORY, DEPTH, FACT, HEAD, NOISE, PROMPT, SAMPLE, SIT
 from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.trace.names import MIN_GAP, NOT_TRACED
-from strata.trace.resampling import Samples, bounds, mean_over_facts
+from strata.trace.resampling import Samples, bounds
 from strata.trace.restoration import (
     FINAL,
     PROBABILITY,
@@ -83,9 +84,10 @@ def average_by_category(
     """
     check_trace(trace, measure, n_resamples, interval)
     axis = depth_or_layer(trace, measure)
-    sites = at_sites(trace[measure].astype(float), trace)
-    samples = Samples.of(trace, sites.transpose(PROMPT, NOISE, SAMPLE, SITE, axis), measure)
-    restoration = at_sites(normalise(trace, min_gap, measure), trace).transpose(PROMPT, NOISE, SITE, axis)
+    sites = at_sites(trace[measure], trace).transpose(PROMPT, NOISE, SAMPLE, SITE, axis)
+    samples = Samples.of(trace, sites, measure)
+    restoration = normalise(trace.assign({measure: sites}), min_gap, measure)
+    restoration = restoration.reset_coords(drop=True).transpose(PROMPT, NOISE, SITE, axis)
     by_prompt = xr.Dataset(
         {
             "included": included(trace, min_gap, measure).reset_coords(drop=True),
@@ -93,8 +95,11 @@ def average_by_category(
             "restoration_prompt": restoration,
         }
     )
+    averaged = [("restoration", "restoration", "restoration_prompt", lambda restored: restored)]
     if axis == DEPTH:
         by_prompt = by_prompt.assign(transition_depth(restoration).data_vars)
+        depths = trace[DEPTH].values
+        averaged.append(("transition", "transition_mean", "transition_depth", partial(_transition, depths)))
     measured = (clean_values(trace, measure) + xr.zeros_like(trace[PROMPT], float)).notnull()
     by_prompt = by_prompt.assign_coords(
         prompt_category=(PROMPT, trace[CATEGORY].values), prompt_fact=(PROMPT, trace[FACT].values)
@@ -106,18 +111,11 @@ def average_by_category(
         rows = np.flatnonzero(trace[CATEGORY].values == category)
         table = _category_means(by_prompt.isel({PROMPT: rows}), measured.isel({PROMPT: rows}))
         part, rng = samples.rows(rows), generator(seed, category)
-        restored, crossed = [], []
-        for tile in part.resampled(min_gap, n_resamples, rng):
-            restored.append(mean_over_facts(tile))
-            if axis == DEPTH:
-                lead = tile[..., SITES.index(FINAL), :] - tile[..., SITES.index(SUBJECT), :]
-                crossed.append(mean_over_facts(crossing(lead, trace[DEPTH].values, MARGIN)))
-        found = part.by_fact(by_prompt["restoration_prompt"].values[rows])
-        ends = bounds("restoration", table["restoration"], found, restored, interval)
-        if axis == DEPTH:
-            found = part.by_fact(by_prompt["transition_depth"].values[rows])
-            ends |= bounds("transition", table["transition_mean"], found, crossed, interval)
-        tables.append(table.assign(ends))
+        drawn = part.means([function for *_, function in averaged], min_gap, n_resamples, rng)
+        for (stem, mean, of_prompt, _), means in zip(averaged, drawn, strict=True):
+            found = by_prompt[of_prompt].values[rows]
+            table = table.assign(bounds(stem, table[mean], found, part.facts, means, interval))
+        tables.append(table)
     result = xr.concat(tables, dim=named(CATEGORY, categories), join="exact").merge(by_prompt, join="exact")
     result = result.assign_coords(noise_coords(trace))
     return result.assign_attrs(
@@ -167,6 +165,12 @@ def left_out(averages: xr.Dataset) -> pd.DataFrame:
     table = averages[["included", "gap_share"]].to_dataframe(dim_order=[MIN_GAP, NOISE, PROMPT]).reset_index()
     table = table.rename(columns={"prompt_category": CATEGORY})[~table["included"]]
     return table[[PROMPT, CATEGORY, NOISE, MIN_GAP, "gap_share"]].reset_index(drop=True)
+
+
+def _transition(depths: np.ndarray, restored: np.ndarray) -> np.ndarray:
+    """Depths [draw, noise] of the transition, of restorations [draw, noise, site, depth]."""
+    lead = restored[..., SITES.index(FINAL), :] - restored[..., SITES.index(SUBJECT), :]
+    return crossing(lead, depths, MARGIN)
 
 
 def _category_means(by_prompt: xr.Dataset, measured: xr.DataArray) -> xr.Dataset:

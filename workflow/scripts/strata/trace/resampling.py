@@ -1,18 +1,20 @@
 """The bootstrap of traces: facts drawn again, of each its prompts, of each prompt its samples of noise."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 
 from strata.names import FACT, NOISE, PROMPT, SAMPLE
-from strata.stats.defined import ratio
-from strata.stats.draws import error_of_mean, studentised, times_drawn, units_drawn
+from strata.stats.draws import studentised, times_drawn, units_drawn
 from strata.stats.thresholds import enough
+from strata.trace.fact_means import Means, Totals, mean_over_facts
 from strata.trace.restoration import clean_values, corrupted_values, taken_share
 
-TILE_VALUES = 8_000_000  # float64 values of a tile of resamples: 64 MB
+TILE_VALUES = 8_000_000  # float64 values of what is drawn at once: 64 MB
+BLOCK_VALUES = 2_000_000  # float64 values of what is restored at once: 16 MB, which a cache holds
 
 
 @dataclass(frozen=True)
@@ -63,47 +65,106 @@ class Samples:
         """Restoration [prompt, noise, ...] from all samples; NaN for excluded prompts."""
         with np.errstate(invalid="ignore"):
             even = self.there / self.there.sum(-1, keepdims=True)  # NaN where there is no sample
-        return np.stack([self._restored(i, even[i][None], min_gap)[0] for i in range(len(self.values))])
+        each = np.arange(len(even))
+        return self._restored(Drawn(each, each, even), min_gap)
 
-    def by_fact(self, of_prompts: np.ndarray) -> np.ndarray:
-        """Values [prompt, ...] as [1, fact, prompt of it, ...]; NaN where a fact has fewer prompts."""
-        return np.concatenate([of_prompts, np.full_like(of_prompts[:1], np.nan)])[_members(self.facts)][None]
+    def means(
+        self,
+        functions: Sequence[Callable[[np.ndarray], np.ndarray]],
+        min_gap: float,
+        n_resamples: int,
+        rng: np.random.Generator,
+    ) -> list[Means]:
+        """Means over prompts, in every resample, of each of some functions of restoration.
 
-    def resampled(self, min_gap: float, n_resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Restoration of what is drawn [resample, fact, prompt of it, noise, ...], in tiles.
-
-        NaN where a fact that is drawn has fewer prompts than others.
+        The functions take restorations [draw, noise, ...] of prompts as they were drawn and return values
+        [draw, noise, ...], NaN where a prompt does not count.
         """
-        members = _members(self.facts)
-        for size in _tiles(n_resamples, members.size * self.values[0, :, 0].size):
-            drawn, weights = draw_resamples(rng, members, self.there.shape[-1], size)
-            restored = np.full((*drawn.shape, *self.values[0, :, 0].shape), np.nan)
-            for prompt in range(len(self.values)):
-                where = np.nonzero(drawn == prompt)
-                by_level = self._by_level(prompt, weights[where], rng)
-                restored[where] = self._restored(prompt, by_level, min_gap)
-            yield restored
+        members, batches = _members(self.facts), []
+        for at_once, drawn in self._drawn(members, n_resamples, rng):
+            totals = [Totals(at_once) for _ in functions]
+            for some in drawn.blocks(self.facts, max(1, BLOCK_VALUES // self.values[0, :, 0].size)):
+                restored = self._restored(some, min_gap)
+                facts, fact = np.unique(some.fact, return_inverse=True)
+                for total, function in zip(totals, functions, strict=True):
+                    total.add(function(restored), fact, facts // len(members))
+            batches.append([total.means() for total in totals])
+        return [Means(*map(np.concatenate, zip(*each, strict=True))) for each in zip(*batches, strict=True)]
 
-    def _by_level(self, prompt: int, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """``weights`` [instance, noise, sample]; drawn again where a level lacks samples."""
-        there = self.there[prompt]
-        by_level = np.repeat(weights[:, None], len(there), axis=1)
-        for level in np.flatnonzero(~there.all(-1)):
-            n = there[level].sum()
-            by_level[:, level] = 0 if n else np.nan
-            if n:
-                by_level[:, level, there[level]] = times_drawn(rng, n, len(weights)) / n
+    def _drawn(
+        self, members: np.ndarray, n_resamples: int, rng: np.random.Generator
+    ) -> Iterator[tuple[int, "Drawn"]]:
+        """What is drawn in as many resamples at once as `TILE_VALUES` hold, and how many they are."""
+        n_levels, n_samples = self.there.shape[1:]
+        whole = bool(self.there.all())
+        of_each = members.size * (2 + n_samples * (1 if whole else n_levels))
+        n, tiles = 0, []
+        for size in _tiles(n_resamples, members.size * self.values[0, :, 0].size):
+            prompts, weights = draw_resamples(rng, members, n_samples, size)
+            weights = weights[..., None, :] if whole else self._by_level(prompts, weights, rng)
+            fact = n * len(members) + np.arange(size * len(members)).reshape(size, -1, 1)
+            there = prompts >= 0
+            tiles.append((prompts[there], np.broadcast_to(fact, prompts.shape)[there], weights[there]))
+            n += size
+            if n * of_each >= TILE_VALUES:
+                yield n, Drawn(*map(np.concatenate, zip(*tiles, strict=True)))
+                n, tiles = 0, []
+        if n:
+            yield n, Drawn(*map(np.concatenate, zip(*tiles, strict=True)))
+
+    def _by_level(self, prompts: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """``weights`` [..., noise, sample] of ``prompts`` [...]; drawn again where a level lacks samples."""
+        by_level = np.repeat(weights[..., None, :], self.there.shape[1], axis=-2)
+        flat, order = by_level.reshape(-1, *by_level.shape[-2:]), prompts.argsort(axis=None, kind="stable")
+        bounds = np.searchsorted(prompts.ravel()[order], np.arange(len(self.there) + 1))
+        for prompt in np.flatnonzero(~self.there.all((1, 2))):
+            where = order[slice(*bounds[prompt : prompt + 2])]
+            for level in np.flatnonzero(~self.there[prompt].all(-1)):
+                has = np.flatnonzero(self.there[prompt, level])
+                flat[where, level] = 0 if len(has) else np.nan
+                if len(has):
+                    times = times_drawn(rng, len(has), len(where))
+                    flat[where[:, None], level, has] = times / len(has)
         return by_level
 
-    def _restored(self, prompt: int, weights: np.ndarray, min_gap: float) -> np.ndarray:
-        """Restoration [instance, noise, ...] of one prompt with ``weights`` [instance, noise, sample]."""
-        weights = weights.swapaxes(0, 1)
-        values = self.values[prompt]
-        mean = weights @ values.reshape(*values.shape[:2], -1)  # [noise, instance, ...]
-        corrupted, taken = (weights @ each[prompt][..., None] for each in (self.corrupted, self.taken))
-        gap = np.where(taken >= min_gap, self.clean[prompt] - corrupted, np.nan)
-        restored = ((mean - corrupted) / gap).swapaxes(0, 1)
-        return restored.reshape(*restored.shape[:2], *values.shape[2:])
+    def _restored(self, drawn: "Drawn", min_gap: float) -> np.ndarray:
+        """Restoration [draw, noise, ...]; NaN for excluded prompts."""
+        n_levels, n_samples, *inner = self.values.shape[1:]
+        restored = np.empty((len(drawn.prompt), n_levels, int(np.prod(inner))))
+        prompts, starts = np.unique(drawn.prompt, return_index=True)
+        for prompt, rows in zip(prompts, pairwise([*starts, len(restored)]), strict=True):
+            weights = drawn.weights[slice(*rows)].swapaxes(0, 1)  # [noise or 1, draw, sample]
+            corrupted, taken = (weights @ each[prompt][..., None] for each in (self.corrupted, self.taken))
+            gap = np.where(taken >= min_gap, self.clean[prompt] - corrupted, np.nan)
+            lift = self.values[prompt].reshape(n_levels, n_samples, -1) - self.corrupted[prompt][..., None]
+            np.matmul(weights / gap, lift, out=restored[slice(*rows)].swapaxes(0, 1))
+        return restored.reshape(*restored.shape[:2], *inner)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Prompts, each as often as it was drawn.
+
+    ``prompt`` [draw]; ``fact`` [draw], which of all the facts drawn it was drawn of, ascending; ``weights``
+    [draw, noise, sample] of its samples, or [draw, 1, sample] the same at all levels.
+    """
+
+    prompt: np.ndarray
+    fact: np.ndarray
+    weights: np.ndarray
+
+    def blocks(self, facts: np.ndarray, size: int) -> Iterator["Drawn"]:
+        """About ``size`` draws at a time, of the same facts, ``facts`` [prompt], and sorted by prompt.
+
+        No fact that was drawn is divided.
+        """
+        order = np.unique(facts, return_inverse=True)[1][self.prompt].argsort(kind="stable")
+        starts = np.flatnonzero(np.diff(self.fact[order], prepend=-1))
+        cuts = starts[np.searchsorted(starts, np.arange(0, len(order), size), side="right") - 1]
+        for rows in pairwise([*np.unique(cuts), len(order)]):
+            some = order[slice(*rows)]
+            some = some[self.prompt[some].argsort(kind="stable")]
+            yield Drawn(self.prompt[some], self.fact[some], self.weights[some])
 
 
 def draw_resamples(
@@ -129,40 +190,29 @@ def draw_resamples(
     return prompts, times_drawn(rng, n_samples, *prompts.shape) / n_samples
 
 
-def mean_over_facts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over the prompts of all facts, its standard error, and how many facts count: [resample, ...].
-
-    The error takes the prompts of a fact together (`strata.stats.draws.error_of_mean`). ``values``
-    [resample, fact, prompt of it, ...], NaN where a prompt does not count.
-    """
-    defined = ~np.isnan(values)
-    sums, counts = np.sum(values, 2, where=defined), defined.sum(2)
-    n, n_facts = counts.sum(1), (counts > 0).sum(1)
-    mean = ratio(sums.sum(1), n)
-    squares = ((sums - np.nan_to_num(mean)[:, None] * counts) ** 2).sum(1)
-    return mean, error_of_mean(squares, n_facts, n), n_facts
-
-
 def bounds(
     stem: str,
     estimate: xr.DataArray,
     found: np.ndarray,
-    drawn: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    facts: np.ndarray,
+    drawn: Means,
     interval: float,
 ) -> dict[str, xr.DataArray]:
     """``stem_low`` and ``stem_high`` of a mean over prompts; NaN for fewer facts than are `enough`.
 
     Parameters
     ----------
-    estimate : DataArray (...)
+    estimate : DataArray (noise, ...)
         The mean, whose labels they have.
-    found : array [1, fact, prompt of it, ...]
-    drawn : sequence
-        What `mean_over_facts` makes of tiles of resamples.
+    found : array [prompt, noise, ...]
+        What it is the mean of, NaN where a prompt does not count.
+    facts : array [prompt]
+    drawn : Means
+        Of every resample.
     """
-    mean, error, n_facts = (part[0] for part in mean_over_facts(found))
-    means, errors, _ = map(np.concatenate, zip(*drawn, strict=True))
-    ends = np.where(enough(n_facts), studentised(mean, error, means, errors, interval), np.nan)
+    mean, error, n_facts = mean_over_facts(found, facts)
+    ends = studentised(mean, error, drawn.mean, drawn.error, interval)
+    ends = np.where(enough(n_facts).reshape(-1, *[1] * (mean.ndim - 1)), ends, np.nan)
     return {
         f"{stem}_{name}": estimate.copy(data=end) for name, end in zip(("low", "high"), ends, strict=True)
     }

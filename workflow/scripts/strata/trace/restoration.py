@@ -51,6 +51,7 @@ MEASURES = {
     "p_whole": Measure("probability of the whole target", "p_whole_clean", "p_whole_corrupted"),
 }
 SUBJECT, FINAL = SITES = ("subject", "final")
+PIECE = 64  # prompts whose values at all positions are in memory at once
 
 
 def corrupted_gap(trace: xr.Dataset, measure: str = PROBABILITY) -> xr.DataArray:
@@ -115,7 +116,7 @@ def still_guessed(trace: xr.Dataset) -> xr.Dataset:
     says which have kept theirs.
     """
     kept = (trace["logit_difference_clean"] > 0).reset_coords(drop=True)
-    values = {name: trace[name].where(kept) for name in (PROBABILITY, "p_corrupted", "p_clean")}
+    values = {name: trace[name].where(kept) for name in ("p_corrupted", "p_clean")}
     return trace.assign(values).assign_coords(still_guessed=kept)
 
 
@@ -132,8 +133,8 @@ def traced_everywhere(trace: xr.Dataset) -> xr.Dataset:
 def at_sites(values: xr.DataArray, trace: xr.Dataset) -> xr.DataArray:
     """``values`` (prompt, ..., position) at the subject and at the final token: (prompt, ..., site)."""
     where = {SUBJECT: trace[SUBJECT_POSITION], FINAL: trace[N_TOKENS] - 1}
-    picked = [at_position(values, position) for position in where.values()]
-    return xr.concat(picked, dim=named(SITE, where), join="exact")
+    positions = [position.reset_coords(drop=True) for position in where.values()]
+    return at_position(values, xr.concat(positions, dim=named(SITE, where), join="exact"))
 
 
 def depth_or_layer(values: xr.Dataset | xr.DataArray, variable: str | None = None) -> str:
@@ -154,9 +155,15 @@ def corrupted_values(trace: xr.Dataset, measure: str) -> xr.DataArray:
 
 
 def at_position(values: xr.DataArray, position: xr.DataArray) -> xr.DataArray:
-    """``values`` (prompt, ..., position) at one position of each prompt."""
+    """``values`` (prompt, ..., position) at one position of each prompt, or at several (prompt, ...).
+
+    Of values that are not loaded, some prompts' are at a time.
+    """
     values = values.reset_coords(drop=True).drop_vars(POSITION, errors="ignore")
-    return values.isel({POSITION: position.astype(int).reset_coords(drop=True)})
+    position = position.astype(int).reset_coords(drop=True)
+    pieces = [{PROMPT: slice(start, start + PIECE)} for start in range(0, values.sizes[PROMPT], PIECE)]
+    picked = [values.isel(piece).load().isel({POSITION: position.isel(piece)}) for piece in pieces]
+    return xr.concat(picked, dim=PROMPT, join="exact")
 
 
 def noise_coords(trace: xr.Dataset) -> dict[str, xr.DataArray]:

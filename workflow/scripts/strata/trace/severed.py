@@ -8,7 +8,8 @@ from strata.stats.bootstrap import widened
 from strata.stats.defined import ratio
 from strata.stats.groups import named
 from strata.stats.seeding import generator
-from strata.trace.resampling import Samples, mean_over_facts
+from strata.trace.fact_means import mean_over_facts
+from strata.trace.resampling import Samples
 from strata.trace.restoration import PROBABILITY, SITES, at_sites, check_trace, included, noise_coords
 
 RUN = "run"  # the state's and the severed one, side by side
@@ -56,8 +57,8 @@ def severed_share(
     for name in (PROMPT, NOISE, DEPTH):
         if not np.array_equal(state[name].values, severed[name].values):
             raise ValueError(f"the state trace and the severed one differ in their {name}s")
-    runs = [trace[measure].astype(float).reset_coords(drop=True) for trace in (state, severed)]
-    sites = at_sites(xr.concat(runs, RUN, join="exact"), state)
+    runs = [at_sites(trace[measure], state) for trace in (state, severed)]
+    sites = xr.concat(runs, RUN, join="exact")
     samples = Samples.of(state, sites.transpose(PROMPT, NOISE, SAMPLE, RUN, SITE, DEPTH), measure)
     keep = included(state, min_gap, measure).transpose(PROMPT, NOISE).values
 
@@ -68,19 +69,20 @@ def severed_share(
     for category in categories:
         rows = np.flatnonzero(state[CATEGORY].values == category)
         part, rng = samples.rows(rows), generator(seed, category)
-        of_state, of_severed = _runs(part.by_fact(part.restored(min_gap)))
+        found = mean_over_facts(part.restored(min_gap), part.facts)
+        of_state, of_severed = found.mean.swapaxes(0, 1)
         table = xr.Dataset(
             {
-                "effect_state": (dims, of_state[0]),
-                "effect_severed": (dims, of_severed[0]),
-                "share": (dims, ratio(of_severed, of_state)[0]),
+                "effect_state": (dims, of_state),
+                "effect_severed": (dims, of_severed),
+                "share": (dims, ratio(of_severed, of_state)),
                 "n_prompts": (NOISE, keep[rows].sum(0)),
                 "n_excluded": (NOISE, (~keep[rows]).sum(0)),
             },
             coords,
         )
-        drawn = [_runs(restored) for restored in part.resampled(min_gap, n_resamples, rng)]
-        shares = np.concatenate([ratio(of_severed, of_state) for of_state, of_severed in drawn])
+        [drawn] = part.means([lambda restored: restored], min_gap, n_resamples, rng)
+        shares = ratio(drawn.mean[:, :, 1], drawn.mean[:, :, 0])  # [resample, noise, site, depth]
         n_facts = np.array([len(np.unique(part.facts[kept])) for kept in keep[rows].T])
         low, high = np.stack(
             [widened(shares[:, level], n, interval, axis=0) for level, n in enumerate(n_facts)], axis=1
@@ -100,12 +102,3 @@ def severed_share(
             bootstrap_seed=seed,
         )
     )
-
-
-def _runs(restored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean effects of the state and of the severed run [resample, noise, site, depth].
-
-    ``restored`` [resample, fact, prompt of it, noise, run, site, depth].
-    """
-    means, *_ = mean_over_facts(restored)
-    return means[:, :, 0], means[:, :, 1]

@@ -8,7 +8,7 @@ from strata.stats.defined import mean_of_defined
 from strata.stats.groups import named
 from strata.stats.seeding import generator
 from strata.trace.names import SUBJECT_LENGTH, SUBJECT_POSITION, SUBJECT_START, SUBJECT_TOKEN
-from strata.trace.resampling import Samples, bounds, mean_over_facts
+from strata.trace.resampling import Samples, bounds
 from strata.trace.restoration import (
     PROBABILITY,
     at_position,
@@ -52,7 +52,7 @@ def average_subject_tokens(
     token = named(SUBJECT_TOKEN, range(lengths.max()))
     # Beyond its length a shorter subject stands at its last token, until that is masked below.
     position = np.minimum(trace[SUBJECT_START] + token, trace[SUBJECT_POSITION])
-    tokens = at_position(trace[measure].astype(float), position)
+    tokens = at_position(trace[measure], position)
     samples = Samples.of(trace, tokens.transpose(PROMPT, NOISE, SAMPLE, SUBJECT_TOKEN, axis), measure)
     keep = included(trace, min_gap, measure).transpose(PROMPT, NOISE).values
 
@@ -71,9 +71,9 @@ def average_subject_tokens(
             },
             coords,
         )
-        drawn = [mean_over_facts(tile) for tile in part.resampled(min_gap, n_resamples, rng)]
+        [drawn] = part.means([lambda each: each], min_gap, n_resamples, rng)
         table = table.assign(
-            bounds("restoration", table["restoration"], part.by_fact(restored), drawn, interval)
+            bounds("restoration", table["restoration"], restored, part.facts, drawn, interval)
         )
         curves = {name: curve.where(token < length) for name, curve in table.items() if axis in curve.dims}
         tables.append(table.assign(curves))

@@ -1,0 +1,96 @@
+"""Means over the prompts of many facts, with their errors, summed piece by piece."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from strata.stats.defined import ratio
+from strata.stats.draws import error_of_mean
+
+
+class Means(NamedTuple):
+    """Means over the prompts of facts, (..., noise, ...) after what is drawn, as are the others.
+
+    ``error`` is their standard error, which takes the prompts of a fact together
+    (`strata.stats.draws.error_of_mean`); ``n_facts``, (..., noise), how many facts count.
+    """
+
+    mean: np.ndarray
+    error: np.ndarray
+    n_facts: np.ndarray
+
+
+class Totals:
+    """What `Means` of resamples need of the facts drawn, summed piece by piece: sums and squares of facts."""
+
+    def __init__(self, n_resamples: int):
+        self._n_resamples = n_resamples
+        self._sums = self._squares = self._crossed = 0
+        self._counts = self._squared_counts = self._n_facts = 0
+
+    def add(self, values: np.ndarray, fact: np.ndarray, resample: np.ndarray) -> None:
+        """Add facts as they were drawn, each with all its prompts.
+
+        Parameters
+        ----------
+        values : array [prompt drawn, noise, ...]
+            NaN, everything of a noise level, where a prompt does not count.
+        fact : int array [prompt drawn]
+            Which of the facts below it belongs to.
+        resample : int array [fact drawn]
+            In which resample each fact was drawn.
+        """
+        self._shape = values.shape[1:]
+        by_level = values.reshape(*values.shape[:2], -1)
+        counts = ~np.isnan(by_level[..., 0])
+        if not counts.all():
+            by_level = np.where(counts[..., None], by_level, 0)
+        counts, sums = counts.astype(float), by_level.reshape(len(values), -1)
+        if len(resample) < len(fact):
+            of_fact = _adder(fact, len(resample))
+            counts, sums = of_fact @ counts, of_fact @ sums
+        else:
+            resample = resample[fact]
+        of_resample = _adder(resample, self._n_resamples)
+        total = of_resample @ sums
+        self._sums = self._sums + total
+        if counts.max(initial=0) > 1:
+            each = np.repeat(counts, sums.shape[1] // counts.shape[1], axis=1)
+            total = of_resample @ (sums * each)
+        self._crossed = self._crossed + total
+        self._squares = self._squares + of_resample @ sums**2
+        self._counts = self._counts + of_resample @ counts
+        self._squared_counts = self._squared_counts + of_resample @ counts**2
+        self._n_facts = self._n_facts + of_resample @ (counts > 0).astype(float)
+
+    def means(self) -> Means:
+        """Of every resample, [resample, noise, ...]."""
+        n, squared, n_facts = (
+            each[..., None] for each in (self._counts, self._squared_counts, self._n_facts)
+        )
+        sums, crossed, squares = (
+            each.reshape(*n.shape[:2], -1) for each in (self._sums, self._crossed, self._squares)
+        )
+        mean = ratio(sums, n)
+        squares = np.maximum(squares - 2 * mean * crossed + mean**2 * squared, 0)
+        error = error_of_mean(squares, n_facts, n)
+        shape = (self._n_resamples, *self._shape)
+        return Means(mean.reshape(shape), error.reshape(shape), self._n_facts)
+
+
+def mean_over_facts(values: np.ndarray, facts: np.ndarray) -> Means:
+    """The mean over all prompts, [noise, ...], of ``values`` [prompt, noise, ...].
+
+    NaN where a prompt does not count; ``facts`` [prompt], the name of what each asks.
+    """
+    names, which = np.unique(facts, return_inverse=True)
+    totals = Totals(1)
+    totals.add(values, which, np.zeros(len(names), int))
+    return Means(*(part[0] for part in totals.means()))
+
+
+def _adder(groups: np.ndarray, n_groups: int) -> sparse.csr_array:
+    """The matrix [group, item] that adds up the items of each group."""
+    entries = (np.ones(len(groups)), (groups, np.arange(len(groups))))
+    return sparse.csr_array(entries, shape=(n_groups, len(groups)))
