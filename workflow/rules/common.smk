@@ -1,5 +1,4 @@
 # config.yaml, data/prompts, workflow/{figures,findings}.yaml -> what all rules use: all checked, figures expanded
-import math
 import os
 import re
 import sys
@@ -10,8 +9,9 @@ sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from pipeline.config import check_project, read_config
 from pipeline.figure_table import asked_for, jobs
-from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, is_small, settings_of
+from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of
 from pipeline.modules import code_of, digest, modules_behind
+from pipeline.needs import Needs
 from pipeline.session import prepare
 from pipeline.texts import CORPUS, known_counts, origin
 from strata.findings.table import files_asked, files_behind

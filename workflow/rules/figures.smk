@@ -12,6 +12,7 @@ for name, figures in jobs(PROJECT.figures).items():
             png=[in_report(figure) for figure in figures],
             drawing=[figure.drawing for figure in figures],
         priority: 100 if any(figure.first_look for figure in figures) else 80
+        localrule: True
         params:
             **FORM,
             figures={figure.name: figure.how() for figure in figures},

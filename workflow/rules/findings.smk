@@ -5,6 +5,13 @@ FOUND = {"table": PROJECT.findings, "models": RUN}
 LEADS = FOUND | {"noise": config["figures"]["noise"], "order": AVERAGE["order"], "drawn": DRAWN}
 
 
+localrules:
+    judge_claims,
+    draw_leads,
+    write_front,
+    findings,
+
+
 rule judge_claims:
     input:
         lambda wildcards: files_asked(PROJECT.findings, wildcards.model, RUN),

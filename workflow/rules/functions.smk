@@ -21,24 +21,6 @@ def device(wildcards):
     return config["models"][wildcards.model]["device"]
 
 
-def gpus(wildcards):
-    """GPUs that a job on that device asks for: where it is auto, one if the profile has any."""
-    allowed = workflow.global_resources.get("gpu")
-    auto = min(1, allowed.value) if allowed else 0
-    return {"cpu": 0, "auto": auto}.get(device(wildcards), 1)
-
-
-def processors(wildcards):
-    """Processors that help a job on that model: a small one's products gain nothing from a second."""
-    return 1 if is_small(config["models"][wildcards.model]) else 4
-
-
-def claimed(busy, wildcards):
-    """The cores of a job that keeps processors busy: its share, where more are asked for than there are."""
-    share = math.ceil((workflow.resource_settings.cores or 1) / os.cpu_count())
-    return share * (busy(wildcards) if callable(busy) else busy)
-
-
 def text_made(wildcards):
     """How a model's text is drawn."""
     keys = ("documents", "max_tokens", "seed")

@@ -2,7 +2,8 @@
 # One scheme for all, logs/{model}/RULE.log and RULE.benchmark.tsv; what a script imports is found, not listed; what runs on the
 # device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
-from snakemake.resources import Resources
+GIVEN = workflow.resource_settings
+NEEDS = Needs(config["models"], GIVEN.cores, workflow.global_resources.get("gpu").value)
 
 for each in workflow.rules:
     if each.script:
@@ -14,10 +15,10 @@ for each in workflow.rules:
         each.log_modifier = each.benchmark_modifier = each.output_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
-        asked = {"nice": 0 if each.priority >= 90 else 10, "processors": each.resources["_cores"].value}
-        if {model_settings, device} & set(filter(callable, each.params)) and "gpu" not in each.resources:
-            asked |= {"gpu": gpus, "processors": processors}
-        asked["_cores"] = lambda wildcards, busy=asked["processors"]: claimed(busy, wildcards)
-        each.resources.update(Resources.from_mapping(asked))
+        on_device = bool({model_settings, device} & set(filter(callable, each.params)))
+        processors, gpu_model = each.resources["_cores"].value, each.resources.get("gpu_model").raw
+        each.resources.update({"nice": 0 if each.priority >= 90 else 10})
+        each.resources.update(NEEDS.of_rule(each.name, processors, on_device, gpu_model))
+        each.resources.update(GIVEN.overwrite_resources.get(each.name, {}))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

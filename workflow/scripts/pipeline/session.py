@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from pipeline.resume import hold_folder
 from strata.inputs import in_one_line
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ START = (
 )
 REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
 KILLED = "it left no message: killed, perhaps for its memory (docs/costs.md says what is needed)"
+ENDED = {
+    "TIMEOUT": "SLURM ended it, over its time (runtime in docs/cluster.md)",
+    "OUT_OF_MEMORY": "SLURM ended it, over its memory (mem_mb in docs/cluster.md)",
+    "CANCELLED": "it was cancelled in SLURM",
+    "NODE_FAIL": "its node failed",
+}
+"""What SLURM says of a job that it ended, in words."""
 
 
 def prepare(scripts: Path, workflow: "Workflow") -> None:
@@ -46,6 +55,8 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
     _end_with_failures()
+    if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
+        hold_folder(_tell)
 
 
 def where_to_look(models: Iterable[str]) -> str:
@@ -81,25 +92,37 @@ def _print_jobs_once() -> None:
 
 
 def _end_with_failures() -> None:
-    """Print last what matters of a run that fails: Snakemake says more about it, much of that later."""
-    failures: list[str] = []
+    """Print last what matters of a run that fails: Snakemake says more about it, much of that later.
+
+    What a later attempt made good is no failure.
+    """
+    failures: dict[int, str] = {}
 
     def heard(record: logging.LogRecord) -> bool:
-        if getattr(record, "event", None) == LogEvent.JOB_ERROR and record.log:
-            failures.append(failure(record.rule_name, record.log[0]))
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_ERROR and record.log:
+            failures[record.jobid] = failure(record.rule_name, record.log[0], record.rule_msg)
+        elif event == LogEvent.JOB_FINISHED:
+            failures.pop(record.job_id, None)
         return True
 
     logger.addFilter(heard)
-    atexit.register(lambda: _tell("\n".join(failures)))
+    atexit.register(lambda: _tell("\n".join(failures.values())))
 
 
-def failure(rule: str, log: str) -> str:
+def failure(rule: str, log: str, said: str | None = None) -> str:
     """One line: which rule failed, why, and where its log is.
 
-    The reason is the last line of the log, where that ends with an error.
+    The reason is the last line of the log, where that ends with an error; or what SLURM says of the job.
+
+    Parameters
+    ----------
+    said : what the executor says of the job
     """
     path = Path(log)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     raised = any(line.startswith("Traceback") for line in lines)
-    why = next(filter(None, reversed(lines)), "") if raised else KILLED
+    status = re.search("SLURM status is: '([A-Z_]+)", said or "")
+    ended = ENDED.get(status[1], KILLED) if status else KILLED
+    why = next(filter(None, reversed(lines)), "") if raised else ended
     return f"{rule} failed: {in_one_line(why)} (log: {log})"

@@ -216,6 +216,12 @@ FAMILIES: dict[str, Family | Callable[[PreTrainedConfig], Family | None]] = {
 LEARNED_POSITIONS = {"GPT2LMHeadModel", "GPTNeoForCausalLM", "OPTForCausalLM"}
 """The classes of these whose models have a position embedding."""
 
+PLAIN_MLPS = {
+    *("GPT2LMHeadModel", "GPTNeoForCausalLM", "GPTJForCausalLM", "CTRLLMHeadModel", "GPTNeoXForCausalLM"),
+    *("OPTForCausalLM", "BloomForCausalLM", "FalconForCausalLM", "PhiForCausalLM"),
+}
+"""Those whose MLPs have two matrices; the others have a third, of gates."""
+
 
 def family_of(model) -> Family | None:
     """The entry of a model's class; None where there is none for it, or for its configuration."""
