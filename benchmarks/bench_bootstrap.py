@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
-
 from bench_zero_layer import Peak
+
 from strata.stats.draws import interval_of_mean, times_drawn, units_drawn
 from strata.trace.averages import average_by_category
 

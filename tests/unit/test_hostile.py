@@ -1,5 +1,6 @@
 """Texts that are markup, templates or a terminal's escapes are shown as what they are."""
 
+import logging
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -127,10 +128,11 @@ def test_the_evaluation(text):
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_job_says(text, tmp_path, capfd):
+def test_what_a_job_says(text, tmp_path, monkeypatch):
     """On the terminal one line; in its log all of it, and nothing that a terminal would obey."""
+    monkeypatch.setattr(logging.root, "handlers", [])  # jobs put theirs in the place of all
     log = tmp_path / "rule.log"
-    snakemake = SimpleNamespace(log=[str(log)], resources={}, threads=1, rule="rule")
+    snakemake = SimpleNamespace(log=[str(log)], input=[], resources={}, threads=1, rule="rule")
     with pytest.raises(SystemExit) as ended, job(snakemake):
         print("seen:", text)
         raise ValueError(f"prompt {text}")

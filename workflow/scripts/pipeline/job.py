@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from io import TextIOWrapper
+from pathlib import Path
+from traceback import walk_tb
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
@@ -44,6 +46,27 @@ class Log(TextIOWrapper):
         return super().write(re.sub(r"[^\n\r\t]+", lambda part: in_one_line(part[0]), text))
 
 
+def in_a_file(error: Exception, paths: Iterable[str]) -> Exception:
+    """What is wrong with one of a job's files, if the error came of reading HDF5; else the error itself.
+
+    The error does not name the file, so that all are read.
+    """
+    modules = {
+        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)
+    }
+    if not modules & {"h5py", "h5netcdf"} or isinstance(error, MemoryError):
+        return error
+    from strata import io
+
+    try:
+        for path in paths:
+            if Path(path).suffix in io.KINDS:
+                io.check_whole(path)
+    except io.BadFile as bad:
+        return bad
+    return error
+
+
 @contextmanager
 def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
     """Run a script's work with its output in its ``log:``; yields a progress bar maker.
@@ -75,7 +98,9 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
             yield progress
         except Exception as error:
             logging.exception("%s failed", snakemake.rule)
-            sys.exit(f"{snakemake.rule}: {in_words(error)} (all of it: {snakemake.log[0]})")
+            if (cause := in_a_file(error, snakemake.input)) is not error:
+                print(in_words(cause))  # the log's last line is what is said of the run
+            sys.exit(f"{snakemake.rule}: {in_words(cause)} (all of it: {snakemake.log[0]})")
         cost = {
             "rule": snakemake.rule,
             "cpu_s": round(time.process_time(), 2),

@@ -5,8 +5,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
@@ -54,7 +55,7 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onstart(lambda log: _tell(START.format(models=", ".join(models()))))
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
-    _end_with_failures()
+    _end_with_failures(workflow)
     if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
         hold_folder(_tell)
 
@@ -91,7 +92,7 @@ def _print_jobs_once() -> None:
     logger.addFilter(is_new)
 
 
-def _end_with_failures() -> None:
+def _end_with_failures(workflow: "Workflow") -> None:
     """Print last what matters of a run that fails: Snakemake says more about it, much of that later.
 
     What a later attempt made good is no failure.
@@ -101,7 +102,8 @@ def _end_with_failures() -> None:
     def heard(record: logging.LogRecord) -> bool:
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_ERROR and record.log:
-            failures[record.jobid] = failure(record.rule_name, record.log[0], record.rule_msg)
+            makers = {str(path): job.rule.name for job in workflow.dag.jobs for path in job.output}
+            failures[record.jobid] = failure(record.rule_name, record.log[0], record.rule_msg, makers)
         elif event == LogEvent.JOB_FINISHED:
             failures.pop(record.job_id, None)
         return True
@@ -110,14 +112,18 @@ def _end_with_failures() -> None:
     atexit.register(lambda: _tell("\n".join(failures.values())))
 
 
-def failure(rule: str, log: str, said: str | None = None) -> str:
+def failure(
+    rule: str, log: str, said: str | None = None, makers: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """One line: which rule failed, why, and where its log is.
 
-    The reason is the last line of the log, where that ends with an error; or what SLURM says of the job.
+    The reason is the last line of the log, where that ends with an error; or what SLURM says of the job. Of a
+    file that cannot be used, also what makes it again.
 
     Parameters
     ----------
     said : what the executor says of the job
+    makers : the rule behind each file
     """
     path = Path(log)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
@@ -125,4 +131,6 @@ def failure(rule: str, log: str, said: str | None = None) -> str:
     status = re.search("SLURM status is: '([A-Z_]+)", said or "")
     ended = ENDED.get(status[1], KILLED) if status else KILLED
     why = next(filter(None, reversed(lines)), "") if raised else ended
+    if bad := re.match(r"(?:\S+\.)?BadFile: (\S+): ", why):
+        why += f": delete it: {makers[bad[1]]} makes it again" if bad[1] in makers else ""
     return f"{rule} failed: {in_one_line(why)} (log: {log})"
