@@ -45,6 +45,12 @@ def files_of(name: str, section: Mapping) -> list[str]:
     return sorted(str(path) for kind in kinds for path in Path(source).glob(kind))
 
 
+def sources_of(section: Mapping) -> list[str]:
+    """The files that a model came as: a GGUF file, or those of a folder; of one on the hub, none."""
+    source = os.path.expanduser(section["source"])
+    return [source] if is_gguf_source(source) else files_of("", section)
+
+
 def settings_of(name: str, section: Mapping, keys: Iterable[str] = LOADED_BY) -> dict:
     """What a job is told of its model: its name, and keys of its section.
 
