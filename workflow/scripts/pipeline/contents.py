@@ -1,4 +1,4 @@
-"""What a model's files hold, told by their contents: times tell nothing of what was put in another's place."""
+"""What a model's files hold, told by their contents: times tell nothing of what was replaced."""
 
 import hashlib
 import json

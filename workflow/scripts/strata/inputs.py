@@ -15,6 +15,9 @@ import yaml
 LONGEST = 2**24
 """Characters of a line, at most: beyond is no text that someone wrote, and memory for it is not taken."""
 
+LARGEST = 2**30
+"""Bytes of a file that is read as a whole, at most."""
+
 STAND_FOR = 10**6
 """Values that the anchors of a YAML file may stand for, at most."""
 
@@ -150,9 +153,13 @@ def read_whole(path: str | Path) -> str:
     Raises
     ------
     BadInput
-        As `read_lines`, but that lines may be of any length.
+        As `read_lines`, but that lines may be of any length; if it is larger than `LARGEST`.
     """
     with _opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST:
+            raise BadInput(
+                f"{path}: {size:,} bytes (expected: at most {LARGEST:,}; JSON Lines may have more)"
+            )
         return _without_nul(file.read(), path)
 
 
