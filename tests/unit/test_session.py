@@ -35,6 +35,23 @@ def test_a_job_that_was_killed_leaves_no_reason(tmp_path, text):
     assert "killed, perhaps for its memory" in failure("rule", str(log))
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("TIMEOUT", "over its time"),
+        ("OUT_OF_MEMORY", "over its memory"),
+        ("CANCELLED", "cancelled in SLURM"),
+        ("NODE_FAIL", "its node failed"),
+        ("FAILED", "killed, perhaps for its memory"),
+    ],
+)
+def test_what_slurm_says_of_a_job_is_its_reason_unless_its_log_has_one(tmp_path, status, said):
+    log, executor = tmp_path / "rule.log", f"SLURM-job '7' failed, SLURM status is: '{status}'. More."
+    assert said in failure("rule", str(log), executor)
+    log.write_text(LOG)
+    assert "its subject is lost" in failure("rule", str(log), executor)
+
+
 def test_the_end_names_what_is_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert where_to_look(["one", "two"]) == ""

@@ -1,6 +1,7 @@
-"""The small project, run once for all tests of the workflow."""
+"""The small project, run once for all tests of the workflow; and a cluster."""
 
 import pytest
+from one_node import Node, lacking
 from small_project import Project, make_project
 
 
@@ -12,3 +13,16 @@ def project(tmp_path_factory) -> Project:
     assert done.returncode == 0, done.stdout + done.stderr
     yield project
     project.dry_runs.close()
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory) -> Node:
+    """A SLURM of one node."""
+    if packages := lacking():
+        pytest.skip(f"no {', '.join(packages)} here: make slurm")
+    node = Node(tmp_path_factory.mktemp("node"))
+    try:
+        node.start()
+        yield node
+    finally:
+        node.stop()

@@ -5,14 +5,18 @@ database is needed, and no privilege: jobs run as whoever starts it.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 PACKAGES = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"}
 """Programs, and Debian's packages that have them."""
@@ -22,6 +26,13 @@ GPU = "fake"
 
 DEVICES = ("/dev/null", "/dev/zero")
 
+OPTIONS = (
+    *("--profile", "profiles/slurm", "--jobs", "4", "--latency-wait", "5"),
+    *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
+    *("--default-resources", "slurm_partition=main", f"gpu_model={GPU}"),
+)
+"""How Snakemake submits here: the profile as shipped, and what is this node's own."""
+
 CONFIGURATION = """\
 ClusterName=strata
 SlurmctldHost={host}(127.0.0.1)
@@ -30,7 +41,7 @@ SlurmdPort={node_port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -138,11 +149,17 @@ class Node:
         self._start("slurmd", "-D")
         wait_until(lambda: self.run("sinfo", "-h", "-o", "%t").strip() in ("idle", "mix", "alloc"), "slurmd")
 
-    def kill(self, name: str) -> None:
-        """Kill a daemon as a machine that loses its power would."""
-        process = self._running.pop(name)
-        process.kill()
-        process.wait()
+    def lose_power(self) -> None:
+        """Kill the node's daemon and all that it has begun."""
+        begun = set()
+        for process in psutil.process_iter(["environ"]):
+            its = process.info["environ"] or {}
+            if "SLURM_JOB_ID" in its and its.get("SLURM_CONF") == self.environment["SLURM_CONF"]:
+                begun |= {process, *(p for p in process.parents() if p.name() == "slurmstepd")}
+        slurmd = self._running.pop("slurmd")
+        for process in (slurmd, *begun):
+            process.kill()
+        slurmd.wait()
 
     def stop(self) -> None:
         """Cancel all jobs and stop all that was started."""
@@ -159,11 +176,25 @@ class Node:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         return done.stdout
 
-    def jobs(self) -> dict[str, dict[str, str]]:
-        """Every job that was submitted, by its id: fields of ``scontrol show job``."""
+    def snakemake(self, folder: Path, *arguments: str) -> subprocess.Popen:
+        """Begin a run in a project's folder; what it says is all in ``stdout``."""
+        command = [sys.executable, "-m", "snakemake", *OPTIONS, *arguments]
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def jobs(self, folder: Path) -> list[dict[str, str]]:
+        """Every job submitted from a folder, the first first: its fields in SLURM, and its ``Rule``."""
         lines = self.run("scontrol", "--oneliner", "show", "job").splitlines()
         fields = [dict(word.partition("=")[::2] for word in line.split() if "=" in word) for line in lines]
-        return {job["JobId"]: job for job in fields if "JobId" in job}
+        own = [job for job in fields if job.get("WorkDir") == str(folder)]
+        rules = [re.fullmatch(r"rule_(\w+?)(_wildcards_.*)?", job["Comment"])[1] for job in own]
+        return [job | {"Rule": rule} for job, rule in zip(own, rules, strict=True)]
 
     def _start(self, name: str, *options: str) -> None:
         log = (self.folder / f"{name}.log").open("a")

@@ -1,4 +1,7 @@
-"""A real language model, SmolLM2-135M, from its file to figures of a few prompts (see `make smollm2`)."""
+"""A real language model, SmolLM2-135M, from its file to figures of a few prompts (see `make smollm2`).
+
+On a SLURM of one node, where its packages are (see `make slurm`); else on this machine alone.
+"""
 
 from dataclasses import replace
 from functools import cache
@@ -9,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from one_node import GPU, lacking
 from PIL import Image
 from small_project import ROOT, copy_pipeline
 
@@ -47,7 +51,7 @@ TARGETS = [
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory, request):
     """What the pipeline makes of SmolLM2, of four prompts and a passage."""
     for file in (MODEL, TEXT):
         if not (ROOT / file).is_file():
@@ -64,6 +68,7 @@ def results(tmp_path_factory):
         (folder / file).symlink_to(ROOT / file)
     config = project.read("config.yaml")
     config["run"] = ["smollm2"]
+    config["models"]["smollm2"]["device"] = "auto"
     config["text"] |= {"documents": 12}
     config["lens"] |= {"decoders": ["logit"], "explorer": "all"}
     config["lens"]["grid"] |= {"prompts": ["free"], "colourings": ["logit"]}
@@ -75,10 +80,23 @@ def results(tmp_path_factory):
         config[section]["statistics"]["resamples"] = 20
     config["average"] |= {"resamples": 20, "permutations": 20}
     project.write("config.yaml", config)
-    done = project.snakemake(*TARGETS, as_ever=True)
     project.dry_runs.close()
-    assert done.returncode == 0, done.stdout + done.stderr
+    if lacking():
+        done = project.snakemake(*TARGETS, as_ever=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    else:
+        run = request.getfixturevalue("node").snakemake(folder, *TARGETS)
+        said, _ = run.communicate()
+        assert run.returncode == 0, said
     return folder / RESULTS
+
+
+def test_on_a_cluster_its_jobs_ask_for_a_gpu_and_more_processors(node, results):
+    jobs = {job["Rule"]: job for job in node.jobs(results.parents[1])}
+    for rule in ("curate_prompts", "extract_activations", "trace_prompts", "trace_shown", "read_lens"):
+        assert jobs[rule]["TresPerJob"] == f"gres:gpu:{GPU}:1" and jobs[rule]["CPUs/Task"] == "4", rule
+    for rule in ("unpack_model", "extract_weights", "gather_text", "decompose_embeddings"):
+        assert "TresPerJob" not in jobs[rule] and jobs[rule]["CPUs/Task"] == "1", rule
 
 
 def test_prompts_are_completed_as_the_model_is_known_to(results):

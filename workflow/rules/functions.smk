@@ -9,8 +9,8 @@ def of_model(**files):
 def model_files(wildcards):
     """What is loaded of the job's model, where that is files here; of what was not made here, times tell nothing."""
     section = config["models"][wildcards.model]
-    files = files_of(wildcards.model, section)
-    return files if is_gguf_source(section["source"]) else list(map(ancient, files))
+    given, files = sources_of(section), files_of(wildcards.model, section)
+    return [ancient(path) if path in given else path for path in files]
 
 
 def model_settings(wildcards, keys=LOADED_BY):

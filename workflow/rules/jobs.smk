@@ -3,7 +3,8 @@
 # device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
 GIVEN = workflow.resource_settings
-NEEDS = Needs(config["models"], GIVEN.cores, workflow.global_resources.get("gpu").value)
+ESTIMATES, GPUS = Estimates(config, PROJECT.prompts), workflow.global_resources.get("gpu").value
+REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
 
 for each in workflow.rules:
     if each.script:
@@ -11,14 +12,14 @@ for each in workflow.rules:
         others = ["{part}" if w == "part" else f"_{{{w}}}" for w in sorted(each.wildcard_names - {"model"})]
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
-        each.conda_env = str(Path(workflow.basedir) / "envs/strata.yaml")
+        each.conda_env, each.container_img = (f"{workflow.basedir}/envs/strata.{end}" for end in ("yaml", "sif"))
         each.log_modifier = each.benchmark_modifier = each.output_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
         on_device = bool({model_settings, device} & set(filter(callable, each.params)))
         processors, gpu_model = each.resources["_cores"].value, each.resources.get("gpu_model").raw
         each.resources.update({"nice": 0 if each.priority >= 90 else 10})
-        each.resources.update(NEEDS.of_rule(each.name, processors, on_device, gpu_model))
+        each.resources.update(REQUESTS.of_rule(each.name, processors, on_device, gpu_model))
         each.resources.update(GIVEN.overwrite_resources.get(each.name, {}))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

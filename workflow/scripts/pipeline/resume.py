@@ -55,15 +55,20 @@ def _clear(tell: Callable[[str], None]) -> None:
 
 
 def _unfinished(lock: Path) -> list[Path]:
-    """Files that a run has written, or its jobs, and that it did not come to record.
+    """Files that a run has written, or its jobs, and that it did not come to record as finished.
 
     A job on a cluster may finish after the run that would have recorded how its files were made.
     """
     records = FilePersistence(path=STATE.absolute())
     began = lock.stat().st_mtime
-    paths = map(Path, lock.read_text(encoding="utf-8").splitlines())
-    written = [path for path in paths if path.exists() and path.stat().st_mtime >= began]
-    return [path for path in written if records.metadata(IOFile(str(path))) is None]
+
+    def is_unfinished(path: Path) -> bool:
+        if not path.exists() or (written := path.stat().st_mtime) < began:
+            return False
+        record = records.metadata(IOFile(str(path)))
+        return record is None or record.endtime < written
+
+    return [path for path in map(Path, lock.read_text(encoding="utf-8").splitlines()) if is_unfinished(path)]
 
 
 def cancel_jobs() -> int:

@@ -57,7 +57,22 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     _print_jobs_once()
     _end_with_failures(workflow)
     if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
+        check_writable()
         hold_folder(_tell)
+
+
+def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -> None:
+    """Check that a run can write where it does.
+
+    Raises
+    ------
+    SystemExit
+        One line.
+    """
+    for folder in folders:
+        place = folder if os.path.lexists(folder) else os.curdir
+        if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
+            sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
 
 
 def where_to_look(models: Iterable[str]) -> str:

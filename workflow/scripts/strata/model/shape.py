@@ -91,7 +91,7 @@ def shape_of(source: str, revision: str | None = None) -> Shape:
         raise ModelUnavailable(f"model {source!r} was not brought here yet: its configuration is not known")
     try:
         return of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{folder}/config.json does not say how large the model is: {error}"
         ) from error
@@ -170,8 +170,7 @@ def of_header(header: Header) -> Shape:
         kv_heads=size("attention.head_count_kv", heads),
         head_channels=size("attention.key_length", channels // heads),
         width=width,
-        gated=sum(tensors[name][1] for name in tensors if name.startswith("blk.0.ffn_"))
-        > 2.5 * channels * width,
+        gated=in_mlp > 2.5 * channels * width,  # some files have both matrices that read in one
         embedded=channels,
         tied="output.weight" not in tensors,
         positions=context if header.has_position_embedding else 0,

@@ -1,0 +1,74 @@
+"""How much text a model of config.yaml is given: at most, from what people wrote.
+
+No array library is imported here: this may run at every start of the pipeline.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from strata.costs.running import Prompt
+
+BYTES = 3
+"""Of a token, on average over the prompts: the organism's tokenizer, whose vocabulary is small, has 3.6."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What goes through a model.
+
+    ``traced``: prompts with a subject, by category. Tokens: ``candidates``, of each prompt and passage that
+    is tried, with its target; ``texts``, of each that is accepted; ``text``, ``tagged``, of each document of
+    the model's text, and of its tagged text. ``kinds``: different tokens in the text. ``told``: where all
+    this is from.
+    """
+
+    traced: Mapping[str, Sequence[Prompt]]
+    candidates: Sequence[int]
+    texts: Sequence[int]
+    text: Sequence[int]
+    tagged: Sequence[int] = ()
+    kinds: int = 0
+    told: Sequence[str] = field(default=())
+
+
+def at_most(config: Mapping, model: str, prompts: Mapping[str, Mapping], vocab: int) -> Counts:
+    """An upper bound: every prompt is accepted, every document as long as it may be.
+
+    Parameters
+    ----------
+    prompts : contents of files of data/prompts
+    vocab : tokens of the model
+    """
+    section, text, tagged = config["models"][model], config["text"], config["syntax"]
+    every = [(content["category"], prompt) for content in prompts.values() for prompt in content["prompts"]]
+    traced: dict[str, list[Prompt]] = {}
+    for category, prompt in every:
+        if "subject" in prompt and "target" in prompt:
+            traced.setdefault(category, []).append(_prompt(prompt))
+    texts = [_tokens(prompt["text"]) for _, prompt in every]
+    tokens = text["documents"] * text["max_tokens"]
+    return Counts(
+        traced=traced,
+        candidates=[
+            length + _tokens(prompt.get("target", ""))
+            for length, (_, prompt) in zip(texts, every, strict=True)
+        ],
+        texts=texts,
+        text=[text["max_tokens"]] * text["documents"],
+        tagged=[tagged["max_tokens"]] * tagged["documents"] if section.get("tagged_text") else (),
+        kinds=min(vocab, tokens),
+        told=(f"at most: all {len(every)} prompts and passages, at {BYTES} bytes a token",),
+    )
+
+
+def _tokens(text: str) -> int:
+    return math.ceil(len(text.encode()) / BYTES)
+
+
+def _prompt(prompt: Mapping) -> Prompt:
+    """Its subject is where it is first written: behind a later one there would be fewer states."""
+    begins = prompt["text"].index(prompt["subject"])
+    first, length = len(prompt["text"][:begins].encode()) // BYTES, _tokens(prompt["text"])
+    last = min(first + _tokens(prompt["subject"]), length) - 1
+    return Prompt(length, min(first, last), last, _tokens(prompt["target"]))

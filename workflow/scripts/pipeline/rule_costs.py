@@ -1,0 +1,404 @@
+"""What each rule that runs on a model's device costs: `RULES`, from sizes and the configuration alone.
+
+No array library is imported here: the rules ask for this at every start of the pipeline.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+
+from pipeline.counts import Counts
+from pipeline.texts import CORPUS
+from strata.costs import fitting, running
+from strata.costs.cost import Cost
+from strata.costs.running import BATCH, Prompt, decode, forward
+from strata.model.shape import Shape
+from strata.model.source import is_gguf_source
+
+SPLIT = (0.7, 0.15, 0.15)
+"""Shares of a text's documents: to fit on, to choose by, to report."""
+
+TRAIN, VALIDATION, TEST = range(3)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration."""
+
+    model: str
+    shape: Shape
+    counts: Counts
+    config: Mapping
+
+    @property
+    def section(self) -> Mapping:
+        """The model's section of the configuration."""
+        return self.config["models"][self.model]
+
+    @cached_property
+    def traced(self) -> list[Prompt]:
+        """All prompts that are traced."""
+        return [*chain.from_iterable(self.counts.traced.values())]
+
+    def first(self, n: int) -> list[Prompt]:
+        """The first ``n`` of each category."""
+        return [prompt for own in self.counts.traced.values() for prompt in own[:n]]
+
+    def split(self, part: int) -> list[int]:
+        """Tokens of the documents of a split of the text."""
+        n = len(self.counts.text)
+        bounds = [round(sum(SPLIT[:i]) * n) for i in range(len(SPLIT) + 1)]
+        return list(self.counts.text[bounds[part] : bounds[part + 1]])
+
+    def states(self, tokens: float, bytes_each: int = 4) -> float:
+        """Bytes of the states of so many tokens at all depths."""
+        return bytes_each * tokens * (self.shape.layers + 1) * self.shape.channels
+
+
+def bytes_of(dtype: str) -> int:
+    """Of a number."""
+    return 4 if dtype == "float32" else 2
+
+
+RULES: dict[str, Callable[[Work], Sequence[Cost]]] = {}
+"""By rule: the cost of each of its jobs for a model; none, where the configuration asks for no job."""
+
+LOADS: set[str] = set()
+"""The rules whose jobs hold the whole model."""
+
+
+def rule(*, loads: bool) -> Callable:
+    """Enter a function under its name, which is that of its rule; ``loads``: whether jobs hold the model."""
+
+    def enter(cost: Callable[[Work], Cost | Sequence[Cost]]) -> Callable[[Work], Sequence[Cost]]:
+        def jobs(work: Work) -> list[Cost]:
+            found = cost(work)
+            each = [found] if isinstance(found, Cost) else [*found]
+            held = work.shape.parameters * bytes_of(work.section["dtype"]) if loads else 0
+            return [replace(one, memory=one.memory + held) for one in each]
+
+        RULES[cost.__name__] = jobs
+        if loads:
+            LOADS.add(cost.__name__)
+        return jobs
+
+    return enter
+
+
+# Model and text -----------------------------------------------------------------------------
+
+
+@rule(loads=True)
+def unpack_model(work: Work) -> Sequence[Cost]:
+    if not is_gguf_source(work.section["source"]):
+        return []
+    n = work.shape.parameters
+    return [Cost(values=6 * n, disk=4 * n, memory=4 * n)]
+
+
+@rule(loads=True)
+def curate_prompts(work: Work) -> Cost:
+    lengths = work.counts.candidates
+    return forward(work.shape, lengths) + decode(work.shape, 1.5 * len(lengths)) + _logits(work, 256)
+
+
+@rule(loads=True)
+def extract_weights(work: Work) -> Cost:
+    kept = work.shape.embedding * (1 if work.shape.tied else 2) + work.shape.positions * work.shape.channels
+    return Cost(values=4 * kept, disk=4 * kept, memory=4 * kept)
+
+
+@rule(loads=True)
+def extract_activations(work: Work) -> Cost:
+    shape, tokens = work.shape, sum(work.counts.texts)
+    a_token = (3 * shape.layers + 1) * shape.channels + shape.layers * shape.heads
+    written = Cost(
+        values=2 * tokens * a_token,
+        disk=bytes_of(work.config["extract"]["dtype"]) * tokens * a_token,
+        memory=4 * BATCH * a_token,
+    )
+    return forward(shape, work.counts.texts) + decode(shape, tokens) + _logits(work, BATCH) + written
+
+
+def _logits(work: Work, rows: int) -> Cost:
+    return Cost(memory=3 * 4 * rows * work.shape.vocab)
+
+
+def _kept(work: Work, lengths: Sequence[int], dtype: str) -> Cost:
+    states = work.states(sum(lengths), bytes_of(dtype))
+    ran = forward(work.shape, lengths)
+    return ran + Cost(values=states, disk=states, memory=work.states(2 * BATCH))
+
+
+@rule(loads=True)
+def extract_text(work: Work) -> Cost:
+    return _kept(work, work.counts.text, work.config["text"]["dtype"])
+
+
+@rule(loads=True)
+def extract_tagged_text(work: Work) -> Sequence[Cost]:
+    tagged = work.counts.tagged
+    return [_kept(work, tagged, work.config["syntax"]["dtype"])] if tagged else []
+
+
+# The lens -----------------------------------------------------------------------------------
+
+
+def _fitted(work: Work, decoder: str) -> bool:
+    return decoder in work.config["lens"]["decoders"] and not work.section.get("lenses", {}).get(decoder)
+
+
+@rule(loads=False)
+def fit_tuned(work: Work) -> Sequence[Cost]:
+    if not _fitted(work, "tuned"):
+        return []
+    made = work.config["lens"]["tuned"]
+    train, test = sum(work.split(TRAIN)), min(made["held_out"], sum(work.split(TEST)))
+    tuned = fitting.tuned(work.shape, made["steps"], made["tokens_per_step"], train, test)
+    return [tuned + Cost(memory=2 * 4 * work.shape.embedding)]
+
+
+@rule(loads=True)
+def fit_jacobian(work: Work) -> Sequence[Cost]:
+    if not _fitted(work, "jacobian"):
+        return []
+    made = work.config["lens"]["jacobian"]
+    chosen = [n for n in work.counts.text if n > made["skip"] + 1][: made["documents"]]
+    return [fitting.jacobian(work.shape, chosen, made["max_tokens"])]
+
+
+@rule(loads=False)
+def read_lens(work: Work) -> Sequence[Cost]:
+    shape, tokens, jobs = work.shape, sum(work.counts.texts), []
+    for decoder in work.config["lens"]["decoders"]:
+        if decoder != "extended":
+            depths = 2 * shape.layers + 1 if decoder == "logit" else shape.layers + 1
+            mapped = 0 if decoder == "logit" else 2 * tokens * shape.layers * shape.channels**2
+            carried = Cost(operations=mapped, values=4 * tokens * depths * shape.channels)
+            jobs.append(_read(work, tokens * depths, GUESSES if decoder == "logit" else READ) + carried)
+    shown = len(work.config["lens"]["grid"]["prompts"]) * max(work.counts.texts, default=0)
+    return [*jobs, _read(work, shown * (2 * shape.layers + 2), READ)]
+
+
+READ, GUESSES = 12, 18
+"""How often the lens goes over a logit: to reduce it, and to rank every depth's guess besides."""
+
+
+def _read(work: Work, states: float, passes_over: float) -> Cost:
+    fields = states * (4 * work.config["lens"]["top_k"] + 12) * 4
+    memory = 2 * 4 * work.shape.embedding + 5e8 + 2 * fields
+    return decode(work.shape, states, passes_over) + Cost(memory=memory, disk=fields)
+
+
+@rule(loads=True)
+def read_extended_lens(work: Work) -> Sequence[Cost]:
+    if "extended" not in work.config["lens"]["decoders"]:
+        return []
+    states = sum(work.counts.texts) * (work.shape.layers + 1)
+    return [_through_last(work, work.counts.texts) + _read(work, states, READ)]
+
+
+def _through_last(work: Work, lengths: Sequence[int]) -> Cost:
+    """Texts' states of every depth through the extended decoder's blocks."""
+    last = work.config["lens"]["extended"]["last"]
+    one = forward(work.shape, lengths, layers=last if isinstance(last, int) else 1)
+    return one.times(work.shape.layers + 1)
+
+
+@rule(loads=False)
+def fit_probes(work: Work) -> Cost:
+    shape, made = work.shape, work.config["lens"]["probes"]
+    depths = shape.layers + 1
+    train, validation, test = (sum(work.split(part)) for part in (TRAIN, VALIDATION, TEST))
+    classes = work.counts.kinds
+    scored = validation + test
+    each = fitting.probe(shape, classes, train, scored, made["epochs"])
+    beside = fitting.beside_embedding(shape, classes, made["draws"])
+    together = fitting.probe(shape, classes, min(3, depths) * train, depths * test, made["epochs"])
+    elsewhere = Cost(
+        operations=2 * depths**2 * made["elsewhere"] * classes * shape.channels,
+        values=depths**2 * made["elsewhere"] * classes,
+        calls=depths**2,
+    )
+    spectrum = Cost(operations=fitting.DOUBLE * 6 * shape.vocab * shape.channels**2)
+    matrices = Cost(memory=5 * 4 * shape.embedding)
+    one = each.times(depths) + beside.times(depths + 1) + together + elsewhere + spectrum
+    return one.times(2) + matrices
+
+
+@rule(loads=True)
+def measure_contextless(work: Work) -> Cost:
+    made, decoders = work.config["lens"]["contextless"], work.config["lens"]["decoders"]
+    held_out = work.split(TEST)
+    tokens = min(made["tokens"], sum(held_out))
+    states = tokens * (work.shape.layers + 1) * len(decoders)
+    carried = _through_last(work, held_out) if "extended" in decoders else Cost()
+    memory = 2 * 4 * work.shape.embedding + 12 * 4 * 2**24
+    return decode(work.shape, states, 12) + carried + Cost(memory=memory)
+
+
+@rule(loads=False)
+def measure_repurposing(work: Work) -> Cost:
+    shape, tokens = work.shape, min(work.config["lens"]["repurposing"]["max_tokens"], sum(work.counts.texts))
+    m, states = max(1, shape.channels // 8), 2 * (shape.layers + 1)
+    spans = 3 * tokens * (4 * shape.channels * m * m + 2 * states * shape.channels * m)
+    return decode(shape, tokens, 30) + Cost(operations=spans, memory=3 * 4 * shape.embedding)
+
+
+@rule(loads=True)
+def measure_mixing(work: Work) -> Cost:
+    made, shape = work.config["lens"]["mixing"], work.shape
+    documents = [n for n in work.split(TEST) if n > made["horizon"] + 2]
+    places = len(documents) * made["positions"]
+    depths = min(made["depths"], shape.layers)
+    runs = 1 + depths * 4 * len(made["shares"])
+    window = 1 + made["horizon"]
+    start = sum(documents) / max(1, len(documents)) / 2
+    blocks = places * (runs / 2 + 1)  # a run enters halfway up, on average
+    rows = blocks * window * shape.layers
+    mixed = Cost(
+        tokens=rows / shape.layers,
+        passes=places * runs,
+        operations=2 * shape.block * rows + 4 * shape.heads * shape.head_channels * rows * (start + window),
+        values=(12 * shape.channels + 4 * shape.width) * rows,
+        calls=places * shape.layers,
+    )
+    return forward(shape, documents) + mixed + decode(shape, places * runs * made["horizon"], 4)
+
+
+# Traces -------------------------------------------------------------------------------------
+
+
+def _levels(noise: Mapping) -> int:
+    return len(noise["absolute"]) + len(noise["relative"])
+
+
+def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int) -> Cost:
+    shape, rows = work.shape, work.config["trace"]["max_rows"]
+    held = 4 * rows * shape.channels * shape.layers * (4 + n_kinds) + 3 * 4 * running.READ_TILE
+    longest = max((prompt.length for prompt in work.traced), default=0)
+    sites = len(work.traced) * versions * shape.layers * longest * n_kinds * 5 * 4
+    return cost + Cost(memory=held + 2 * sites + 3 * 4 * 64 * shape.vocab, disk=sites / 8)
+
+
+@rule(loads=True)
+def trace_prompts(work: Work) -> Cost:
+    made, shape = work.config["trace"], work.shape
+    whole = made["samples"] * _levels(made["everywhere"])
+    versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
+    kinds, rows = [running.of_states(shape.layers)], made["max_rows"]
+    traced = running.trace(shape, work.traced, kinds, versions - whole, whole, rows)
+    followed = running.follow(shape, work.traced, kinds, versions, rows)
+    return _tracing(work, traced + followed, 1, versions)
+
+
+@rule(loads=True)
+def trace_parts(work: Work) -> Cost:
+    made, shape = work.config["trace"], work.shape
+    versions, rows = made["samples"] * _levels(made["parts"]["noise"]), made["max_rows"]
+    severed, windows = running.of_states(shape.layers, severed=True), _windows(work)
+    done = running.trace(shape, work.traced, [severed, severed, windows, windows], versions, max_rows=rows)
+    pieces = {"heads": shape.heads, "neurons": made["parts"]["neuron_groups"] + 1}
+    for what, n in pieces.items():
+        some = work.first(made["parts"][what])
+        done += running.trace(shape, some, [running.of_pieces(shape.layers, n)], versions, max_rows=rows)
+    attributed = forward(shape, [prompt.length for prompt in work.traced])
+    return _tracing(work, done + attributed, 4, versions)
+
+
+def _windows(work: Work) -> running.Sites:
+    made = work.config["trace"]
+    return running.of_windows(work.shape.layers, made["window"], made["convention"])
+
+
+@rule(loads=True)
+def trace_control(work: Work) -> Cost:
+    made, shape = work.config["trace"], work.shape
+    control = made["control"]
+    before = len(control["prefix"]) // 4
+    prompts = [
+        replace(prompt, length=prompt.length + before, first=prompt.first + before, last=prompt.last + before)
+        for prompt in work.traced
+    ]
+    versions = made["samples"] * _levels(control["noise"])
+    kinds = [running.of_states(shape.layers)]
+    done = running.trace(shape, prompts, kinds, versions, max_rows=made["max_rows"])
+    return _tracing(work, done, 1, versions)
+
+
+@rule(loads=True)
+def trace_shown(work: Work) -> Cost:
+    made, shape = work.config["trace"], work.shape
+    versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
+    typical = sorted(work.traced, key=lambda prompt: prompt.length)[len(work.traced) // 2 :]
+    prompts = typical[: len(made["shown"])]
+    kinds = [running.of_states(shape.layers), _windows(work), _windows(work)]
+    done = running.trace(shape, prompts, kinds, 0, versions, made["max_rows"])
+    return _tracing(work, done, 3, versions)
+
+
+# Attention, syntax, embedding ---------------------------------------------------------------
+
+
+@rule(loads=True)
+def attend_over_text(work: Work) -> Cost:
+    made, shape = work.config["attention"], work.shape
+    documents = work.counts.text[: made["documents"]]
+    long = min(made["long"]["tokens"], shape.context or made["long"]["tokens"])
+    samples, beginnings = [long] * made["long"]["samples"], [made["first"]] * len(documents)
+    runs = [forward(shape, documents), forward(shape, beginnings).times(2), forward(shape, samples)]
+    pairs = shape.layers * shape.heads * sum(n * n for n in (*documents, *samples))
+    return sum(runs, Cost(values=12 * pairs, memory=8 * 4 * shape.heads * long * max(long, BATCH)))
+
+
+@rule(loads=True)
+def trigger_keys(work: Work) -> Sequence[Cost]:
+    if not work.counts.tagged:
+        return []
+    chosen, shape = work.config["syntax"]["keys"], work.shape
+    answers = sum(work.counts.tagged) * shape.layers * chosen["per_layer"]
+    described = Cost(values=4 * answers, seconds=2e-3 * shape.layers * chosen["per_layer"])
+    return [forward(shape, work.counts.tagged) + described]
+
+
+@rule(loads=False)
+def probe_syntax(work: Work) -> Sequence[Cost]:
+    if not work.counts.tagged:
+        return []
+    n, depths = sum(work.counts.tagged), work.shape.layers + 1
+    one = fitting.probe(
+        work.shape, LABELS, SPLIT[TRAIN] * n, SPLIT[TEST] * n, work.config["syntax"]["epochs"]
+    )
+    return [one.times(depths * PROPERTIES) + Cost(memory=3 * 8 * n * work.shape.channels)]
+
+
+LABELS, PROPERTIES = 30, 6
+"""Classes of a property of words, and properties that are probed for."""
+
+
+@rule(loads=True)
+def disturb_positions(work: Work) -> Cost:
+    made, shape = work.config["embedding"]["experiments"], work.shape
+    held_out = work.split(TEST)
+    documents, tokens = held_out[: made["documents"]], sum(held_out)
+    sets = 1 + 2 * (2 + made["draws"])
+    treatments = 1 + len(made["widths"]) + 2 * sets if shape.positions else 0
+    ran = (forward(shape, documents) + decode(shape, sum(documents), 6)).times(treatments)
+    silenced = 1 + 2 * work.config["embedding"]["outlier_channels"] + made["draws"]
+    keys = Cost(values=40 * shape.layers * 2 * shape.width * shape.channels)
+    return ran + decode(shape, tokens * silenced, 8) + keys + _logits(work, BATCH)
+
+
+@rule(loads=False)
+def apply_zero_layer(work: Work) -> Cost:
+    made = work.config["embedding"]["zero_layer"]
+    products = 4 if work.shape.tied else 5
+    return fitting.token_by_token(work.shape, products, made["rows"], made["columns"])
+
+
+@rule(loads=True)
+def evaluate_organism(work: Work) -> Sequence[Cost]:
+    if work.section["text"] != CORPUS or work.model not in work.config["organism"]["variants"]:
+        return []
+    return [Cost(seconds=12)]
