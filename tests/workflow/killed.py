@@ -1,4 +1,4 @@
-"""Runs of the small project that are killed, and what a run has left: for the tests of trouble, short and long."""
+"""Runs of the small project that are killed, and what a run has left: for tests short and long."""
 
 import os
 import random
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64decode
+from contextlib import suppress
 from pathlib import Path
 
 from small_project import Project
@@ -34,6 +35,26 @@ def kill(run: subprocess.Popen) -> None:
     """Kill a run with all that it started, and wait until it is gone."""
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
+
+
+def cancel(run: subprocess.Popen) -> str:
+    """Cancel a run as Ctrl-C does, or a job's SIGTERM; what it said."""
+    with suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGINT)
+    return run.communicate()[0]
+
+
+def cancelled_at_random(project: Project, targets: list[str], longest: float, draw: random.Random) -> bool:
+    """Start a run and cancel it at a random moment; whether it was before its end."""
+    run = start(project, *targets)
+    try:
+        run.wait(draw.uniform(0.5, longest))
+    except subprocess.TimeoutExpired:
+        said = cancel(run)
+        assert "LockException" not in said and "Traceback" not in said, said
+        return True
+    run.communicate()
+    return False
 
 
 def killed_at_random(project: Project, targets: list[str], n_kills: int, longest: float, seed: int) -> int:

@@ -24,6 +24,7 @@ START = (
     "(docs/costs.md).\nFigures and data come to results/MODEL/; what each job says is in logs/MODEL/."
 )
 REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
+ANOTHER_RUN = "another run is at work here on the same files (expected: one at a time)"
 KILLED = "it left no message: killed, perhaps for its memory (docs/costs.md says what is needed)"
 ENDED = {
     "TIMEOUT": "SLURM ended it, over its time (runtime in docs/cluster.md)",
@@ -58,7 +59,15 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     _end_with_failures(workflow)
     if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
         check_writable()
-        hold_folder(_tell)
+        if hold_folder(_tell):
+            logger.addFilter(_without_advice)
+
+
+def _without_advice(record: logging.LogRecord) -> bool:
+    """Snakemake advises to remove the locks of a run that is at work."""
+    if record.getMessage().startswith("LockException"):
+        record.msg, record.args = ANOTHER_RUN, ()
+    return True
 
 
 def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -> None:
