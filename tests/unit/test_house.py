@@ -1,7 +1,9 @@
 """The house is in order: linters, formatters and types are clean, pins agree, the README's commands exist."""
 
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pipeline.figure_table import expand_figures
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+DEPENDENCIES = runpy.run_path(str(ROOT / ".ci/check_dependencies.py"))
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess:
@@ -131,3 +134,36 @@ def test_readme_snakemake_commands_plan_without_error(tmp_path):
         said = done.stdout + done.stderr
         missing = re.search(r"`make (\w+)` brings it", said)
         assert done.returncode == 0 or (missing and f"    make {missing.group(1)}" in readme), said
+
+
+@pytest.mark.parametrize(
+    ("package", "licence", "fits"),
+    [
+        ("a", "BSD-3-Clause AND MIT", True),
+        ("a", "Apache Software License; MIT License", True),
+        ("a", "UNKNOWN", False),
+        ("a", "MIT AND AGPL-3.0", False),
+        ("a", "GPLv2+", False),
+        ("diptest", "GPLv2+", True),
+        ("diptest", "GPLv3", False),
+    ],
+)
+def test_licences_that_do_not_fit_are_named(package, licence, fits):
+    faults = DEPENDENCIES["of_other_licences"]([{"Name": package, "License": licence}])
+    assert [fault.partition(":")[0] for fault in faults] == ([] if fits else [package])
+
+
+def test_known_vulnerabilities_are_named_and_what_is_not_known_is_said():
+    audited = [
+        {"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]},
+        {"name": "b", "version": "1", "vulns": []},
+        {"name": "c", "skip_reason": "not found"},
+    ]
+    assert DEPENDENCIES["vulnerable"](audited) == (["a 1: X-1 (mended in 2)"], ["c"])
+
+
+def test_licences_of_what_is_pinned_fit():
+    packages = DEPENDENCIES["pinned"](ROOT)
+    assert {"torch", "hypothesis"} <= set(packages)
+    done = run("pip-licenses", "--format=json", "--packages", *packages)
+    assert DEPENDENCIES["of_other_licences"](json.loads(done.stdout)) == []

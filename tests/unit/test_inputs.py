@@ -43,7 +43,7 @@ def test_keys_are_text(tmp_path, key):
 def test_other_mistakes_in_yaml_are_a_line(tmp_path):
     (tmp_path / "x.yaml").write_text("a: {{b}}\n")
     assert "line 1: a key that is a list or a mapping" in refused(read_yaml, tmp_path / "x.yaml")
-    (tmp_path / "x.yaml").write_text("a: b\x00\n")
+    (tmp_path / "x.yaml").write_text("a: b\x01\n")
     assert "not YAML: unacceptable character" in refused(read_yaml, tmp_path / "x.yaml")
     assert "cannot be read: No such file" in refused(read_yaml, tmp_path / "y.yaml")
     (tmp_path / "x.yaml").write_text("base: &base {c: 1}\na: {<<: *base, d: 2}\n")

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 import strata
 from oracles import trace as oracle
+from strata import io
 from strata.figures.lens import draw_grid
 from strata.figures.trace import draw_trace
 from strata.notebook.load import Model
@@ -282,6 +283,6 @@ def test_the_readmes_example_runs(tmp_path, monkeypatch):
     (tmp_path / "data").symlink_to(ROOT / "data")
     (tmp_path / "results/organism/trace").mkdir(parents=True)
     made = xr.Dataset({"restoration": ("depth", [0.0, 1.0])})
-    made.to_netcdf(tmp_path / "results/organism/trace/by_category.nc", engine="h5netcdf")
+    io.write_dataset(made, str(tmp_path / "results/organism/trace/by_category.nc"))
     monkeypatch.chdir(tmp_path)
     exec(example, {})

@@ -61,6 +61,8 @@ OPENS = {
     "inputs": "what people write",
     "model.loading": "a model",
     "model.gguf": "a model's header",
+    "model.safetensors": "the same",
+    "model.source": "what comes with a model",
     "model.shape": "a model's configuration",
     "model.unpacking": "a model in one file",
     "text.tokenizer": "a tokenizer",

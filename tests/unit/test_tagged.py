@@ -179,7 +179,7 @@ def test_conllu_with_multi_word_tokens_and_empty_nodes():
         ("5\tthe", "_\tthe", "sentence 1, line 8: a line without id"),
         ("\t4\tpunct\t_\t_", "\t4\tpunct", "sentence 1, line 14: 8 columns (expected: 10, between tabs)"),
         ("1-3\tD", "1-5\tD", "sentence 2, line 21: the sentence ends before its last word"),
-        ("4\t!", "no tabs\n4\t!", "sentence 2, line 21: Invalid line format"),
+        ("4\t!", "no tabs\n4\t!", "sentence 2, line 21: 1 columns (expected: 10, between tabs)"),
         ("7\tdet", "6\tdet", "heads"),
     ],
 )

@@ -1,5 +1,6 @@
 """Wrong input stops before any job, with one line that says what and where."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pipeline.config import check_project
 from strata.inputs import BadInput
@@ -362,8 +364,9 @@ def test_bad_rows_of_the_table_of_figures(project, checked, case):
 def test_a_model_that_cannot_be_loaded_is_one_line_and_the_log_has_the_rest(project):
     empty = project.folder / "data/models/empty"
     empty.mkdir()
-    (empty / "config.json").write_text('{"model_type": "gpt2"}')
-    (empty / "model.safetensors").write_text("none")
+    sizes = {"n_layer": 1, "n_embd": 4, "n_head": 1, "vocab_size": 8, "n_positions": 8}
+    (empty / "config.json").write_text(json.dumps({"model_type": "gpt2"} | sizes))
+    save_file({"of_another": torch.zeros(8)}, empty / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(project.folder / "data/models/organism" / name, empty / name)
     config = project.config_with("models.gpt2.source", "data/models/empty")
@@ -372,5 +375,5 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_the_log_has_the_rest(proj
         done = project.snakemake("--config", "run=[gpt2]", "--", "results/gpt2/weights.h5")
     output = done.stdout + done.stderr
     assert done.returncode != 0 and "Traceback" not in output
-    assert "extract_weights: ModelUnavailable: model folder data/models/empty cannot be loaded" in output
+    assert "extract_weights: ModelUnavailable: model data/models/empty: the checkpoint is not that" in output
     assert "Traceback" in (project.folder / "logs/gpt2/extract_weights.log").read_text()

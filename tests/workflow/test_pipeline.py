@@ -120,7 +120,8 @@ def test_files_open_with_names_and_say_what_made_them(project, file):
             del model["device"]
         if file in ("text/text.nc", "syntax/text.nc"):
             del model["dtype"]
-        assert made_by["model"] == model
+        assert len(made_by["model"].pop("contents")) == 16 and made_by["model"] == model
+        assert made_by["file"] == f"results/organism/{file}"
 
 
 def test_prompts_are_accepted_and_passages_stay(project):

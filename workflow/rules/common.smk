@@ -8,9 +8,10 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from pipeline.config import check_project, read_config
+from pipeline.contents import digest_of
 from pipeline.estimate import Estimates
 from pipeline.figure_table import asked_for, jobs
-from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of
+from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of, sources_of
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.requests import Requests
 from pipeline.session import prepare

@@ -7,13 +7,16 @@ def of_model(**files):
 
 
 def model_files(wildcards):
-    """What is loaded of the job's model, where that is files here."""
-    return files_of(wildcards.model, config["models"][wildcards.model])
+    """What is loaded of the job's model, where that is files here; of what was not made here, times tell nothing."""
+    section = config["models"][wildcards.model]
+    given, files = sources_of(section), files_of(wildcards.model, section)
+    return [ancient(path) if path in given else path for path in files]
 
 
 def model_settings(wildcards, keys=LOADED_BY):
-    """The section of the job's model, its name included, or what of it a job loads."""
-    return settings_of(wildcards.model, config["models"][wildcards.model], keys)
+    """The section of the job's model, its name and its files' digest included, or what of it a job loads."""
+    section = config["models"][wildcards.model]
+    return settings_of(wildcards.model, section, keys) | {"contents": digest_of(sources_of(section))}
 
 
 def device(wildcards):

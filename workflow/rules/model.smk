@@ -6,10 +6,12 @@
 
 rule unpack_model:
     input:
-        lambda wildcards: os.path.expanduser(config["models"][wildcards.model]["source"]),
+        lambda wildcards: ancient(sources_of(config["models"][wildcards.model])),
     output:
         expand("results/{{model}}/model/{file}", file=UNPACKED),
     priority: 100
+    params:
+        contents=lambda wildcards, input: digest_of(input),
     script:
         "../scripts/extract/unpack_model.py"
 

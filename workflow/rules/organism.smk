@@ -46,6 +46,7 @@ rule evaluate_organism:
         page=page_in_report("evaluation", "0 The organism", "what it knows"),
     params:
         seed=ORGANISM["evaluation"]["seed"],
+        contents=lambda wildcards, input: digest_of(filter(os.path.isfile, input.model)),
         folder=lambda wildcards, input: os.path.commonpath(input.model),
     script:
         "../scripts/organism/evaluate_organism.py"

@@ -8,15 +8,20 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.figure_table import Figure, expand_figures
 from pipeline.models import check_sources
+from pipeline.modules import check_function
 from pipeline.overrides import parse_overrides
 from pipeline.texts import check_texts
 from strata.findings.table import read_findings
-from strata.inputs import BadInput, read_yaml
+from strata.inputs import BadInput, in_one_line, no_path, read_yaml
 from strata.schemas import check_schema
 from strata.text.prompt_files import read_prompt_files
+
+PATHS = ("source", "text", "long_text", "tagged_text", "token_counts")
+"""Keys of a model's section that may be files or folders."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +75,43 @@ def check_project(config: Mapping, workflow: Path, written: Mapping | None = Non
     check_config(config, wanted)
     prompts = read_prompt_files(Path("data/prompts"), schema("prompts"))
     for remark in prompts.remarks:
-        print(remark, file=sys.stderr)
+        print(in_one_line(remark), file=sys.stderr)
     check_figures(config, prompts.categories)
+    figures = read_figures(workflow, config)
+    check_texts({name: config["models"][name] for name in config["run"]})
+    return Project(prompts.categories, prompts.named, figures, claimed(workflow, config))
+
+
+def read_figures(workflow: Path, config: Mapping) -> list[Figure]:
+    """The figures of ``workflow/figures.yaml``, each with its caption and its function.
+
+    Raises
+    ------
+    BadInput
+    """
+    file = "workflow/figures.yaml"
     table = read_yaml(workflow / "figures.yaml")
-    check_schema(table, schema("figures"), "workflow/figures.yaml")
+    check_schema(table, read_yaml(workflow / "schemas/figures.schema.yaml"), file)
     figures = expand_figures(table, config)
     check_captions(figures, workflow / "report")
-    check_texts({name: config["models"][name] for name in config["run"]})
-    return Project(prompts.categories, prompts.named, figures, read_findings(workflow, config))
+    for figure in figures:
+        check_function(figure.draw, "strata.figures", f"{file}: {figure.name}: draw")
+    return figures
+
+
+def claimed(workflow: Path, config: Mapping) -> dict[str, Any]:
+    """The sections of ``workflow/findings.yaml``, each finding with a statistic that there is.
+
+    Raises
+    ------
+    BadInput
+    """
+    sections = read_findings(workflow, config)
+    for section in sections.values():
+        for name, finding in section["findings"].items():
+            where = f"workflow/findings.yaml: {name}: statistic"
+            check_function(finding["statistic"], "strata.findings", where)
+    return sections
 
 
 def check_captions(figures: list[Figure], folder: Path, file: str = "workflow/figures.yaml") -> None:
@@ -173,6 +207,13 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
             raise BadInput(
                 f"{file}: models.{name}.twin: {twin!r} is no other model (expected: one under models)"
             )
+    for name in config["run"]:
+        section = config["models"][name]
+        paths = {key: section.get(key) for key in PATHS}
+        paths |= {f"lenses.{decoder}": lens for decoder, lens in section.get("lenses", {}).items()}
+        for key, path in paths.items():
+            if path and (reason := no_path(path)):
+                raise BadInput(f"{file}: models.{name}.{key}: {path!r:.80} can be no file: {reason}")
     check_sources(config, file)
     for name in config["run"]:
         for decoder, lens in config["models"][name].get("lenses", {}).items():

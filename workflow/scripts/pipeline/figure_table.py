@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from typing import Any
 
 from strata.inputs import BadInput
+from strata.schemas import check_braces, setting
 
 FOLDER = "results/{model}/figures"
 
@@ -125,14 +125,22 @@ def index(table: Mapping[str, Mapping], captions: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _expand(row: str, content: Mapping, config: Mapping, file: str, number: int) -> list[Figure]:
-    def setting(key: str) -> Any:
-        try:
-            return reduce(lambda section, part: section[part], key.split("."), config)
-        except KeyError as error:
-            raise BadInput(f"{file}: {row}: config.yaml has no key {key!r}") from error
+def _check_wildcards(row: str, content: Mapping, known: Sequence[str], where: str) -> None:
+    texts = {"name": row, "folder": content.get("folder", FOLDER)}
+    for key in ("labels", "data", "options"):
+        texts |= {f"{key}.{name}": text for name, text in content.get(key, {}).items()}
+    for key, text in texts.items():
+        if isinstance(text, str):
+            check_braces(text, known, f"{where}: {key}")
 
-    each = {wildcard: setting(key) for wildcard, key in content.get("each", {}).items()}
+
+def _expand(row: str, content: Mapping, config: Mapping, file: str, number: int) -> list[Figure]:
+    where = f"{file}: {row}"
+    each = {wildcard: setting(config, key, where) for wildcard, key in content.get("each", {}).items()}
+    for wildcard, values in each.items():
+        if not isinstance(values, list):
+            raise BadInput(f"{where}: each: {content['each'][wildcard]} is no list, but {values!r:.80}")
+    _check_wildcards(row, content, [*each, "model"], where)
 
     def one(**values: str) -> Figure:
         def filled(text: Any) -> Any:
@@ -142,7 +150,9 @@ def _expand(row: str, content: Mapping, config: Mapping, file: str, number: int)
             return {key: filled(value) for key, value in mapping.items()}
 
         labels = all_filled(content["labels"])
-        from_config = {argument: setting(key) for argument, key in content.get("config", {}).items()}
+        from_config = {
+            argument: setting(config, key, where) for argument, key in content.get("config", {}).items()
+        }
         return Figure(
             name=filled(row),
             job=content["job"],

@@ -4,14 +4,20 @@ import errno
 import json
 import logging
 import os
+import re
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from io import TextIOWrapper
+from pathlib import Path
+from traceback import walk_tb
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from strata.inputs import in_one_line
 
 COST = "cost "
 """What the line of a log begins with, behind its level, that says what the job cost."""
@@ -25,12 +31,40 @@ NO_MEMORY = (
 
 def in_words(error: Exception) -> str:
     """The error in a line; what a machine lacks, with what to do."""
-    said = f"{type(error).__name__}: {error}".replace("\n", " ")
+    said = in_one_line(f"{type(error).__name__}: {error}".replace("\n", " "))
     if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in said:
         return f"{NO_ROOM}: {said}"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"{NO_MEMORY}: {said}"
     return said
+
+
+class Log(TextIOWrapper):
+    """A log that a terminal shows harmlessly: prompts and tokens in it may hold its escapes."""
+
+    def write(self, text: str) -> int:
+        return super().write(re.sub(r"[^\n\r\t]+", lambda part: in_one_line(part[0]), text))
+
+
+def in_a_file(error: Exception, paths: Iterable[str]) -> Exception:
+    """What is wrong with one of a job's files, if the error came of reading HDF5; else the error itself.
+
+    The error does not name the file, so that all are read.
+    """
+    modules = {
+        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)
+    }
+    if not modules & {"h5py", "h5netcdf"} or isinstance(error, MemoryError):
+        return error
+    from strata import io
+
+    try:
+        for path in paths:
+            if Path(path).suffix in io.KINDS:
+                io.check_whole(path)
+    except io.BadFile as bad:
+        return bad
+    return error
 
 
 @contextmanager
@@ -46,7 +80,8 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
     imports = time.process_time()
     os.nice(snakemake.resources.get("nice", 0))
     with ExitStack() as stack:
-        log = stack.enter_context(open(snakemake.log[0], "w", encoding="utf-8"))
+        file = stack.enter_context(open(snakemake.log[0], "wb"))
+        log = stack.enter_context(Log(file, encoding="utf-8"))
         stack.enter_context(redirect_stderr(log))
         stack.enter_context(redirect_stdout(log))
         logging.basicConfig(stream=log, level=logging.INFO, force=True)
@@ -63,7 +98,9 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
             yield progress
         except Exception as error:
             logging.exception("%s failed", snakemake.rule)
-            sys.exit(f"{snakemake.rule}: {in_words(error)} (all of it: {snakemake.log[0]})")
+            if (cause := in_a_file(error, snakemake.input)) is not error:
+                print(in_words(cause))  # the log's last line is what is said of the run
+            sys.exit(f"{snakemake.rule}: {in_words(cause)} (all of it: {snakemake.log[0]})")
         cost = {
             "rule": snakemake.rule,
             "cpu_s": round(time.process_time(), 2),

@@ -1,6 +1,5 @@
 """Models of a run: the files that rules depend on, and whether these are there and whole, before any job."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pipeline.fetch import target_for
 from strata.inputs import BadInput
 from strata.model.families import FAMILIES, LEARNED_POSITIONS
 from strata.model.gguf import check_gguf, read_header
+from strata.model.safetensors import check_weights
 from strata.model.source import (
     ModelUnavailable,
     cached_folder,
@@ -16,6 +16,7 @@ from strata.model.source import (
     is_cached,
     is_folder_source,
     is_gguf_source,
+    read_json,
     unreachable,
 )
 
@@ -43,6 +44,12 @@ def files_of(name: str, section: Mapping) -> list[str]:
         return []
     kinds = ("*.json", "*.safetensors", "*.txt", "*.model")  # weights, configuration, tokenizer
     return sorted(str(path) for kind in kinds for path in Path(source).glob(kind))
+
+
+def sources_of(section: Mapping) -> list[str]:
+    """The files that a model came as: a GGUF file, or those of a folder; of one on the hub, none."""
+    source = os.path.expanduser(section["source"])
+    return [source] if is_gguf_source(source) else files_of("", section)
 
 
 def settings_of(name: str, section: Mapping, keys: Iterable[str] = LOADED_BY) -> dict:
@@ -90,7 +97,7 @@ def _may_embed_positions(section: Mapping) -> bool:
     if folder is None:
         return True
     try:
-        (architecture,) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+        (architecture,) = read_json(folder / "config.json")["architectures"]
     except (ValueError, KeyError, TypeError):  # what is wrong with it, loading says
         return True
     return architecture in LEARNED_POSITIONS or architecture not in FAMILIES
@@ -141,10 +148,11 @@ def _check_folder(source: str, folder: Path) -> None:
     needed = set()
     for index in folder.glob("*.safetensors.index.json"):
         try:
-            needed |= set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            needed |= set(read_json(index)["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelUnavailable(f"{index} does not say which file has which weights") from error
     if missing := sorted(needed - there):
         raise ModelUnavailable(f"folder {source!r} lacks {', '.join(missing)}, which its index names")
     if not there:
         raise ModelUnavailable(f"no weights in folder {source!r} (expected: *.safetensors)")
+    check_weights(folder, [folder / name for name in sorted(needed or there)])

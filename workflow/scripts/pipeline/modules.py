@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from strata.inputs import BadInput
+
 SCRIPTS = Path(__file__).parents[1]
 
 
@@ -50,6 +52,22 @@ def modules_behind(modules: Iterable[str]) -> list[str]:
     return sorted(str(path.relative_to(SCRIPTS.parents[1])) for path in found)
 
 
+def check_function(name: str, package: str, where: str) -> None:
+    """Check that a table's ``module.function`` is one of a package of the library.
+
+    Raises
+    ------
+    BadInput
+        After ``where``.
+    """
+    module, _, function = name.rpartition(".")
+    path = _file(f"{package}.{module}")
+    if path is None:
+        raise BadInput(f"{where}: no module {module!r} of {package}")
+    if function not in _functions(path):
+        raise BadInput(f"{where}: no function {function!r} in {package}.{module}")
+
+
 def digest(paths: Iterable[str]) -> str:
     """What changes where the contents of files, named from the project's folder, do."""
     contents = (hashlib.sha256((SCRIPTS.parents[1] / path).read_bytes()).digest() for path in paths)
@@ -72,9 +90,19 @@ def _file(module: str) -> Path | None:
 
 
 @cache
+def _functions(path: Path) -> set[str]:
+    return {node.name for node in _tree(path).body if isinstance(node, ast.FunctionDef)}
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def _imports(path: Path) -> list[str]:
     names = []
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    waiting: list[ast.AST] = [_tree(path)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

@@ -16,12 +16,16 @@ from snakemake.persistence.file import FilePersistence
 STATE = Path(".snakemake")
 
 
-def hold_folder(tell: Callable[[str], None]) -> None:
+def hold_folder(tell: Callable[[str], None]) -> bool:
     """Hold the folder as one of its runs, until this process ends; after a killed run, clear it first.
 
     Snakemake's own locks do not say whose they are, so that those of a killed run would have to be removed by
     hand. The system releases this one however a process ends. Where the file system has no such locks,
     nothing is cleared, and Snakemake says what to do.
+
+    Returns
+    -------
+    Whether it is held: locks that Snakemake finds are then those of a run that is at work.
     """
     STATE.mkdir(exist_ok=True)
     file = (STATE / "running").open("w")
@@ -31,10 +35,11 @@ def hold_folder(tell: Callable[[str], None]) -> None:
     except BlockingIOError:
         pass  # another run is at work here, maybe on something else: Snakemake judges that
     except OSError:
-        return
+        return False
     else:
         _clear(tell)
     fcntl.flock(file, fcntl.LOCK_SH)
+    return True
 
 
 def _clear(tell: Callable[[str], None]) -> None:

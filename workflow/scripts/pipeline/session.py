@@ -5,8 +5,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
@@ -14,6 +15,7 @@ from snakemake.settings.types import DeploymentMethod
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from pipeline.resume import hold_folder
+from strata.inputs import in_one_line
 
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
@@ -23,6 +25,7 @@ START = (
     "(docs/costs.md).\nFigures and data come to results/MODEL/; what each job says is in logs/MODEL/."
 )
 REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
+ANOTHER_RUN = "another run is at work here on the same files (expected: one at a time)"
 KILLED = "it left no message: killed, perhaps for its memory (docs/costs.md says what is needed)"
 ENDED = {
     "TIMEOUT": "SLURM ended it, over its time (runtime in docs/cluster.md)",
@@ -57,9 +60,30 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onstart(lambda log: _tell(START.format(models=", ".join(models()))))
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
-    _end_with_failures()
+    _end_with_failures(workflow)
     if workflow.is_main_process and not workflow.output_settings.dryrun:
         _hold_folder_once_it_runs()
+
+
+def _without_advice(record: logging.LogRecord) -> bool:
+    """Snakemake advises to remove the locks of a run that is at work."""
+    if record.getMessage().startswith("LockException"):
+        record.msg, record.args = ANOTHER_RUN, ()
+    return True
+
+
+def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -> None:
+    """Check that a run can write where it does.
+
+    Raises
+    ------
+    SystemExit
+        One line.
+    """
+    for folder in folders:
+        place = folder if os.path.lexists(folder) else os.curdir
+        if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
+            sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
 
 
 def where_to_look(models: Iterable[str]) -> str:
@@ -84,7 +108,9 @@ def _hold_folder_once_it_runs() -> None:
 
     def heard(record: logging.LogRecord) -> bool:
         if getattr(record, "event", None) == LogEvent.WORKFLOW_STARTED:
-            hold_folder(_tell)
+            check_writable()
+            if hold_folder(_tell):
+                logger.addFilter(_without_advice)
         return True
 
     logger.addFilter(heard)
@@ -105,7 +131,7 @@ def _print_jobs_once() -> None:
     logger.addFilter(is_new)
 
 
-def _end_with_failures() -> None:
+def _end_with_failures(workflow: "Workflow") -> None:
     """Print last what matters of a run that fails: Snakemake says more about it, much of that later.
 
     What a later attempt made good is no failure.
@@ -115,7 +141,8 @@ def _end_with_failures() -> None:
     def heard(record: logging.LogRecord) -> bool:
         event = getattr(record, "event", None)
         if event == LogEvent.JOB_ERROR and record.log:
-            failures[record.jobid] = failure(record.rule_name, record.log[0], record.rule_msg)
+            makers = {str(path): job.rule.name for job in workflow.dag.jobs for path in job.output}
+            failures[record.jobid] = failure(record.rule_name, record.log[0], record.rule_msg, makers)
         elif event == LogEvent.JOB_FINISHED:
             failures.pop(record.job_id, None)
         return True
@@ -124,14 +151,18 @@ def _end_with_failures() -> None:
     atexit.register(lambda: _tell("\n".join(failures.values())))
 
 
-def failure(rule: str, log: str, said: str | None = None) -> str:
+def failure(
+    rule: str, log: str, said: str | None = None, makers: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """One line: which rule failed, why, and where its log is.
 
-    The reason is the last line of the log, where that ends with an error; or what SLURM says of the job.
+    The reason is the last line of the log, where that ends with an error; or what SLURM says of the job. Of a
+    file that cannot be used, also what makes it again.
 
     Parameters
     ----------
     said : what the executor says of the job
+    makers : the rule behind each file
     """
     path = Path(log)
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
@@ -139,4 +170,6 @@ def failure(rule: str, log: str, said: str | None = None) -> str:
     status = re.search("SLURM status is: '([A-Z_]+)", said or "")
     ended = ENDED.get(status[1], KILLED) if status else KILLED
     why = next(filter(None, reversed(lines)), "") if raised else ended
-    return f"{rule} failed: {why} (log: {log})"
+    if bad := re.match(r"(?:\S+\.)?BadFile: (\S+): ", why):
+        why += f": delete it: {makers[bad[1]]} makes it again" if bad[1] in makers else ""
+    return f"{rule} failed: {in_one_line(why)} (log: {log})"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.fetch import target_for
-from strata.inputs import BadInput, read_start
+from strata.inputs import BadInput
 from strata.model.source import is_folder_source
-from strata.text.plain import check_text
+from strata.text.plain import check_counts, check_text
 
 LONG = "long_text"
 """The key of a text for long samples; where a section has none, ``text`` serves."""
@@ -108,8 +108,4 @@ def _check_source(model: Mapping, key: str, kind: str, check: Callable[[str], No
 def _check_counts(path: str, where: str) -> None:
     if not Path(path).is_file():
         raise BadInput(f"{where}: no file {path!r} (expected: a table of token_id and count)")
-    header = read_start(path, 2**16)[0].partition("\n")[0].rstrip("\r").split("\t")
-    if not {"token_id", "count"} <= set(header):
-        raise BadInput(
-            f"{where}: {path}: columns {', '.join(header)} (expected: token_id, count, separated by tabs)"
-        )
+    check_counts(path)

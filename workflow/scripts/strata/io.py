@@ -24,6 +24,8 @@ from strata.names import NOISE, TOKEN
 
 PROVENANCE = "provenance"
 
+KINDS = {".nc": "netCDF", ".h5": "HDF5"}
+
 LARGE = 2**14
 """Values from which a variable is compressed."""
 
@@ -31,10 +33,19 @@ SCALE = {"float16": np.float32(64), "float32": np.float32(1)}
 """What activations are divided by on disk, by type; read back, they are as they were. Some models have states
 of a few hundred thousand, beyond float16's 65,504; a power of two costs no digit of those above 0.004."""
 
+CHECKED = {"fletcher32": True}
+"""Numbers have checksums, which HDF5 compares when it reads them: what a disk has garbled is no result. But
+activations, which would be read several times as slowly."""
+
 COMPRESSED = {"zlib": True, "complevel": 1, "shuffle": True}
 
 CHUNK = 2**18
 """Bytes of a chunk of what is written in pieces."""
+
+
+class BadFile(RuntimeError):
+    """A file of results cannot be used: damaged, or not the one that was written there. The message is one
+    line, and begins with its path."""
 
 
 # Labelled data ------------------------------------------------------------------------------
@@ -52,14 +63,15 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     """
     if Path(path).suffix == ".nc":
         _refuse_half(dataset, path)
-    dataset = dataset.copy(deep=False)
+    dataset = dataset.drop_encoding()
     dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
-    dataset.attrs[PROVENANCE] = _provenance(made_by)
+    dataset.attrs[PROVENANCE] = _provenance(path, made_by)
     if Path(path).suffix == ".nc":
         dataset.to_netcdf(path, engine="h5netcdf", encoding=_encoding(dataset))
         return
     same = _same(dataset)
-    dataset.drop_vars(same).to_netcdf(path, engine="h5netcdf")
+    stored = dataset.drop_vars(same)
+    stored.to_netcdf(path, engine="h5netcdf", encoding=_in_rows(stored))
     with h5py.File(path, "a") as file:
         for name, first in same.items():
             file[name] = file[first]
@@ -87,16 +99,72 @@ def _same(dataset: xr.Dataset) -> dict[str, str]:
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Large variables are compressed; strings as characters, since the others would not be."""
-    return {
-        str(name): COMPRESSED | ({"dtype": "S1"} if values.dtype.kind in "UOT" else {})
-        for name, values in dataset.variables.items()
-        if values.size >= LARGE
-    }
+    found = {}
+    for name, values in dataset.variables.items():
+        is_text, is_large = values.dtype.kind in "UOT", values.size >= LARGE
+        how = COMPRESSED if is_large else {}
+        if is_large or not is_text:
+            how = how | CHECKED if values.ndim and values.size else {}
+        found[str(name)] = how | ({"dtype": "S1"} if is_text and is_large else {})
+    return found
+
+
+def _in_rows(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+    """Numbers with checksums, some rows in each chunk, uncompressed."""
+    found = {}
+    for name, values in dataset.variables.items():
+        if values.dtype.kind not in "UOT" and values.ndim and values.size:
+            parts = min(values.shape[0], -(-values.nbytes // CHUNK))
+            rows = -(-values.shape[0] // parts)  # of nearly equal parts: each takes the room of the largest
+            found[str(name)] = CHECKED | {"chunksizes": (rows, *values.shape[1:])}
+    return found
 
 
 def open_dataset(path: str) -> xr.Dataset:
-    """Open labelled data lazily."""
-    return xr.open_dataset(path, engine="h5netcdf")
+    """Open labelled data lazily.
+
+    Raises
+    ------
+    BadFile
+        If it is no readable file of its kind, or another than was written under this path.
+    """
+    try:
+        dataset = xr.open_dataset(path, engine="h5netcdf")
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception as error:  # of a damaged file, HDF5 raises whatever it stumbles over
+        raise BadFile(f"{path}: no readable {KINDS[Path(path).suffix]} file") from error
+    _check_own(dataset, path)
+    return dataset
+
+
+def _check_own(dataset: xr.Dataset, path: str) -> None:
+    """Refuse a file that was written under another path, or by others."""
+    try:
+        told = str(made_by(dataset).get("file", path))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadFile(f"{path}: it does not say what made it, so none of strata's files") from error
+    written = Path(told).parts
+    if Path(path).parts[-len(written) :] != written:
+        raise BadFile(f"{path}: it is {told}, put in its place")
+
+
+def check_whole(path: str) -> None:
+    """Read all of a file of labelled data.
+
+    Raises
+    ------
+    BadFile
+        As `open_dataset`, or if some of it cannot be read.
+    """
+    with open_dataset(path) as dataset:
+        for name in dataset.variables:
+            try:
+                dataset[name].load()
+            except MemoryError:
+                raise
+            except Exception as error:  # as above
+                raise BadFile(f"{path}: damaged: {name} cannot be read") from error
 
 
 def open_data(path: str) -> xr.Dataset | pd.DataFrame:
@@ -110,8 +178,10 @@ def made_by(dataset: xr.Dataset) -> dict[str, Any]:
     return told
 
 
-def _provenance(made_by: Mapping[str, Any]) -> str:
-    return json.dumps({"strata": strata.__version__, **made_by}, sort_keys=True)
+def _provenance(path: str | Path, made_by: Mapping[str, Any]) -> str:
+    """What made a file, and which it is: the path in its project, not where on this machine that is."""
+    own = {} if Path(path).is_absolute() else {"file": Path(path).as_posix()}
+    return json.dumps({"strata": strata.__version__, **own, **made_by}, sort_keys=True)
 
 
 class ActivationFile:
@@ -146,7 +216,7 @@ class ActivationFile:
         self._path, self._variables, self._scale = path, dict(variables), SCALE[dtype]
         self.largest = float(np.finfo(dtype).max) * float(self._scale)
         self._file = h5py.File(path, "w", track_order=True)
-        self._file.attrs[PROVENANCE] = _provenance(made_by)
+        self._file.attrs[PROVENANCE] = _provenance(path, made_by)
         for name, size in sizes.items():
             self._file[name] = np.arange(size)
             self._file[name].make_scale(name)
@@ -230,7 +300,8 @@ class PieceFile:
             of_each = array.dtype.itemsize * int(np.prod(np.delete(shape, along)))
             shape[along] = max(1, min(shape[along], CHUNK // max(1, of_each)))
             fill = np.array(np.nan, array.dtype) if array.dtype.kind == "f" else None
-            how = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "chunks": tuple(shape)}
+            how = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+            how["chunks"] = tuple(shape)
             stored = self._file.create_variable(name, dims, array.dtype, fillvalue=fill, **how)
             stored.attrs.update({"_Encoding": "utf-8"} if array.dtype == "S1" else values.attrs)
         if array.dtype == "S1" and array.shape[-1] > self._file.dimensions[dims[-1]].size:
@@ -247,15 +318,9 @@ class PieceFile:
         if error is None:
             labels = self._labels[0]
             if self._dim in labels.dims:
-                labels = xr.concat(
-                    self._labels,
-                    self._dim,
-                    data_vars="minimal",
-                    coords="minimal",
-                    compat="equals",
-                    join="exact",
-                )
-            labels.attrs = self._labels[-1].attrs | {PROVENANCE: _provenance(self._made_by)}
+                how = {"data_vars": "minimal", "coords": "minimal", "compat": "equals", "join": "exact"}
+                labels = xr.concat(self._labels, self._dim, **how)
+            labels.attrs = self._labels[-1].attrs | {PROVENANCE: _provenance(self._path, self._made_by)}
             labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
 
 

@@ -6,6 +6,8 @@ from html import escape
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from strata.inputs import in_one_line
+
 STYLES = [
     {"selector": "", "props": "border-collapse: collapse; font: 14px sans-serif"},
     {"selector": "th, td", "props": "padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left"},
@@ -29,8 +31,9 @@ def table_page(shown: Styler) -> str:
 
 
 def table_of(values: pd.DataFrame) -> str:
-    """A table of plain values, to be part of a page."""
-    return values.to_html(index=False, border=0)
+    """A table of plain values, to be part of a page; what does not print in them is written out."""
+    shown = values.map(lambda value: in_one_line(value) if isinstance(value, str) else value)
+    return shown.to_html(index=False, border=0)
 
 
 def page_of(title: str, parts: Mapping[str, str]) -> str:

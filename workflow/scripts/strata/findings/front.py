@@ -7,6 +7,7 @@ from textwrap import wrap
 import pandas as pd
 
 from strata.findings.estimates import NOT_ASKED, OF_MANY, number
+from strata.inputs import in_one_line
 from strata.names import CATEGORY
 
 STYLE = """
@@ -127,5 +128,5 @@ def _value(claim: pd.Series) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in which nothing is markup."""
-    return re.sub(r"([\\*`|_:])", r"\\\1", text)
+    """Text in which nothing is markup, nor a template's: Snakemake fills in what it reads."""
+    return re.sub(r"([\\*`|_:<{}%#])", r"\\\1", in_one_line(text))

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from strata.inputs import in_one_line
 from strata.names import CATEGORY
 from strata.pages import page_of, table_of
 
@@ -38,7 +39,8 @@ def run_page(
         parts[f"{model}: {len(rejected)} prompts that it rejects"] = table_of(rejected)
     parts["Versions"] = table_of(pd.DataFrame(versions.items(), columns=["package", "version"]))
     written = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=110)
-    parts["Configuration"] = f"<pre>{escape(written)}</pre>"
+    shown = "\n".join(map(in_one_line, written.split("\n")))
+    parts["Configuration"] = f"<pre>{escape(shown)}</pre>"
     return page_of("How it was run", parts)
 
 

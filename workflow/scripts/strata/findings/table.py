@@ -4,13 +4,12 @@ Read when the workflow is parsed, so nothing that computes is imported here.
 """
 
 from collections.abc import Mapping
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from strata.findings.asking import data_of, lacks
 from strata.inputs import BadInput, read_yaml
-from strata.schemas import check_schema
+from strata.schemas import check_braces, check_schema, setting
 
 SHOWN = [
     "results/{model}/prompts.tsv",
@@ -34,15 +33,17 @@ def read_findings(workflow: Path, config: Mapping) -> dict[str, Any]:
     table = read_yaml(workflow / "findings.yaml")
     check_schema(table, read_yaml(workflow / "schemas/findings.schema.yaml"), file)
 
-    def setting(name: str, key: str) -> Any:
-        try:
-            return reduce(lambda section, part: section[part], key.split("."), config)
-        except KeyError as error:
-            raise BadInput(f"{file}: {name}: config.yaml has no key {key!r}") from error
-
-    for section in table.values():
+    for key, section in table.items():
+        check_braces(section.get("lead", ""), section["findings"], f"{file}: {key}.lead")
         for name, finding in section["findings"].items():
-            asked = {arg: setting(name, key) for arg, key in finding.pop("config", {}).items()}
+            where = f"{file}: {name}"
+            for argument, path in finding["data"].items():
+                check_braces(path, ("model", "twin"), f"{where}: data.{argument}")
+            if "between" in finding["holds"] and finding["holds"]["between"] != sorted(
+                finding["holds"]["between"]
+            ):
+                raise BadInput(f"{where}: holds.between: {finding['holds']['between']} is empty")
+            asked = {arg: setting(config, path, where) for arg, path in finding.pop("config", {}).items()}
             finding["options"] = finding.get("options", {}) | asked
             if "decoder" in finding and finding["decoder"] not in config["lens"]["decoders"]:
                 finding["lacking"] = f"lens.decoders has no {finding['decoder']}"

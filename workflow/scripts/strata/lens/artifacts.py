@@ -1,7 +1,6 @@
 """Lenses that others have published, read as `DepthMaps`. Weights only: no code in a file is run."""
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from strata.lens.decoders import DepthMaps
+from strata.model.source import read_json
 
 
 class LensUnavailable(RuntimeError):
@@ -61,7 +61,7 @@ def load_tuned(
     """
     path = Path(folder).expanduser()
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config = read_json(path / "config.json")
     except (OSError, ValueError) as error:
         raise LensUnavailable(f"tuned lens {folder}: no readable config.json: {error}") from error
     if not isinstance(config, dict):

@@ -49,6 +49,9 @@ TENSORS = {
 }
 """Types of tensors that can be read: name, elements in a block, bytes of a block."""
 
+MOST_DIMS, LARGEST_ALIGNMENT = 4, 2**20
+"""Dimensions of a tensor and bytes of an alignment, at most."""
+
 ARCHITECTURES = (
     *("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3"),
     *("gpt2", "phi3", "starcoder2"),
@@ -112,7 +115,7 @@ def read_header(path: str | Path, lists: Container[str] = ()) -> Header:
                 raise ModelUnavailable(f"{path}: GGUF of version {version} (expected: 2 or 3, little-endian)")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _Reader(content, lists).header(n_values, n_tensors)
-        except (struct.error, UnicodeDecodeError, KeyError, OverflowError, MemoryError) as error:
+        except (struct.error, ValueError, KeyError, OverflowError, MemoryError, RecursionError) as error:
             raise ModelUnavailable(f"{path}: a broken GGUF file: cut short, or garbled") from error
 
 
@@ -131,10 +134,17 @@ class _Reader:
         start = self.at
         for _ in range(n_tensors):
             name, (n_dims,) = self.string(), self.unpack("I")
+            if n_dims > MOST_DIMS:
+                raise ValueError(f"{name} has {n_dims} dimensions")
             elements = prod(self.unpack(f"{n_dims}Q"))
             kind, offset = self.unpack("IQ")
             tensors[name] = kind, elements, offset
-        return Header(metadata, fields, tensors, (start, self.at))
+        header = Header(metadata, fields, tensors, (start, self.at))
+        if not (isinstance(header.alignment, int) and 0 < header.alignment <= LARGEST_ALIGNMENT):
+            raise ValueError(f"weights aligned by {header.alignment}")
+        if not (isinstance(header.architecture, str) and isinstance(metadata.get("split.count", 1), int)):
+            raise ValueError("values of other types than they have")
+        return header
 
     def unpack(self, layout: str) -> tuple:
         values = struct.unpack_from(f"<{layout}", self.content, self.at)

@@ -1,7 +1,9 @@
 """Where a model comes from: a folder, a GGUF file that is unpacked into one, or the Hugging Face hub."""
 
+import json
 import ssl
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -13,6 +15,26 @@ TIMEOUT = 3
 
 class ModelUnavailable(RuntimeError):
     """A model cannot be loaded; the message is one line and says what to do."""
+
+
+LARGEST_JSON = 2**28
+"""Bytes of a JSON file that comes with a model or a lens, at most; large vocabularies take some 40 MB."""
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says that comes with a model or a lens.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, is no JSON, or is too large to be what it should be.
+    """
+    if (size := path.stat().st_size) > LARGEST_JSON:
+        raise ValueError(f"{size:,} bytes (expected: at most {LARGEST_JSON:,})")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("brackets within brackets, too deep") from error
 
 
 def is_gguf_source(source: str) -> bool:

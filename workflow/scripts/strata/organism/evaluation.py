@@ -180,4 +180,4 @@ def as_table(scores: list[Score]) -> pd.DataFrame:
 def as_page(table: pd.DataFrame) -> str:
     """The table as a plain HTML page of its own."""
     shown = table.assign(reached=table["reached"].map({True: "yes", False: "no"}))
-    return table_page(shown.style.format({"value": "{:.3f}", "goal": "{:g}"}))
+    return table_page(shown.style.format({"value": "{:.3f}", "goal": "{:g}"}, escape="html"))

@@ -6,7 +6,7 @@ from itertools import groupby
 from conllu.exceptions import ParseException
 from conllu.parser import DEFAULT_FIELDS, parse_line
 
-from strata.inputs import BadInput, read_lines
+from strata.inputs import TOO_MANY_DIGITS, BadInput, read_lines
 from strata.text.words import Tagged, Word, roles
 
 
@@ -87,12 +87,16 @@ def _conllu_sentence(rows: list[tuple[int, str]], where: str) -> Tagged:
 
 
 def _conllu_node(line: str, where: str) -> Mapping:
+    if (columns := line.count("\t") + 1) != len(DEFAULT_FIELDS):
+        raise BadInput(f"{where}: {columns} columns (expected: {len(DEFAULT_FIELDS)}, between tabs)")
+    if "  " in line:
+        raise BadInput(f"{where}: two spaces in a row, which would part columns too (expected: one)")
     try:
         node = parse_line(line, DEFAULT_FIELDS)
     except ParseException as error:
-        raise BadInput(f"{where}: {error}") from error
-    if len(node) != len(DEFAULT_FIELDS):
-        raise BadInput(f"{where}: {len(node)} columns (expected: {len(DEFAULT_FIELDS)}, between tabs)")
+        raise BadInput(f"{where}: {str(error):.160}") from error
+    except ValueError as error:  # Python reads no longer numbers
+        raise BadInput(f"{where}: {TOO_MANY_DIGITS}") from error
     if node["id"] is None or not node["form"]:
         raise BadInput(f"{where}: a line without {'id' if node['id'] is None else 'form'}")
     if isinstance(node["id"], int):

@@ -1,9 +1,11 @@
-"""A user's text file: documents with blank lines between them, read and checked.
+"""A user's text file, documents with blank lines between them, and a table of token counts: read and checked.
 
 No array library is imported here: the check runs at every start of the pipeline.
 """
 
+import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from strata.inputs import BadInput, read_lines, read_start
@@ -66,6 +68,47 @@ def check_text(path: str) -> None:
     if is_whole:
         found = sum(1 for _ in paragraphs(f"{line}\n" for line in lines))
         _check_number(path, found, f" in lines {written[0]} to {written[-1]}" if written else "")
+
+
+def check_counts(path: str) -> None:
+    """Check a table of how often each token occurred in a model's training: ``token_id`` and ``count``.
+
+    Raises
+    ------
+    BadInput
+        With the line and the column.
+    """
+    reader = csv.reader(read_lines(path), delimiter="\t", strict=True)
+    header: list[str] = []
+    seen: dict[int, int] = {}
+    occurrences = 0
+    try:
+        for cells in reader:
+            place = f"{path}: line {reader.line_num}"
+            if not header:
+                header = cells
+                if not {"token_id", "count"} <= set(header):
+                    break
+                continue
+            if len(cells) != len(header):
+                raise BadInput(f"{place}: {len(cells)} cells (expected: {len(header)}, as in the header)")
+            row = dict(zip(header, cells, strict=True))
+            for column in ("token_id", "count"):
+                if not re.fullmatch(r"[0-9]{1,15}(\.0)?", row[column]):
+                    raise BadInput(
+                        f"{place}: {column}: {row[column]!r:.80} (expected: a whole number from 0)"
+                    )
+            before = seen.setdefault(int(float(row["token_id"])), reader.line_num)
+            if before != reader.line_num:
+                raise BadInput(f"{place}: token_id {row['token_id']} is in line {before} already")
+            occurrences += int(float(row["count"]))
+    except csv.Error as error:
+        raise BadInput(f"{path}: line {reader.line_num}: not TSV: {error}") from error
+    if not {"token_id", "count"} <= set(header or ()):
+        found = ", ".join(header or ["none"])
+        raise BadInput(f"{path}: columns {found!r:.80} (expected: token_id, count, separated by tabs)")
+    if not occurrences:
+        raise BadInput(f"{path}: no token occurs (expected: counts above 0)")
 
 
 def _is_record(line: str) -> bool:

@@ -131,7 +131,7 @@ def _explain(content: Any, schema: Mapping, file: str, path: list) -> None:
         number = int(path[1]) + 1
         prompt = content["prompts"][number - 1]
         name = prompt.get("id", f"number {number}") if isinstance(prompt, dict) else number
-        where = f"{file}: prompt {name!r}"
+        where = f"{file}: prompt {name!r:.80}"
         content = {**content, "prompts": [prompt]}
     error = best_match(Draft7Validator(schema).iter_errors(content))
     if list(error.absolute_path)[:2] == ["prompts", 0]:

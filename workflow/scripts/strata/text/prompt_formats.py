@@ -13,7 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from strata.inputs import BadInput, read_lines, read_whole, read_yaml
+from strata.inputs import (
+    TOO_DEEP,
+    TOO_MANY_DIGITS,
+    BadInput,
+    half_character,
+    no_path,
+    read_lines,
+    read_whole,
+    read_yaml,
+)
 from strata.text.prompt_forms import Made, Row, counterfact, from_pairs, from_templates, known
 
 COLUMNS = ("id", "text", "subject", "target", "occurrence", "completions", "pair", "demands", "fact", "note")
@@ -61,6 +70,8 @@ def _category(path: Path, content: Any) -> PromptFile:
             file = path.parent / value
             if file.suffix not in ROWS:
                 raise BadInput(f"{path}: {key}: {value!r} (expected: a file in {', '.join(ROWS)}, or a list)")
+            if reason := no_path(file):
+                raise BadInput(f"{path}: {key}: {value!r:.80} can be no file: {reason}")
             named.append(str(file))
             parts[key] = list(ROWS[file.suffix](file))
         elif isinstance(value, list) and value:
@@ -144,7 +155,7 @@ def _table(path: Path) -> Iterator[Row]:
                     f"{path}: {place}: {len(cells)} cells (expected: {len(header)}, as in the header)"
                 )
             values = {column: cell for column, cell in zip(header, cells, strict=True) if cell}
-            if re.fullmatch(r"\d+(\.0)?", values.get("occurrence", "")):
+            if re.fullmatch(r"[0-9]{1,9}(\.0)?", values.get("occurrence", "")):
                 values["occurrence"] = int(float(values["occurrence"]))
             yield Row(str(path), place, values)
     except csv.Error as error:
@@ -180,14 +191,27 @@ def _read_json(path: Path) -> Any:
 
 def _parsed(text: str, path: Path, line: int | None = None) -> Any:
     """What JSON says, of a whole file or of one line."""
+    where = f"{path}: line {line}: " if line else f"{path}: "
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        half = half_character(json.dumps(value, ensure_ascii=False)) if "\\u" in text else ""
     except json.JSONDecodeError as error:
-        where = f"line {line or error.lineno}, character {error.colno}"
+        place = f"line {line or error.lineno}, character {error.colno}"
         hint = " (JSON Lines are in .jsonl)" if error.msg == "Extra data" and not line else ""
-        raise BadInput(f"{path}: {where}: not JSON: {error.msg}{hint}") from error
+        raise BadInput(f"{path}: {place}: not JSON: {error.msg}{hint}") from error
     except KeyError as error:
-        raise BadInput(f"{path}: {f'line {line}: ' if line else ''}{error.args[0]}") from error
+        raise BadInput(f"{where}{error.args[0]}") from error
+    except RecursionError as error:
+        raise BadInput(f"{where}{TOO_DEEP}") from error
+    except ValueError as error:  # Python reads no longer numbers
+        raise BadInput(f"{where}{TOO_MANY_DIGITS}") from error
+    if half:
+        raise BadInput(f"{where}{half}")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise KeyError(f"{name} (expected: a number that JSON has, or text in quotes)")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict:

@@ -56,7 +56,7 @@ class Row(NamedTuple):
         BadInput
         """
         value = self.values.get(key)
-        if value is not None and not re.fullmatch(r"\d+", str(value)):
+        if value is not None and not re.fullmatch("[0-9]{1,18}", str(value)):
             raise self.error(f"{key}: {value!r:.80} (expected: a whole number)")
         return None if value is None else int(value)
 

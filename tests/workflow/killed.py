@@ -1,0 +1,121 @@
+"""Runs of the small project that are killed, and what a run has left: for tests short and long."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64decode
+from contextlib import suppress
+from pathlib import Path
+
+from small_project import Project
+
+FORKED = str(Path(__file__).with_name("forked.py"))
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen:
+    """A run in a process group of its own; all that it says is its ``stdout``."""
+    command = [sys.executable, FORKED, "--cores", "2", *arguments]
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+    said = subprocess.PIPE
+    return subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=environment,
+        stdout=said,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def kill(run: subprocess.Popen) -> None:
+    """Kill a run with all that it started, and wait until it is gone."""
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+
+
+def cancel(run: subprocess.Popen) -> str:
+    """Cancel a run as Ctrl-C does, or a job's SIGTERM; what it said."""
+    with suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGINT)
+    return run.communicate()[0]
+
+
+def cancelled_at_random(project: Project, targets: list[str], longest: float, draw: random.Random) -> bool:
+    """Start a run and cancel it at a random moment; whether it was before its end."""
+    run = start(project, *targets)
+    try:
+        run.wait(draw.uniform(0.5, longest))
+    except subprocess.TimeoutExpired:
+        said = cancel(run)
+        assert "LockException" not in said and "Traceback" not in said, said
+        return True
+    run.communicate()
+    return False
+
+
+def killed_at_random(project: Project, targets: list[str], n_kills: int, longest: float, seed: int) -> int:
+    """Start a run again and again, and kill each at a random moment; how many were killed before their end.
+
+    Nothing that was finished when a run was killed is made again by the next.
+
+    Parameters
+    ----------
+    longest : seconds that a run has at most
+    """
+    draw, killed = random.Random(seed), 0
+    for _ in range(n_kills):
+        before = finished(project.folder)
+        run = start(project, *targets)
+        try:
+            run.wait(draw.uniform(0.5, longest))
+        except subprocess.TimeoutExpired:
+            killed += 1
+        kill(run) if run.poll() is None else run.communicate()
+        assert_untouched(before, project.folder)
+    return killed
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """When each file of results was written whose making Snakemake has recorded, by its path."""
+    records = folder / ".snakemake/metadata"
+    names = [path.relative_to(records).parts for path in records.rglob("*") if path.is_file()]
+    paths = [urlsafe_b64decode("".join(part.removeprefix("@") for part in name)).decode() for name in names]
+    return {
+        path: (folder / path).stat().st_mtime_ns
+        for path in paths
+        if path.startswith("results/") and (folder / path).is_file()
+    }
+
+
+def assert_untouched(before: dict[str, int], folder: Path) -> None:
+    """What was finished is as it was, to the nanosecond."""
+    now = {path: (folder / path).stat().st_mtime_ns for path in before if (folder / path).exists()}
+    assert now == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of results, by their paths; of what was trained, whose logs tell times, nothing."""
+    results = folder / "results"
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and path.name != "report.html"
+    }
+
+
+def assert_same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
+    """The same files, byte for byte."""
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+
+
+def wait_for(condition, what: str, seconds: float = 120) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.05)

@@ -1,0 +1,291 @@
+"""What happens to a run and to its files: each ends in a right result, or in one clear line."""
+
+import os
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from killed import (
+    assert_same,
+    assert_untouched,
+    cancelled_at_random,
+    contents,
+    finished,
+    killed_at_random,
+    start,
+    wait_for,
+)
+
+from strata import io
+
+LENS = "results/organism/lens/logit.nc"
+ACTIVATIONS = "results/organism/activations.h5"
+COMPARED = "results/organism/lens/comparison.tsv"
+
+
+@pytest.fixture(scope="module")
+def here(project, tmp_path_factory):
+    """The small project after its run, in a folder of its own."""
+    copy = project.copy(tmp_path_factory.mktemp("trouble") / "project")
+    yield copy
+    copy.dry_runs.close()
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[None]:
+    """While open, a file system of memory is in a folder's place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(["mount", *options, str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+needs_mount = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("mount") is None, reason="only an administrator can mount a file system"
+)
+
+
+def last_line(done) -> str:
+    said = done.stdout + (done.stderr or "")
+    assert done.returncode != 0 and "Traceback" not in said, said
+    return said.rstrip().splitlines()[-1]
+
+
+# Files ---------------------------------------------------------------------------------------
+
+
+def truncated(folder: Path) -> str:
+    path = folder / ACTIVATIONS
+    path.write_bytes(path.read_bytes()[:-1000])
+    return f"{ACTIVATIONS}: no readable HDF5 file: delete it: extract_activations makes it again"
+
+
+def garbled(folder: Path) -> str:
+    path = folder / LENS
+    content = bytearray(path.read_bytes())
+    content[: len(content) // 2] = bytes(len(content) // 2)
+    path.write_bytes(content)
+    return f"{LENS}: no readable netCDF file: delete it: read_lens makes it again"
+
+
+def of_another_model(folder: Path) -> str:
+    shutil.copy(folder / "results/llama/lens/logit.nc", folder / LENS)
+    return f"{LENS}: it is results/llama/lens/logit.nc, put in its place: delete it: read_lens makes it again"
+
+
+def of_another_kind(folder: Path) -> str:
+    shutil.copy(folder / "results/organism/hidden.nc", folder / LENS)
+    return f"{LENS}: it is results/organism/hidden.nc, put in its place: delete it: read_lens makes it again"
+
+
+def of_another_program(folder: Path) -> str:
+    with io.open_dataset(str(folder / LENS)) as lens:
+        bare = lens.load().drop_attrs()
+    (folder / LENS).unlink()
+    bare.to_netcdf(folder / LENS, engine="h5netcdf")
+    return (
+        f"{LENS}: it does not say what made it, so none of strata's files: delete it: read_lens makes it ag"
+    )
+
+
+@pytest.mark.parametrize(
+    "put",
+    [truncated, garbled, of_another_model, of_another_kind, of_another_program],
+    ids=lambda f: f.__name__,
+)
+def test_a_file_that_cannot_be_used_is_named_with_what_makes_it(here, put):
+    before = contents(here.folder)
+    told = put(here.folder)
+    changed = told.partition(":")[0]
+    failed = here.snakemake(COMPARED)
+    assert re.search(rf"^\w+ failed: BadFile: {re.escape(told)}", last_line(failed)), failed.stderr[-2000:]
+    (here.folder / changed).unlink()
+    done = here.snakemake("all")
+    assert done.returncode == 0, done.stderr
+    assert_same(contents(here.folder), before)
+
+
+def weights(folder: Path) -> Path:
+    return folder / "data/models/organism/model.safetensors"
+
+
+def test_a_model_in_anothers_place_is_seen_whatever_its_time(here):
+    """Of the same size and older than all that came of it."""
+    path = weights(here.folder)
+    content, stat = path.read_bytes(), path.stat()
+    before = here.planned("all")
+    other = bytearray(content)
+    other[-4:] = bytes(4)
+    shutil.copy(path, here.folder / "whole")
+    try:
+        path.write_bytes(other)
+        os.utime(path, ns=(0, 0))
+        planned = here.planned("all")
+    finally:
+        os.replace(here.folder / "whole", path)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert before == [] and {"extract_weights", "curate_prompts", "trace_prompts", "evaluate_organism"} <= {
+        *planned
+    }
+    assert here.planned("all") == []
+
+
+def test_new_times_of_files_alone_plan_nothing(here):
+    """A copy or a checkout gives all inputs the time of now: Snakemake compares contents up to a megabyte."""
+    for path in (here.folder / "data").rglob("*"):
+        os.utime(path)
+    assert here.planned("all", "organism") == []
+
+
+def test_a_copy_without_times_plans_nothing(here, tmp_path):
+    """`cp -r`: files are as old as the copy made them, results perhaps older than what they came of."""
+    shutil.copytree(here.folder, tmp_path / "copy", symlinks=True, copy_function=shutil.copyfile)
+    results = sorted((tmp_path / "copy/results").rglob("*"), reverse=True)
+    for second, path in enumerate(results):
+        os.utime(path, (1e9 + second, 1e9 + second))
+    done = here.dry_runs.run(tmp_path / "copy", "-n", "all")
+    assert "Nothing to be done" in done.stdout, done.stdout[-3000:]
+
+
+def test_a_clock_that_was_set_back_makes_nothing_twice(here, tmp_path):
+    """Inputs from the future: what is made again, is made once."""
+    copy = here.copy(tmp_path / "copy")
+    future = 4e9
+    for path in (copy.folder / "data").rglob("*"):
+        os.utime(path, (future, future))
+    assert copy.planned("all") == []
+    prompts = copy.read("data/prompts/semantic.yaml")
+    copy.write("data/prompts/semantic.yaml", prompts | {"description": "Others."})
+    os.utime(copy.folder / "data/prompts/semantic.yaml", (future, future))
+    target = "results/organism/prompts.tsv"
+    assert copy.planned(target) == ["curate_prompts"]
+    done = copy.snakemake(target)
+    assert done.returncode == 0, done.stderr
+    assert copy.planned(target) == []
+    copy.dry_runs.close()
+
+
+@pytest.mark.parametrize("name", ["with spaces", "Größe 日本", 'it\'s "quoted" & $HOME'])
+def test_any_name_of_the_folder(here, tmp_path, name):
+    """And through a link: all is up to date there, and can be made there."""
+    copy = here.copy(tmp_path / name)
+    link = tmp_path / "link"
+    link.symlink_to(name)
+    for folder in (copy.folder, link):
+        done = copy.dry_runs.run(folder, "-n", "all")
+        assert "Nothing to be done" in done.stdout, done.stdout[-2000:]
+    before = contents(copy.folder)
+    for file in (LENS, "results/organism/weights.h5", "results/organism/figures/lens_commas.png"):
+        (copy.folder / file).unlink()
+    done = copy.snakemake("--directory", str(link), "all")
+    assert done.returncode == 0, done.stderr
+    assert_same(contents(copy.folder), before)
+    copy.dry_runs.close()
+
+
+# Places ---------------------------------------------------------------------------------------
+
+
+@needs_mount
+def test_a_full_disk_is_said_and_leaves_nothing_that_looks_whole(here):
+    before, results = contents(here.folder), here.folder / "results"
+    targets = ["results/organism/activations.h5", "results/organism/text/activations.h5"]
+    with mounted(results, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        failed = here.snakemake(*targets)
+        assert "no room is left on the disk (docs/costs.md says what a run takes)" in last_line(failed)
+        for path in results.rglob("*.h5"):
+            io.check_whole(str(path))
+        subprocess.run(["mount", "-o", "remount,size=500m", str(results)], check=True)
+        done = here.snakemake(*targets)
+        assert done.returncode == 0, done.stderr
+        made = contents(here.folder)
+        assert {*targets} <= {f"results/{name}" for name in made}
+        assert_same(made, {name: before[name] for name in made})
+    assert here.planned("all") == []
+
+
+@needs_mount
+def test_results_that_cannot_be_written_to_are_said_at_the_start(here):
+    with mounted(here.folder / "results", "-t", "tmpfs", "-o", "ro", "tmpfs"):
+        failed = here.snakemake("results/organism/weights.h5")
+        assert last_line(failed).startswith("results: cannot be written to (expected: a folder, or room")
+        assert here.dry_run("results/organism/weights.h5").returncode == 0
+
+
+@needs_mount
+def test_a_model_folder_is_only_read(here):
+    models, bound = here.folder / "data/models", "remount,ro,bind"
+    with mounted(models, "--bind", str(models)):
+        subprocess.run(["mount", "-o", bound, str(models)], check=True)
+        with pytest.raises(OSError, match="Read-only"):
+            (models / "x").touch()
+        rules = ["curate_prompts", "extract_weights"]
+        done = here.snakemake(
+            "--forcerun", *rules, "--", "results/organism/prompts.tsv", "results/organism/weights.h5"
+        )
+        assert done.returncode == 0, done.stderr
+    assert here.snakemake("all").returncode == 0
+
+
+# Runs ------------------------------------------------------------------------------------------
+
+SLOW = ["--forcerun", "fit_tuned", "read_lens", "--", COMPARED]
+
+
+def test_two_runs_at_once_are_one_run_and_a_line(here):
+    first = start(here, *SLOW)
+    try:
+        wait_for(lambda: any((here.folder / ".snakemake/locks").iterdir()), "the first run's locks")
+        second = here.snakemake(*SLOW)
+    finally:
+        said, _ = first.communicate()
+    assert first.returncode == 0, said
+    assert last_line(second) == "another run is at work here on the same files (expected: one at a time)"
+    assert here.snakemake("all").returncode == 0
+
+
+def test_a_run_that_is_changed_and_cancelled_ends_as_one_that_was_not(here, tmp_path):
+    """Two keys, one after the other, and after each a run that is cancelled."""
+    other, draw, cancelled = here.copy(tmp_path / "copy"), random.Random(0), 0
+    other.dry_runs.close()
+    kept = here.read("config.yaml")
+    for key, value in (("lens.top_k", 3), ("hidden.shuffles", 21)):
+        config = here.config_with(key, value)
+        for project in (here, other):
+            project.write("config.yaml", config)
+        cancelled += cancelled_at_random(here, ["all"], 15, draw)
+        for project in (here, other):
+            done = project.snakemake("all")
+            assert done.returncode == 0, done.stderr
+        assert_same(contents(here.folder), contents(other.folder))
+    assert cancelled
+    here.write("config.yaml", kept)
+    assert here.snakemake("all").returncode == 0
+
+
+PART = ["results/organism/lens", "results/organism/embedding", "results/organism/hidden.nc"]
+"""What is made anew between kills: jobs of a few seconds in all."""
+
+
+def test_a_run_that_is_killed_is_taken_up_where_it_was(here):
+    """Three times, at random moments: the same data in the end, and nothing finished is made again."""
+    whole = contents(here.folder)
+    for name in PART:
+        path = here.folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    killed = killed_at_random(here, ["all"], 3, longest=20, seed=0)
+    before = finished(here.folder)
+    done = here.snakemake("all")
+    assert done.returncode == 0, done.stderr
+    assert killed >= 1, "none of the runs was killed before its end"
+    assert_untouched(before, here.folder)
+    assert_same(contents(here.folder), whole)
