@@ -71,7 +71,7 @@ def project(folder: Path, grows: str, number: int) -> None:
             own = content["prompts"]
             n = -(-number // len(TRACED)) if grows == "prompts" else 20
             content["prompts"] = [
-                prompt | {"id": prompt["id"] if i < len(own) else f"{prompt['id']}-{i // len(own)}"}
+                prompt | {"id": prompt["id"] if i < len(own) else f"{prompt['id']}-again-{i // len(own)}"}
                 for i, prompt in enumerate(islice(cycle(own), n))
             ]
         (folder / "data/prompts" / path.name).write_text(yaml.safe_dump(content, sort_keys=False))
@@ -99,6 +99,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             project(Path(folder), options.grows, number)
             found.append(memory(Path(folder), options.grows, options.cores))
+        print(f"{number:,} {options.grows}: {found[-1]}", flush=True)
     heads = [f"{number:,}" for number in options.numbers]
     print(f"peak memory in MB by number of {options.grows}")
     print(f"{'rule':28}" + "".join(f"{head:>10}" for head in heads) + f"{'last / before':>16}")

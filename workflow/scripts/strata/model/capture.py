@@ -194,7 +194,13 @@ def capture(
             parts.model.base_model(input_ids=input_ids, use_cache=False)
             return Capture(lengths, **kept)
         logits = parts.model(input_ids=input_ids, use_cache=False).logits
-    each = log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, input_ids[:, 1:, None])[..., 0]
+    # A prompt at a time: all logits are large enough once.
+    each = torch.stack(
+        [
+            log_softmax(own[:-1].float(), dim=-1).gather(-1, following[1:, None])[:, 0]
+            for own, following in zip(logits, input_ids, strict=True)
+        ]
+    )
     kept["logprob_next"] = torch.full(input_ids.shape, torch.nan, device=logits.device)
     inside = torch.arange(width - 1, device=last.device) < last[:, None]
     kept["logprob_next"][:, :-1] = each.where(inside, torch.nan)
