@@ -110,7 +110,8 @@ def agreement(task: str, ours: Path, theirs: Path) -> str:
         top = (own["top"] == other["top"]).mean()
         rank = (own["rank"] == other["rank"]).mean()
         kl = np.abs(own["kl"] - other["kl"]).max()
-        return f"{100 * top:.1f} % of top 5, {100 * rank:.1f} % of ranks alike; KL within {kl:.1e}"
+        told = f"{100 * top:.1f} % of top 5, {100 * rank:.1f} % of ranks alike"
+        return f"{told}; KL within {kl:.1e} (of up to {own['kl'].max():.2g})"
     [name] = own.files
     if own[name].shape != other[name].shape:
         return f"shapes differ: {other[name].shape}, not {own[name].shape}"

@@ -35,7 +35,9 @@ class Given:
         return AutoModelForCausalLM.from_pretrained(self.folder, torch_dtype=torch.float32, **options).eval()
 
     def tokenizer(self):
-        return PreTrainedTokenizerFast.from_pretrained(self.folder)
+        # As GPT-2's own: token types, were they given, would be added to the embeddings.
+        names = ["input_ids", "attention_mask"]
+        return PreTrainedTokenizerFast.from_pretrained(self.folder, model_input_names=names)
 
     def noise(self, prompt: int, channels: int) -> torch.Tensor:
         """The noise that causal-tracer draws, (sample, subject token, channel)."""

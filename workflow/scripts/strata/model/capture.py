@@ -24,6 +24,9 @@ LAYOUT = {
 }
 """Dimensions of what can be kept, with the positions of all prompts in a row as tokens."""
 
+AT_ONCE = 32
+"""Tokens whose logits are normalised at once, so that a cache has them."""
+
 LARGEST = torch.finfo(torch.float32).max
 
 See = Callable[[int, Tensor], None]
@@ -194,16 +197,13 @@ def capture(
             parts.model.base_model(input_ids=input_ids, use_cache=False)
             return Capture(lengths, **kept)
         logits = parts.model(input_ids=input_ids, use_cache=False).logits
-    # A prompt at a time: all logits are large enough once.
-    each = torch.stack(
-        [
-            log_softmax(own[:-1].float(), dim=-1).gather(-1, following[1:, None])[:, 0]
-            for own, following in zip(logits, input_ids, strict=True)
-        ]
-    )
-    kept["logprob_next"] = torch.full(input_ids.shape, torch.nan, device=logits.device)
-    inside = torch.arange(width - 1, device=last.device) < last[:, None]
-    kept["logprob_next"][:, :-1] = each.where(inside, torch.nan)
+    following = input_ids.roll(-1, 1).flatten()[:, None]
+    each = [
+        log_softmax(some.float(), -1).gather(-1, ids)
+        for some, ids in zip(logits.flatten(0, 1).split(AT_ONCE), following.split(AT_ONCE), strict=True)
+    ]
+    inside = torch.arange(width, device=last.device) < last[:, None]
+    kept["logprob_next"] = torch.cat(each).view_as(input_ids).where(inside, torch.nan)
     return Capture(lengths, **kept, logits_last=logits[rows, last])
 
 
