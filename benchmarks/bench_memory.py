@@ -81,10 +81,13 @@ def project(folder: Path, grows: str, number: int) -> None:
 def again(prompts: list[dict]) -> Iterator[dict]:
     """The same prompts over and over, after other words, as other facts, and in no pairs."""
     for turn, words in enumerate(product(WORDS, repeat=2)):
+        before = " ".join(words) + "\n"
         for prompt in prompts:
+            if prompt["subject"] in before:
+                continue
             own = {key: value for key, value in prompt.items() if key != "pair"}
             kept = {key: f"{own[key]}-again-{turn}" for key in ("id", "fact") if key in own}
-            yield own | kept | {"text": " ".join(words) + "\n" + own["text"]}
+            yield own | kept | {"text": before + own["text"]}
 
 
 def memory(folder: Path, grows: str, cores: int) -> dict[str, int]:
