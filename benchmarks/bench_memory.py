@@ -1,7 +1,7 @@
 """Peak memory of the stages' jobs as prompts, documents or noise samples grow: flat, it is to be.
 
 The pipeline runs in a folder of its own, on the organism, once for each number of what grows; every job says
-in its log how much memory it held at most. Prompts are the shipped ones again and again, with other ids.
+in its log how much memory it held at most. Prompts are the shipped ones again and again, after other words.
 """
 
 import argparse
@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from itertools import cycle, islice
+from collections.abc import Iterator
+from itertools import islice, product
 from pathlib import Path
 
 import yaml
@@ -20,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 MODEL = "results/organism"
 TRACED = ("plain_english", "non_english", "semantic")
 """Categories whose prompts grow in number; those of the others are there once."""
+
+WORDS = ("Now", "Then", "Well", "So", "And", "But", "Here", "There")
+"""What stands before prompts that are there again."""
 
 FLAT = 1.1
 """Most that memory may grow from the last number but one to the last, as a factor."""
@@ -70,11 +74,20 @@ def project(folder: Path, grows: str, number: int) -> None:
         if path.stem in TRACED:
             own = content["prompts"]
             n = -(-number // len(TRACED)) if grows == "prompts" else 20
-            content["prompts"] = [
-                prompt | {"id": prompt["id"] if i < len(own) else f"{prompt['id']}-again-{i // len(own)}"}
-                for i, prompt in enumerate(islice(cycle(own), n))
-            ]
+            content["prompts"] = [*own[:n], *islice(again(own), n - len(own[:n]))]
         (folder / "data/prompts" / path.name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def again(prompts: list[dict]) -> Iterator[dict]:
+    """The same prompts over and over, after other words, as other facts, and in no pairs."""
+    for turn, words in enumerate(product(WORDS, repeat=2)):
+        before = " ".join(words) + "\n"
+        for prompt in prompts:
+            if prompt["subject"] in before:
+                continue
+            own = {key: value for key, value in prompt.items() if key != "pair"}
+            kept = {key: f"{own[key]}-again-{turn}" for key in ("id", "fact") if key in own}
+            yield own | kept | {"text": before + own["text"]}
 
 
 def memory(folder: Path, grows: str, cores: int) -> dict[str, int]:
