@@ -5,6 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PretrainedConfig
 
 from strata.model.architecture import Parts, find_parts
+from strata.model.loading import fused
 from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
 from strata.trace.corruption import Prompt
@@ -42,7 +43,7 @@ def random_model(shape: str) -> Parts:
 
 def model_of(config: PretrainedConfig) -> Parts:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    return find_parts(model.eval().requires_grad_(False))
+    return find_parts(fused(model.eval().requires_grad_(False)))
 
 
 def random_decoder(channels: int, vocab: int) -> LogitDecoder:

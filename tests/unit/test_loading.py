@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config
+from transformers.activations import NewGELUActivation
 
 from oracles import tiny_models
 from strata.model.architecture import find_parts
@@ -36,9 +37,13 @@ def without(*parts):
 
 @pytest.mark.parametrize("name", tiny_models.NAMES)
 def test_a_whole_checkpoint_is_loaded(tmp_path, name):
-    model = load_model(saved(tmp_path, name))
-    for key, value in tiny_models.build(name).state_dict().items():
+    model, built = load_model(saved(tmp_path, name)), tiny_models.build(name)
+    for key, value in built.state_dict().items():
         assert torch.equal(model.state_dict()[key], value), key
+    # Other kernels than those of transformers must say the same.
+    ids = torch.arange(9)[None]
+    torch.testing.assert_close(model(ids).logits, built(ids).logits)
+    assert not any(isinstance(module, NewGELUActivation) for module in model.modules())
 
 
 @pytest.mark.parametrize(
