@@ -1,14 +1,12 @@
-"""What `snakemake estimate` says against what runs took: every rule of a model, one job after the other.
+"""What `snakemake estimate` says against what runs took, rule by rule: one job after the other.
 
-The organism runs as it is configured; SmolLM2 (`make smollm2`) and a random model of GPT-2-medium's shape run on
-a share of prompts and text, which is what is estimated for them. `--folder` keeps what was run, and compares
-it again.
+The organism runs as it is configured, SmolLM2 (`make smollm2`) and a random model of GPT-2-medium's shape on
+a share of prompts and text, which is what is estimated then. `--folder` keeps a run, or takes it up.
 """
 
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +28,7 @@ from strata.text.tokenizer import load_tokenizer
 MEDIUM = {"n_layer": 24, "n_embd": 1024, "n_head": 16, "vocab_size": 50257, "n_positions": 1024}
 SHOWN = {"chained-facts", "rare-word", "capital-japan", "import-pandas-as", "once-upon-a"}
 LONGEST = ("apply_zero_layer", "describe_components", "find_clumps", "correlate_frequency")
-"""Rules whose time is that of the vocabulary's size, which no configuration makes less: measured once."""
+"""Rules whose time grows with the vocabulary, whatever is configured: left out where that is large."""
 
 
 def prompts_of(n: int) -> dict[str, list[dict]]:
@@ -121,40 +119,38 @@ PROJECTS = {"organism": make_organism, "smollm2": make_smollm2, "medium": make_g
 
 
 def compared(folder: Path, model: str, machine: Machine) -> pd.DataFrame:
-    """Estimated and measured seconds and memory (MB) by rule, and their ratios."""
+    """By rule: estimated and measured seconds, of which on processors, and memory (MB), with ratios."""
     os.chdir(folder)
     config = yaml.safe_load(Path("config.yaml").read_text())
-    prompts = {
-        str(path): yaml.safe_load(path.read_text()) for path in sorted(Path("data/prompts").glob("*.yaml"))
-    }
+    files = sorted(Path("data/prompts").glob("*.yaml"))
+    prompts = {str(path): yaml.safe_load(path.read_text()) for path in files}
     vocab = Estimates(config, prompts).work(model).shape.vocab
     estimates = Estimates(config, prompts, {model: counted(config, model, prompts, vocab)})
-    rows = {}
-    for log in sorted(Path("logs", model).glob("*.log")):
-        [job] = costs(log)
-        wall = pd.read_csv(log.with_suffix(".benchmark.tsv"), sep="\t").iloc[0]
-        row = rows.setdefault(job["rule"], {"seconds": 0.0, "cpu": 0.0, "mb": 0.0})
-        row["seconds"] += wall["s"]
-        row["cpu"] += job["cpu_s"]
-        row["mb"] = max(row["mb"], job["memory_mb"])
-    for rule, row in rows.items():
-        jobs, n = estimates.jobs(rule, model), estimates.processors(rule, model)
-        row["estimated"] = sum(machine.seconds(job, n) for job in jobs)
-        row["estimated_mb"] = max(job.memory for job in jobs) / 2**20
-        row["ratio"] = row["estimated"] / row["seconds"]
-        row["ratio_mb"] = row["estimated_mb"] / row["mb"]
-    return pd.DataFrame(rows).T
-
-
-def jobs_of(project: Project, model: str) -> list[str]:
-    """The rules that run for a model, but for those that only the vocabulary's size makes long."""
-    done = project.dry_run("--quiet", "host")
-    found = re.findall(r"^(\w+) +\d+$", done.stdout, re.M)
-    return [
-        rule
-        for rule in found
-        if rule not in LONGEST and not rule.startswith(("draw", "write", "judge", "all"))
-    ]
+    measured = pd.DataFrame(costs(Path("logs", model))).groupby("rule")
+    seconds = dict.fromkeys(measured.groups, 0.0)
+    for file in Path("logs", model).glob("*.benchmark.tsv"):
+        rule = max((rule for rule in seconds if file.name.startswith(rule)), key=len, default=None)
+        if rule:  # a job that was broken off has no cost
+            seconds[rule] += pd.read_csv(file, sep="\t")["s"].item()
+    rows = []
+    for rule, own in measured:
+        jobs, n = estimates.jobs(rule, model)[: len(own)], estimates.processors(rule, model)
+        estimated = sum(machine.seconds(job, n) for job in jobs)
+        memory = max(job.memory for job in jobs) / 2**20
+        rows.append(
+            {
+                "rule": rule,
+                "estimated s": estimated,
+                "measured s": seconds[rule],
+                "ratio": estimated / seconds[rule],
+                "of processors s": own["cpu_s"].sum(),
+                "ratio of these": sum(map(machine.seconds, jobs)) / own["cpu_s"].sum(),
+                "estimated MB": memory,
+                "measured MB": own["memory_mb"].max(),
+                "ratio of MB": memory / own["memory_mb"].max(),
+            }
+        )
+    return pd.DataFrame(rows).set_index("rule")
 
 
 def main() -> None:
@@ -162,17 +158,19 @@ def main() -> None:
     parser.add_argument("--model", choices=PROJECTS, default="organism")
     parser.add_argument("--folder", type=Path, help="of an earlier run, or to be filled")
     parser.add_argument("--cores", type=int, default=1, help="1: one job at a time")
-    parser.add_argument("--until", nargs="*", default=[], help="rules to run, and what they need; all")
+    parser.add_argument("--targets", nargs="*", default=[], help="files to make; all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
         if not (folder / "Snakefile").exists():
             PROJECTS[options.model](folder)
-        arguments = ["--until", *options.until] if options.until else []
-        command = [sys.executable, "-m", "snakemake", "--cores", str(options.cores), *arguments]
-        subprocess.run(command, cwd=folder, check=True)
-        print(compared(folder, options.model, measure(folder)).to_string(float_format="%.2f"))
+        omitted = ["--omit-from", *LONGEST] if options.model != "organism" and not options.targets else []
+        command = [sys.executable, "-m", "snakemake", "--cores", str(options.cores)]
+        machine = measure(folder)
+        subprocess.run([*command, *options.targets, *omitted], cwd=folder, check=True)
+        print(machine)
+        print(compared(folder, options.model, machine).to_string(float_format="%.2f"))
 
 
 if __name__ == "__main__":

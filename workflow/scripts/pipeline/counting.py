@@ -1,6 +1,6 @@
 """How much text a model is given, as nearly as is known here: what was made, or what its tokenizer says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from pipeline.counts import Counts, at_most
+from pipeline.counts import Counts, at_most, grouped
 from pipeline.models import settings_of
 from pipeline.texts import drawn
 from strata import io
@@ -34,9 +34,9 @@ def counted(config: Mapping, model: str, prompts: Mapping[str, Mapping], vocab: 
     results = Path("results") / model
     counts, tokenizer = at_most(config, model, prompts, vocab), _tokenizer(config, model)
     if (results / "prompts.tsv").is_file():
-        counts = _curated(counts, io.read_prompts(str(results / "prompts.tsv")))
+        counts = _curated(counts, io.read_prompts(str(results / "prompts.tsv")), config["trace"]["shown"])
     elif tokenizer:
-        counts = _tokenised(counts, tokenizer, prompts)
+        counts = _tokenised(counts, tokenizer, prompts, config["trace"]["shown"])
     if (results / "text/text.nc").is_file():
         with io.open_dataset(str(results / "text/text.nc")) as text:
             counts = _of_text(counts, text)
@@ -57,25 +57,26 @@ def _tokenizer(config: Mapping, model: str) -> Tokenizer | None:
         return None
 
 
-def _curated(counts: Counts, table: pd.DataFrame) -> Counts:
+def _curated(counts: Counts, table: pd.DataFrame, shown: Sequence[str]) -> Counts:
     n_target = table["target_ids"].str.split().str.len()
     chosen = table[table["accepted"]].assign(n_target=n_target)
-    traced: dict[str, list[Prompt]] = {}
-    for row in chosen[chosen[TARGET_ID] >= 0].itertuples():
-        prompt = Prompt(row.n_tokens, row.subject_start, row.subject_position, row.n_target)
-        traced.setdefault(row.category, []).append(prompt)
+    traced = [
+        (row.category, row.id, Prompt(row.n_tokens, row.subject_start, row.subject_position, row.n_target))
+        for row in chosen[chosen[TARGET_ID] >= 0].itertuples()
+    ]
     return replace(
         counts,
-        traced=traced,
+        **grouped(traced, shown),
         candidates=(table["n_tokens"] + n_target).tolist(),
         texts=chosen["n_tokens"].tolist(),
         told=f"{len(chosen)} of {len(table)} prompts and passages, those that the model completes",
     )
 
 
-def _tokenised(counts: Counts, tokenizer: Tokenizer, prompts: Mapping[str, Mapping]) -> Counts:
-    traced: dict[str, list[Prompt]] = {}
-    candidates, texts = [], []
+def _tokenised(
+    counts: Counts, tokenizer: Tokenizer, prompts: Mapping[str, Mapping], shown: Sequence[str]
+) -> Counts:
+    traced, candidates, texts = [], [], []
     for content in prompts.values():
         for prompt in content["prompts"]:
             ids, offsets = tokenizer.encode_with_offsets(prompt["text"])
@@ -83,9 +84,9 @@ def _tokenised(counts: Counts, tokenizer: Tokenizer, prompts: Mapping[str, Mappi
             texts.append(len(ids))
             candidates.append(len(ids) + len(target))
             if target and "subject" in prompt and (span := subject_span(prompt, offsets)):
-                traced.setdefault(content["category"], []).append(Prompt(len(ids), *span, len(target)))
+                traced.append((content["category"], prompt["id"], Prompt(len(ids), *span, len(target))))
     told = EVERY.format(n=len(texts))
-    return replace(counts, traced=traced, candidates=candidates, texts=texts, told=told)
+    return replace(counts, **grouped(traced, shown), candidates=candidates, texts=texts, told=told)
 
 
 def _drawn(tokenizer: Tokenizer, config: Mapping, model: str) -> xr.Dataset:

@@ -10,7 +10,8 @@ from functools import cache
 from pipeline.counts import Counts, at_most
 from pipeline.light_costs import light
 from pipeline.models import is_small
-from pipeline.rule_costs import RULES, WHERE, Work
+from pipeline.rule_costs import RULES, WHERE
+from pipeline.work import Work
 from strata.costs.cost import Cost
 from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of

@@ -27,10 +27,11 @@ REST = "statistics, tables, figures"
 def about(machine: Machine) -> str:
     """What was measured, and what was not."""
     return (
-        f"This machine, measured now: {machine.cores} cores; a second has {machine.products / 1e9:.0f} × 10⁹ "
-        f"operations of products, {machine.values / 1e9:.1f} × 10⁹ exponentials, "
-        f"{machine.disk / 1e6:.0f} MB written to the disk.\nMinutes are those of one job after the other, here and with a graphics card, whose column has its model's\n"
-        f"jobs at {EFFICIENCY:.0%} of its published rate (an assumption); a card whose memory is too small has none."
+        f"This machine, measured now, beside what else runs on it: {machine.cores} cores, in a second "
+        f"{machine.products / 1e9:.0f} × 10⁹ operations\nof products, {machine.values / 1e9:.1f} × 10⁹ "
+        f"exponentials, {machine.disk / 1e6:.0f} MB written to the disk. Minutes are those of one job after "
+        "the other, here and\nwith a graphics card, on which a model's jobs have "
+        f"{EFFICIENCY:.0%} of its published rate (an assumption), and none where\nits memory is too small."
     )
 
 

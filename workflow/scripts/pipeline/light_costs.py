@@ -6,7 +6,7 @@ with SmolLM2 and Gemma 3 as well.
 
 from dataclasses import dataclass
 
-from pipeline.rule_costs import Work
+from pipeline.work import Work
 from strata.costs.cost import Cost
 from strata.costs.fitting import DOUBLE
 

@@ -3,96 +3,18 @@
 No array library is imported here: the rules ask for this at every start of the pipeline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.counts import Counts
+from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION
 from pipeline.texts import CORPUS
+from pipeline.work import DEVICE, MODEL, RULES, WHERE, Work, bytes_of, on_processors, rule
 from strata.costs import fitting, running
 from strata.costs.cost import Cost
-from strata.costs.machine import REFERENCE
-from strata.costs.running import BATCH, Prompt, decode, forward
-from strata.model.shape import Shape
+from strata.costs.running import BATCH, decode, forward
 from strata.model.source import is_gguf_source
 
-SPLIT = (0.7, 0.15, 0.15)
-"""Shares of a text's documents: to fit on, to choose by, to report."""
-
-TRAIN, VALIDATION, TEST = range(3)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration."""
-
-    model: str
-    shape: Shape
-    counts: Counts
-    config: Mapping
-
-    @property
-    def section(self) -> Mapping:
-        """The model's section of the configuration."""
-        return self.config["models"][self.model]
-
-    @cached_property
-    def traced(self) -> list[Prompt]:
-        """All prompts that are traced."""
-        return [*chain.from_iterable(self.counts.traced.values())]
-
-    def first(self, n: int) -> list[Prompt]:
-        """The first ``n`` of each category."""
-        return [prompt for own in self.counts.traced.values() for prompt in own[:n]]
-
-    def split(self, part: int) -> list[int]:
-        """Tokens of the documents of a split of the text."""
-        n = len(self.counts.text)
-        bounds = [round(sum(SPLIT[:i]) * n) for i in range(len(SPLIT) + 1)]
-        return list(self.counts.text[bounds[part] : bounds[part + 1]])
-
-    def states(self, tokens: float, bytes_each: int = 4) -> float:
-        """Bytes of the states of so many tokens at all depths."""
-        return bytes_each * tokens * (self.shape.layers + 1) * self.shape.channels
-
-
-def bytes_of(dtype: str) -> int:
-    """Of a number."""
-    return 4 if dtype == "float32" else 2
-
-
-DEVICE, MODEL = "device", "model"
-"""Where a rule's jobs do their work: on the model's device, without the model or with it in memory."""
-
-RULES: dict[str, Callable[[Work], Sequence[Cost]]] = {}
-"""By rule: the cost of each of its jobs for a model; none, where the configuration asks for no job."""
-
-WHERE: dict[str, str] = {}
-"""By rule: `DEVICE` or `MODEL`."""
-
-
-def rule(where: str) -> Callable:
-    """Enter a function under its name, which is that of its rule."""
-
-    def enter(cost: Callable[[Work], Cost | Sequence[Cost]]) -> Callable[[Work], Sequence[Cost]]:
-        def jobs(work: Work) -> list[Cost]:
-            found = cost(work)
-            each = [found] if isinstance(found, Cost) else [*found]
-            held = work.shape.parameters * bytes_of(work.section["dtype"]) if where == MODEL else 0
-            return [replace(one, memory=one.memory + held) for one in each]
-
-        RULES[cost.__name__] = jobs
-        WHERE[cost.__name__] = where
-        return jobs
-
-    return enter
-
-
-def on_processors(cost: Cost) -> Cost:
-    """Work that is done on a processor even where the model is on a graphics card, in seconds."""
-    return Cost(seconds=REFERENCE.seconds(cost), memory=cost.memory)
-
+__all__ = ["RULES", "WHERE"]
 
 # Model and text -----------------------------------------------------------------------------
 
@@ -102,7 +24,7 @@ def unpack_model(work: Work) -> Sequence[Cost]:
     if not is_gguf_source(work.section["source"]):
         return []
     n = work.shape.parameters
-    return [Cost(values=6 * n, disk=4 * n, memory=4 * n)]
+    return [Cost(values=25 * n, seconds=6, disk=4 * n, memory=4 * n)]
 
 
 @rule(MODEL)
@@ -237,7 +159,7 @@ def fit_probes(work: Work) -> Cost:
 
 
 REFINED = 1.5
-"""Of the two tokens that are probed for: where the closed form knows the input without a mistake, it stays."""
+"""Of the two tokens probed for: where the closed form knows the input without a mistake, it stays."""
 
 
 @rule(MODEL)
@@ -344,10 +266,8 @@ def trace_control(work: Work) -> Cost:
 def trace_shown(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
-    typical = sorted(work.traced, key=lambda prompt: prompt.length)[len(work.traced) // 2 :]
-    prompts = typical[: len(made["shown"])]
     kinds = [running.of_states(shape.layers), _windows(work), _windows(work)]
-    done = running.trace(shape, prompts, kinds, 0, versions, made["max_rows"])
+    done = running.trace(shape, work.counts.shown, kinds, 0, versions, made["max_rows"])
     return _tracing(work, done, 3, versions)
 
 
