@@ -22,9 +22,8 @@ for each in workflow.rules:
         others = ["{part}" if w == "part" else f"_{{{w}}}" for w in sorted(each.wildcard_names - {"model"})]
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
-        each.conda_env, each.container_img = (
-            f"{workflow.basedir}/envs/strata.{end}" for end in ("yaml", "sif")
-        )
+        each.conda_env = f"{workflow.basedir}/envs/strata.yaml"
+        each.container_img = f"{workflow.basedir}/envs/strata.sif"
         each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
