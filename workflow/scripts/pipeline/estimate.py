@@ -17,7 +17,7 @@ from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
 
-IMPORTS = {"": (0, 2e8), "device": (3, 3e8), "model": (5.5, 4.5e8)}
+IMPORTS = {"": (0, 4.5e8), "device": (3, 5e8), "model": (5.5, 5.5e8)}
 """Seconds and bytes of what a job imports: no torch (`LIGHT` has its seconds), torch, and models' classes."""
 
 

@@ -26,14 +26,15 @@ class Light:
 
     def cost(self, work: Work) -> Cost:
         """Of one job for a model."""
-        depths = work.shape.layers
-        grown = (
-            self.vocab * work.shape.vocab
-            + self.traced * len(work.traced) * depths
-            + self.states * sum(work.counts.texts) * depths
-        )
-        copies = 3 * 4 * work.shape.embedding if self.vocab else 0
-        return Cost(seconds=self.start + grown / 1000, memory=copies)
+        traced, states = (n * work.shape.layers for n in (len(work.traced), sum(work.counts.texts)))
+        grown = self.vocab * work.shape.vocab + self.traced * traced + self.states * states
+        held = OF_TRACED * traced * bool(self.traced) + OF_STATES * states * bool(self.states)
+        copies = 4 * 4 * work.shape.embedding * bool(self.vocab)
+        return Cost(seconds=self.start + grown / 1000, memory=held + copies)
+
+
+OF_TRACED, OF_STATES = 6e4, 9e3
+"""Bytes held for each traced state, and for each state of the prompts' tokens, where a rule reads them."""
 
 
 LIGHT = {

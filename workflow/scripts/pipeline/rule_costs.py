@@ -152,7 +152,7 @@ def fit_probes(work: Work) -> Cost:
         calls=depths**2,
     )
     spectrum = Cost(operations=fitting.DOUBLE * 6 * shape.vocab * shape.channels**2)
-    matrices = Cost(memory=5 * 4 * shape.embedding)
+    matrices = Cost(memory=7 * 4 * shape.embedding)
     held = on_processors(beside.times(depths + 1) + spectrum)
     one = each.times(depths) + held + together + elsewhere
     return one.times(REFINED) + matrices
@@ -336,4 +336,4 @@ def apply_zero_layer(work: Work) -> Cost:
 def evaluate_organism(work: Work) -> Sequence[Cost]:
     if work.section["text"] != CORPUS or work.model not in work.config["organism"]["variants"]:
         return []
-    return [Cost(seconds=12)]
+    return [Cost(seconds=12, memory=3e8)]
