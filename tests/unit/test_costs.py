@@ -4,11 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 from oracles import tiny_models
+from oracles.captured import decoder_of
 from oracles.noised import IDS, noised
-from strata.costs import running
+from strata.costs import fitting, running
+from strata.lens import jacobian, tuned
+from strata.lens.extended import carry_through
+from strata.lens.readout import read_out
+from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
 from strata.model.shape import of_config
 from strata.model.slices import written_sizes
@@ -39,12 +45,69 @@ def counted(work, *args, **options) -> int:
     return counter.get_total_flops()
 
 
+class BackwardCounter(TorchDispatchMode):
+    """Counts as `FlopCounterMode`, which cannot follow gradients of states alone."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        if operations := flop_registry.get(function.overloadpacket):
+            self.total += operations(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
 def test_a_forward_pass(model, shape):
     ids = torch.tensor([IDS[:6], IDS[1:]])
     found = running.forward(shape, [6, 6]) + running.decode(shape, 12)
     expected = counted(model, ids, use_cache=False)
     assert found.operations == expected
     assert (found.tokens, found.passes) == (12, 2)
+
+
+def stream_of(shape, n_tokens, seed=0):
+    """Random states (depth, token, channel), as if of whole depths."""
+    torch.manual_seed(seed)
+    return torch.randn(shape.layers + 1, n_tokens, shape.channels)
+
+
+def test_the_lens(parts, shape):
+    ids = torch.tensor(IDS)
+    found = running.decode(shape, len(IDS) * (shape.layers + 1)).operations
+    states = stream_of(shape, len(IDS))
+    # Readouts against two references are products too, of a few rows.
+    beside = 2 * len(IDS) * 2 * (shape.layers + 1) * shape.vocab
+    assert found + beside == counted(read_out, states, decoder_of(parts), ids, ids, 3)
+
+
+def test_the_extended_decoder(parts, shape):
+    lengths, depths = [4, 3], stream_depths(shape.layers, half_depths=False)
+    carry = carry_through(parts, 2, depths=depths)
+    stream = stream_of(shape, sum(lengths))
+    carry(stream, stream[:0], lengths)  # how blocks are called is found out once
+    within = 2  # depths that lie in the decoder's own blocks are not run
+    found = running.forward(shape, lengths, layers=2).times(shape.layers + 1 - within)
+    assert found.operations == counted(carry, stream, stream[:0], lengths)
+
+
+def test_a_step_of_the_tuned_lens(parts, shape):
+    def fitted(steps):
+        batches = [stream_of(shape, 40, seed) for seed in range(3)]
+        how = (decoder_of(parts), stream_depths(shape.layers, half_depths=False), steps, 0.01)
+        return counted(tuned.fit, lambda: iter(batches), lambda: iter(batches), *how)
+
+    # Solving for whitened states is not counted by torch.
+    whitened = 40 * shape.layers * 2 * shape.channels**2
+    assert fitting.tuned_step(shape, 40).operations - whitened == fitted(4) - fitted(3)
+
+
+def test_the_jacobian_lens(parts, shape):
+    documents, skip = [IDS, IDS[::-1]], 1  # of one length: padding would be counted
+    jacobian.fit(parts, documents, skip)  # how blocks are called is found out once
+    with BackwardCounter() as counter:
+        jacobian.fit(parts, documents, skip, 64)
+    found = fitting.jacobian(shape, [len(document) for document in documents], 64)
+    assert found.operations == counter.total
 
 
 def prompts_of(width):

@@ -106,7 +106,7 @@ def test_a_killed_run_is_taken_up_and_nothing_finished_is_made_again(node, proje
     unseen = made("tag_text", here).stat()
 
     run = node.snakemake(here, *targets(*rules))
-    release = threading.Timer(60, (here / "hold-gather_text").unlink, kwargs={"missing_ok": True})
+    release = threading.Timer(300, (here / "hold-gather_text").unlink, kwargs={"missing_ok": True})
     release.start()
     said = []
     for line in run.stdout:

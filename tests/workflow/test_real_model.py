@@ -85,7 +85,7 @@ def results(tmp_path_factory, request):
         done = project.snakemake(*TARGETS, as_ever=True)
         assert done.returncode == 0, done.stdout + done.stderr
     else:
-        run = request.getfixturevalue("node").snakemake(folder, *TARGETS)
+        run = request.getfixturevalue("node").snakemake(folder, "--", *TARGETS)
         said, _ = run.communicate()
         assert run.returncode == 0, said
     return folder / RESULTS

@@ -25,7 +25,7 @@ rule attend_over_text:
     params:
         model=model_settings,
         attention={k: ATTENTION[k] for k in ("documents", "skip", "first", "outsized", "statistics")},
-        long=long_text_made,
+        long=lambda wildcards: drawn(config, wildcards.model, "long_text"),
     script:
         "../scripts/attention/attend_over_text.py"
 

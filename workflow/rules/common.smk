@@ -15,7 +15,7 @@ from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.requests import Requests
 from pipeline.session import prepare
-from pipeline.texts import CORPUS, known_counts, origin
+from pipeline.texts import CORPUS, drawn, known_counts, origin
 from strata.findings.table import files_asked, files_behind
 from strata.inputs import BadInput
 

@@ -24,18 +24,6 @@ def device(wildcards):
     return config["models"][wildcards.model]["device"]
 
 
-def text_made(wildcards):
-    """How a model's text is drawn."""
-    keys = ("documents", "max_tokens", "seed")
-    return origin(config, wildcards.model, "text") | {key: config["text"][key] for key in keys}
-
-
-def long_text_made(wildcards):
-    """How long samples of a model's text are drawn."""
-    made = ATTENTION["long"] | {"documents": config["text"]["documents"]}
-    return origin(config, wildcards.model, "long_text") | made
-
-
 def source_files(wildcards, kind="text"):
     """The files that a model's text is made from, or its long or its tagged text."""
     source = origin(config, wildcards.model, kind)["source"]
@@ -79,13 +67,6 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
         "model": model_settings,
         "max_rows": TRACE["max_rows"],
     }
-
-
-def tagged_text_made(wildcards):
-    """How a model's tagged text is drawn."""
-    made = origin(config, wildcards.model, "tagged_text") | {"seed": SYNTAX["statistics"]["seed"]}
-    keys = ("documents", "max_tokens", *(("filler",) if "corpus" in made else ()))
-    return made | {key: SYNTAX[key] for key in keys}
 
 
 def data_of(figure):

@@ -6,14 +6,25 @@ GIVEN = workflow.resource_settings
 ESTIMATES, GPUS = Estimates(config, PROJECT.prompts), workflow.global_resources.get("gpu").value
 REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
 
+
+rule estimate:
+    localrule: True
+    params:
+        config=config,
+        prompts=PROJECT.prompts,
+    script:
+        "../scripts/estimate/estimate.py"
+
+
 for each in workflow.rules:
     if each.script:
         # `part` is empty, or begins with its own underscore.
         others = ["{part}" if w == "part" else f"_{{{w}}}" for w in sorted(each.wildcard_names - {"model"})]
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
-        each.conda_env, each.container_img = (f"{workflow.basedir}/envs/strata.{end}" for end in ("yaml", "sif"))
-        each.log_modifier = each.benchmark_modifier = each.output_modifier
+        each.conda_env = f"{workflow.basedir}/envs/strata.yaml"
+        each.container_img = f"{workflow.basedir}/envs/strata.sif"
+        each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
         on_device = bool({model_settings, device} & set(filter(callable, each.params)))

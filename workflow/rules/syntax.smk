@@ -11,7 +11,7 @@ rule tag_text:
         "results/{model}/syntax/text.nc",
     params:
         model=lambda wildcards: model_settings(wildcards, ("source", "revision")),
-        text=tagged_text_made,
+        text=lambda wildcards: drawn(config, wildcards.model, "tagged_text"),
     script:
         "../scripts/syntax/tag_text.py"
 

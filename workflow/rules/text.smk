@@ -11,7 +11,7 @@ rule gather_text:
         **of_model(text="text/text.nc", counts="text/token_counts.tsv"),
     params:
         model=lambda wildcards: model_settings(wildcards, ("source", "revision")),
-        text=text_made,
+        text=lambda wildcards: drawn(config, wildcards.model, "text"),
     script:
         "../scripts/text/gather_text.py"
 

@@ -1,4 +1,4 @@
-"""What the jobs of every rule will cost: `Estimates`, which rules and the target ``estimate`` ask.
+"""What the jobs of every rule will cost: `Estimates`, which profiles and the target ``estimate`` ask.
 
 No array library is imported here, and nothing is measured or tokenised: that is for the target alone.
 """
@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from pipeline.counts import Counts, at_most
+from pipeline.light_costs import light
 from pipeline.models import is_small
-from pipeline.rule_costs import RULES, Work
+from pipeline.rule_costs import RULES, WHERE
+from pipeline.work import Work
 from strata.costs.cost import Cost
 from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
 
-PROCESS = 6e8
-"""Bytes that a job's process takes with what it imports."""
-
-START = 6
-"""Seconds of a job's imports and opening of files."""
+IMPORTS = {"": (0, 2e8), "device": (3, 3e8), "model": (5.5, 4.5e8)}
+"""Seconds and bytes of what a job imports: no torch (`LIGHT` has its seconds), torch, and models' classes."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,25 @@ class Estimates:
     counts : by model, where they are known; else upper bounds are taken
     """
 
-    def __init__(self, config: Mapping, prompts: Mapping[str, Mapping], counts: Mapping[str, Counts] = {}):
-        self._config, self._prompts, self._counts = config, prompts, counts
+    def __init__(
+        self,
+        config: Mapping,
+        prompts: Mapping[str, Mapping],
+        counts: Mapping[str, Counts] | None = None,
+    ):
+        self._config, self._prompts, self._counts = config, prompts, counts or {}
         self.work = cache(self._work)
         self.jobs = cache(self._jobs)
 
     def _work(self, model: str) -> Work:
+        """What is asked of a model.
+
+        Raises
+        ------
+        ModelUnavailable
+            If its sizes are not known here.
+        """
         section = self._config["models"][model]
-        # Of a GGUF file, its header; what is made of it may not be there yet.
         shape = shape_of(section["source"], section["revision"])
         counts = self._counts.get(model) or at_most(self._config, model, self._prompts, shape.vocab)
         return Work(model, shape, counts, self._config)
@@ -59,27 +69,35 @@ class Estimates:
         Raises
         ------
         ModelUnavailable
-            If the model's sizes are not known here.
+            As `work`.
+        KeyError
+            If it is not known what the rule costs.
         """
-        cost = RULES.get(rule)
-        found = cost(self.work(model)) if cost else [Cost()]
-        return [replace(one, memory=PROCESS + one.memory, seconds=START + one.seconds) for one in found]
+        work, (seconds, held) = self.work(model), IMPORTS[WHERE.get(rule, "")]
+        jobs = RULES[rule](work) if rule in RULES else light(rule, work)
+        return [replace(job, memory=held + job.memory, seconds=seconds + job.seconds) for job in jobs]
+
+    def processors(self, rule: str, model: str) -> int:
+        """How many a job of a rule keeps busy, as workflow/rules/functions.smk says."""
+        return 1 if rule not in RULES or is_small(self._config["models"][model]) else 4
 
     def needs(self, rule: str, model: str) -> Needs | None:
         """What the dearest job of a rule needs, at most, on processors like those of docs/costs.md.
 
-        None where nothing is known: of a model of the hub that was not brought here, or of a rule that costs
-        seconds.
+        None where a model's sizes are not known: of one on the hub that was not brought here yet.
+
+        Raises
+        ------
+        KeyError
+            If it is not known what the rule costs.
         """
         try:
-            jobs = self.jobs(rule, model) if rule in RULES else []
+            jobs = self.jobs(rule, model) or [Cost()]
         except ModelUnavailable:
             return None
-        if not jobs:
-            return None
-        processors = 1 if is_small(self._config["models"][model]) else 4
+        n = self.processors(rule, model)
         return Needs(
             operations=max(job.operations for job in jobs),
             memory_mb=round(max(job.memory for job in jobs) / 2**20),
-            minutes=max(REFERENCE.seconds(job, processors) for job in jobs) / 60,
+            minutes=max(REFERENCE.seconds(job, n) for job in jobs) / 60,
         )

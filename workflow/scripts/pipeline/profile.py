@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.job import COST
@@ -37,8 +38,12 @@ def by_rule(jobs: list[dict]) -> list[tuple]:
 
 def as_text(rows: list[tuple]) -> str:
     """The rows as aligned text."""
-    cells = [COLUMNS, *(tuple(map(str, row)) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
+    return aligned([COLUMNS, *(tuple(map(str, row)) for row in rows)])
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Cells (row, column) as text: the first column to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if n == 0 else cell.rjust(width)

@@ -3,113 +3,43 @@
 No array library is imported here: the rules ask for this at every start of the pipeline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.counts import Counts
+from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION
 from pipeline.texts import CORPUS
+from pipeline.work import DEVICE, MODEL, RULES, WHERE, Work, bytes_of, on_processors, rule
 from strata.costs import fitting, running
 from strata.costs.cost import Cost
-from strata.costs.running import BATCH, Prompt, decode, forward
-from strata.model.shape import Shape
+from strata.costs.running import BATCH, decode, forward
 from strata.model.source import is_gguf_source
 
-SPLIT = (0.7, 0.15, 0.15)
-"""Shares of a text's documents: to fit on, to choose by, to report."""
-
-TRAIN, VALIDATION, TEST = range(3)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration."""
-
-    model: str
-    shape: Shape
-    counts: Counts
-    config: Mapping
-
-    @property
-    def section(self) -> Mapping:
-        """The model's section of the configuration."""
-        return self.config["models"][self.model]
-
-    @cached_property
-    def traced(self) -> list[Prompt]:
-        """All prompts that are traced."""
-        return [*chain.from_iterable(self.counts.traced.values())]
-
-    def first(self, n: int) -> list[Prompt]:
-        """The first ``n`` of each category."""
-        return [prompt for own in self.counts.traced.values() for prompt in own[:n]]
-
-    def split(self, part: int) -> list[int]:
-        """Tokens of the documents of a split of the text."""
-        n = len(self.counts.text)
-        bounds = [round(sum(SPLIT[:i]) * n) for i in range(len(SPLIT) + 1)]
-        return list(self.counts.text[bounds[part] : bounds[part + 1]])
-
-    def states(self, tokens: float, bytes_each: int = 4) -> float:
-        """Bytes of the states of so many tokens at all depths."""
-        return bytes_each * tokens * (self.shape.layers + 1) * self.shape.channels
-
-
-def bytes_of(dtype: str) -> int:
-    """Of a number."""
-    return 4 if dtype == "float32" else 2
-
-
-RULES: dict[str, Callable[[Work], Sequence[Cost]]] = {}
-"""By rule: the cost of each of its jobs for a model; none, where the configuration asks for no job."""
-
-LOADS: set[str] = set()
-"""The rules whose jobs hold the whole model."""
-
-
-def rule(*, loads: bool) -> Callable:
-    """Enter a function under its name, which is that of its rule; ``loads``: whether jobs hold the model."""
-
-    def enter(cost: Callable[[Work], Cost | Sequence[Cost]]) -> Callable[[Work], Sequence[Cost]]:
-        def jobs(work: Work) -> list[Cost]:
-            found = cost(work)
-            each = [found] if isinstance(found, Cost) else [*found]
-            held = work.shape.parameters * bytes_of(work.section["dtype"]) if loads else 0
-            return [replace(one, memory=one.memory + held) for one in each]
-
-        RULES[cost.__name__] = jobs
-        if loads:
-            LOADS.add(cost.__name__)
-        return jobs
-
-    return enter
-
+__all__ = ["RULES", "WHERE"]
 
 # Model and text -----------------------------------------------------------------------------
 
 
-@rule(loads=True)
+@rule(MODEL)
 def unpack_model(work: Work) -> Sequence[Cost]:
     if not is_gguf_source(work.section["source"]):
         return []
     n = work.shape.parameters
-    return [Cost(values=6 * n, disk=4 * n, memory=4 * n)]
+    return [Cost(values=25 * n, seconds=6, disk=4 * n, memory=4 * n)]
 
 
-@rule(loads=True)
+@rule(MODEL)
 def curate_prompts(work: Work) -> Cost:
     lengths = work.counts.candidates
     return forward(work.shape, lengths) + decode(work.shape, 1.5 * len(lengths)) + _logits(work, 256)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def extract_weights(work: Work) -> Cost:
     kept = work.shape.embedding * (1 if work.shape.tied else 2) + work.shape.positions * work.shape.channels
     return Cost(values=4 * kept, disk=4 * kept, memory=4 * kept)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def extract_activations(work: Work) -> Cost:
     shape, tokens = work.shape, sum(work.counts.texts)
     a_token = (3 * shape.layers + 1) * shape.channels + shape.layers * shape.heads
@@ -131,12 +61,12 @@ def _kept(work: Work, lengths: Sequence[int], dtype: str) -> Cost:
     return ran + Cost(values=states, disk=states, memory=work.states(2 * BATCH))
 
 
-@rule(loads=True)
+@rule(MODEL)
 def extract_text(work: Work) -> Cost:
     return _kept(work, work.counts.text, work.config["text"]["dtype"])
 
 
-@rule(loads=True)
+@rule(MODEL)
 def extract_tagged_text(work: Work) -> Sequence[Cost]:
     tagged = work.counts.tagged
     return [_kept(work, tagged, work.config["syntax"]["dtype"])] if tagged else []
@@ -149,7 +79,7 @@ def _fitted(work: Work, decoder: str) -> bool:
     return decoder in work.config["lens"]["decoders"] and not work.section.get("lenses", {}).get(decoder)
 
 
-@rule(loads=False)
+@rule(DEVICE)
 def fit_tuned(work: Work) -> Sequence[Cost]:
     if not _fitted(work, "tuned"):
         return []
@@ -159,7 +89,7 @@ def fit_tuned(work: Work) -> Sequence[Cost]:
     return [tuned + Cost(memory=2 * 4 * work.shape.embedding)]
 
 
-@rule(loads=True)
+@rule(MODEL)
 def fit_jacobian(work: Work) -> Sequence[Cost]:
     if not _fitted(work, "jacobian"):
         return []
@@ -168,7 +98,7 @@ def fit_jacobian(work: Work) -> Sequence[Cost]:
     return [fitting.jacobian(work.shape, chosen, made["max_tokens"])]
 
 
-@rule(loads=False)
+@rule(DEVICE)
 def read_lens(work: Work) -> Sequence[Cost]:
     shape, tokens, jobs = work.shape, sum(work.counts.texts), []
     for decoder in work.config["lens"]["decoders"]:
@@ -181,17 +111,17 @@ def read_lens(work: Work) -> Sequence[Cost]:
     return [*jobs, _read(work, shown * (2 * shape.layers + 2), READ)]
 
 
-READ, GUESSES = 12, 18
+READ, GUESSES = 10, 16
 """How often the lens goes over a logit: to reduce it, and to rank every depth's guess besides."""
 
 
 def _read(work: Work, states: float, passes_over: float) -> Cost:
     fields = states * (4 * work.config["lens"]["top_k"] + 12) * 4
-    memory = 2 * 4 * work.shape.embedding + 5e8 + 2 * fields
+    memory = 2 * 4 * work.shape.embedding + 2e8 + 2 * fields
     return decode(work.shape, states, passes_over) + Cost(memory=memory, disk=fields)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def read_extended_lens(work: Work) -> Sequence[Cost]:
     if "extended" not in work.config["lens"]["decoders"]:
         return []
@@ -206,7 +136,7 @@ def _through_last(work: Work, lengths: Sequence[int]) -> Cost:
     return one.times(work.shape.layers + 1)
 
 
-@rule(loads=False)
+@rule(DEVICE)
 def fit_probes(work: Work) -> Cost:
     shape, made = work.shape, work.config["lens"]["probes"]
     depths = shape.layers + 1
@@ -223,22 +153,27 @@ def fit_probes(work: Work) -> Cost:
     )
     spectrum = Cost(operations=fitting.DOUBLE * 6 * shape.vocab * shape.channels**2)
     matrices = Cost(memory=5 * 4 * shape.embedding)
-    one = each.times(depths) + beside.times(depths + 1) + together + elsewhere + spectrum
-    return one.times(2) + matrices
+    held = on_processors(beside.times(depths + 1) + spectrum)
+    one = each.times(depths) + held + together + elsewhere
+    return one.times(REFINED) + matrices
 
 
-@rule(loads=True)
+REFINED = 1.5
+"""Of the two tokens probed for: where the closed form knows the input without a mistake, it stays."""
+
+
+@rule(MODEL)
 def measure_contextless(work: Work) -> Cost:
     made, decoders = work.config["lens"]["contextless"], work.config["lens"]["decoders"]
     held_out = work.split(TEST)
     tokens = min(made["tokens"], sum(held_out))
     states = tokens * (work.shape.layers + 1) * len(decoders)
     carried = _through_last(work, held_out) if "extended" in decoders else Cost()
-    memory = 2 * 4 * work.shape.embedding + 12 * 4 * 2**24
+    memory = 2 * 4 * work.shape.embedding + 12 * 4 * min(2**24, tokens * work.shape.vocab)
     return decode(work.shape, states, 12) + carried + Cost(memory=memory)
 
 
-@rule(loads=False)
+@rule(DEVICE)
 def measure_repurposing(work: Work) -> Cost:
     shape, tokens = work.shape, min(work.config["lens"]["repurposing"]["max_tokens"], sum(work.counts.texts))
     m, states = max(1, shape.channels // 8), 2 * (shape.layers + 1)
@@ -246,7 +181,7 @@ def measure_repurposing(work: Work) -> Cost:
     return decode(shape, tokens, 30) + Cost(operations=spans, memory=3 * 4 * shape.embedding)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def measure_mixing(work: Work) -> Cost:
     made, shape = work.config["lens"]["mixing"], work.shape
     documents = [n for n in work.split(TEST) if n > made["horizon"] + 2]
@@ -261,7 +196,7 @@ def measure_mixing(work: Work) -> Cost:
         tokens=rows / shape.layers,
         passes=places * runs,
         operations=2 * shape.block * rows + 4 * shape.heads * shape.head_channels * rows * (start + window),
-        values=(12 * shape.channels + 4 * shape.width) * rows,
+        values=8 * shape.channels * rows,
         calls=places * shape.layers,
     )
     return forward(shape, documents) + mixed + decode(shape, places * runs * made["horizon"], 4)
@@ -282,7 +217,7 @@ def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int) -> Cost:
     return cost + Cost(memory=held + 2 * sites + 3 * 4 * 64 * shape.vocab, disk=sites / 8)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def trace_prompts(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     whole = made["samples"] * _levels(made["everywhere"])
@@ -293,7 +228,7 @@ def trace_prompts(work: Work) -> Cost:
     return _tracing(work, traced + followed, 1, versions)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def trace_parts(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions, rows = made["samples"] * _levels(made["parts"]["noise"]), made["max_rows"]
@@ -312,7 +247,7 @@ def _windows(work: Work) -> running.Sites:
     return running.of_windows(work.shape.layers, made["window"], made["convention"])
 
 
-@rule(loads=True)
+@rule(MODEL)
 def trace_control(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     control = made["control"]
@@ -327,21 +262,19 @@ def trace_control(work: Work) -> Cost:
     return _tracing(work, done, 1, versions)
 
 
-@rule(loads=True)
+@rule(MODEL)
 def trace_shown(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
-    typical = sorted(work.traced, key=lambda prompt: prompt.length)[len(work.traced) // 2 :]
-    prompts = typical[: len(made["shown"])]
     kinds = [running.of_states(shape.layers), _windows(work), _windows(work)]
-    done = running.trace(shape, prompts, kinds, 0, versions, made["max_rows"])
+    done = running.trace(shape, work.counts.shown, kinds, 0, versions, made["max_rows"])
     return _tracing(work, done, 3, versions)
 
 
 # Attention, syntax, embedding ---------------------------------------------------------------
 
 
-@rule(loads=True)
+@rule(MODEL)
 def attend_over_text(work: Work) -> Cost:
     made, shape = work.config["attention"], work.shape
     documents = work.counts.text[: made["documents"]]
@@ -352,7 +285,7 @@ def attend_over_text(work: Work) -> Cost:
     return sum(runs, Cost(values=12 * pairs, memory=8 * 4 * shape.heads * long * max(long, BATCH)))
 
 
-@rule(loads=True)
+@rule(MODEL)
 def trigger_keys(work: Work) -> Sequence[Cost]:
     if not work.counts.tagged:
         return []
@@ -362,7 +295,7 @@ def trigger_keys(work: Work) -> Sequence[Cost]:
     return [forward(shape, work.counts.tagged) + described]
 
 
-@rule(loads=False)
+@rule(DEVICE)
 def probe_syntax(work: Work) -> Sequence[Cost]:
     if not work.counts.tagged:
         return []
@@ -370,14 +303,15 @@ def probe_syntax(work: Work) -> Sequence[Cost]:
     one = fitting.probe(
         work.shape, LABELS, SPLIT[TRAIN] * n, SPLIT[TEST] * n, work.config["syntax"]["epochs"]
     )
-    return [one.times(depths * PROPERTIES) + Cost(memory=3 * 8 * n * work.shape.channels)]
+    tested = Cost(seconds=SYNTAX_TESTS, memory=3 * 8 * n * work.shape.channels)
+    return [one.times(depths * PROPERTIES) + tested]
 
 
-LABELS, PROPERTIES = 30, 6
-"""Classes of a property of words, and properties that are probed for."""
+LABELS, PROPERTIES, SYNTAX_TESTS = 30, 6, 8
+"""Classes of a property of words, properties that are probed for, and seconds of what is drawn and tested."""
 
 
-@rule(loads=True)
+@rule(MODEL)
 def disturb_positions(work: Work) -> Cost:
     made, shape = work.config["embedding"]["experiments"], work.shape
     held_out = work.split(TEST)
@@ -390,14 +324,15 @@ def disturb_positions(work: Work) -> Cost:
     return ran + decode(shape, tokens * silenced, 8) + keys + _logits(work, BATCH)
 
 
-@rule(loads=False)
+@rule(DEVICE)
 def apply_zero_layer(work: Work) -> Cost:
     made = work.config["embedding"]["zero_layer"]
     products = 4 if work.shape.tied else 5
-    return fitting.token_by_token(work.shape, products, made["rows"], made["columns"])
+    found = fitting.token_by_token(work.shape, products, made["rows"], made["columns"])
+    return found + Cost(seconds=7e-4 * work.shape.vocab)  # kinds of exceptions, and how many chance makes
 
 
-@rule(loads=True)
+@rule(MODEL)
 def evaluate_organism(work: Work) -> Sequence[Cost]:
     if work.section["text"] != CORPUS or work.model not in work.config["organism"]["variants"]:
         return []

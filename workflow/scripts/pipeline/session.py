@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from pipeline.resume import hold_folder
@@ -47,6 +48,9 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     """
     paths = [str(scripts), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    image = Path(workflow.basedir) / "envs/strata.sif"
+    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not image.is_file():
+        sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
     # Threads that wait must not spin: jobs share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -57,10 +61,38 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
     _end_with_failures(workflow)
-    if workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun:
-        check_writable()
-        if hold_folder(_tell):
-            logger.addFilter(_without_advice)
+    if workflow.is_main_process and not workflow.output_settings.dryrun:
+        _hold_folder_once_it_runs()
+
+
+def where_to_look(models: Iterable[str]) -> str:
+    """What to open, of what is there: nothing, if only a part was made."""
+    pages = {"claims": "what holds of it", "lens/explorer": "every prompt, depth by depth"}
+    lines = [
+        f"{path}: {told}"
+        for model in models
+        for page, told in pages.items()
+        if (path := Path(f"results/{model}/{page}.html")).exists()
+    ]
+    return "\n".join([*lines, REPORT]) if lines else ""
+
+
+def _tell(text: str) -> None:
+    if text:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _hold_folder_once_it_runs() -> None:
+    """Only what runs jobs says that it starts; that is before it looks at locks and at what is there."""
+
+    def heard(record: logging.LogRecord) -> bool:
+        if getattr(record, "event", None) == LogEvent.WORKFLOW_STARTED:
+            check_writable()
+            if hold_folder(_tell):
+                logger.addFilter(_without_advice)
+        return True
+
+    logger.addFilter(heard)
 
 
 def _without_advice(record: logging.LogRecord) -> bool:
@@ -82,23 +114,6 @@ def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -
         place = folder if os.path.lexists(folder) else os.curdir
         if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
             sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
-
-
-def where_to_look(models: Iterable[str]) -> str:
-    """What to open, of what is there: nothing, if only a part was made."""
-    pages = {"claims": "what holds of it", "lens/explorer": "every prompt, depth by depth"}
-    lines = [
-        f"{path}: {told}"
-        for model in models
-        for page, told in pages.items()
-        if (path := Path(f"results/{model}/{page}.html")).exists()
-    ]
-    return "\n".join([*lines, REPORT]) if lines else ""
-
-
-def _tell(text: str) -> None:
-    if text:
-        print(text, file=sys.stderr, flush=True)
 
 
 def _print_jobs_once() -> None:

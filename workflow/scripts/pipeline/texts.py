@@ -15,6 +15,9 @@ from strata.text.plain import check_counts, check_text
 LONG = "long_text"
 """The key of a text for long samples; where a section has none, ``text`` serves."""
 
+TAGGED = "tagged_text"
+"""The key of a text whose words are tagged."""
+
 CORPUS = "organism"
 """In place of a file: the generated corpus, for models that were trained on it."""
 
@@ -36,6 +39,17 @@ def origin(config: Mapping, model: str, kind: str) -> dict[str, Any]:
         "source": CORPUS,
         "corpus": {key: value for key, value in written.items() if key != "tokenizer_documents"},
     }
+
+
+def drawn(config: Mapping, model: str, kind: str) -> dict[str, Any]:
+    """How a model's text is drawn, or its long samples, or its tagged text: see `origin`."""
+    made, text, syntax = origin(config, model, kind), config["text"], config["syntax"]
+    if kind == LONG:
+        return made | config["attention"]["long"] | {"documents": text["documents"]}
+    if kind == TAGGED:
+        keys = ("documents", "max_tokens", *(("filler",) if "corpus" in made else ()))
+        return made | {"seed": syntax["statistics"]["seed"]} | {key: syntax[key] for key in keys}
+    return made | {key: text[key] for key in ("documents", "max_tokens", "seed")}
 
 
 def known_counts(model: Mapping) -> str | None:

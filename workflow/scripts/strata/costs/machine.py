@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -12,38 +13,38 @@ from strata.costs.cost import Cost
 CALL = 3e-4
 """Seconds that a call takes on one core of the machine of docs/costs.md, however little it does."""
 
-INTERPRETED = 0.055
+INTERPRETED = 0.075
 """Seconds that `_interpret` takes there."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a machine does in a second.
+    """What a machine does in a second where all its cores are at work, as in a run.
 
-    ``products``: operations of products of float32, ``one`` on one core and on ``all`` of its ``cores``.
-    ``values``: numbers gone over, on one core. ``disk``: bytes written. ``pace``: how long interpreted work
-    takes, by how long it takes on the machine of docs/costs.md.
+    ``products``: operations of products of float32. ``values``: numbers gone over (exponentials of them).
+    ``disk``: bytes written. ``pace``: how long interpreted work takes, by how long it takes on the machine of
+    docs/costs.md.
     """
 
     cores: int
-    one: float
-    all: float
+    products: float
     values: float
     disk: float
-    pace: float
+    pace: float = 1
 
     def seconds(self, cost: Cost, processors: int = 1) -> float:
-        """How long work takes on so many of the cores."""
-        used = min(processors, self.cores)
-        share = (used - 1) / max(1, self.cores - 1)
-        products = self.one + share * (self.all - self.one)
-        passed = self.values * used
+        """How long work takes on so many of the cores, or on all where there are fewer."""
+        share = min(1, processors / self.cores)
         waiting = self.pace * (cost.seconds + CALL * cost.calls)
-        return waiting + cost.operations / products + cost.values / passed + cost.disk / self.disk
+        working = cost.operations / self.products + cost.values / self.values
+        return waiting + working / share + cost.disk / self.disk
 
 
-REFERENCE = Machine(cores=2, one=36e9, all=70e9, values=1.2e9, disk=1e9, pace=1)
+REFERENCE = Machine(cores=2, products=80e9, values=4.4e9, disk=5e8)
 """The machine of docs/costs.md: two cores of a server's processor."""
+
+SIDE = 768
+"""Rows and columns of the matrices that are multiplied: enough for the full rate, a few milliseconds long."""
 
 
 def measure(folder: Path = Path()) -> Machine:
@@ -52,21 +53,19 @@ def measure(folder: Path = Path()) -> Machine:
     from threadpoolctl import threadpool_limits
 
     cores = len(os.sched_getaffinity(0))
-    left, right = np.random.default_rng(0).standard_normal((2, 1024, 1024), np.float32)
-    out, values = np.empty_like(left), np.full(2**18, 0.5, np.float32)
-
-    def products(threads: int) -> float:
-        with threadpool_limits(threads):
-            return 2 * 1024**3 / _quickest(lambda: np.matmul(left, right, out=out), 0.3)
-
-    return Machine(
-        cores=cores,
-        one=products(1),
-        all=products(cores),
-        values=len(values) / _quickest(lambda: np.exp(values, out=values), 0.2),
-        disk=_written(folder),
-        pace=_quickest(_interpret, 0.3) / INTERPRETED,
-    )
+    left, right, out = np.random.default_rng(0).standard_normal((3, SIDE, SIDE), np.float32)
+    values = np.linspace(-1, 1, 2**18, dtype=np.float32)
+    powers = [np.empty_like(values) for _ in range(cores)]
+    with ThreadPoolExecutor(cores) as pool, threadpool_limits(cores):
+        return Machine(
+            cores=cores,
+            products=2 * SIDE**3 / _quickest(lambda: np.matmul(left, right, out=out), 0.5),
+            values=cores
+            * len(values)
+            / _quickest(lambda: [*pool.map(np.exp, [values] * cores, powers)], 0.3),
+            disk=_written(folder),
+            pace=_quickest(_interpret, 0.3) / INTERPRETED,
+        )
 
 
 def _quickest(work: Callable[[], object], seconds: float) -> float:

@@ -37,7 +37,7 @@ def _attending(shape: Shape, pairs: float) -> float:
 
 def _passing(shape: Shape) -> float:
     """Values gone over for a token in a block: norms, sums, copies, the activation."""
-    return 12 * shape.channels + 4 * shape.width
+    return 6 * shape.channels + (2 if shape.gated else 1) * shape.width
 
 
 def decode(shape: Shape, states: float, passes_over: float = 3) -> Cost:
@@ -157,7 +157,7 @@ def _restored(
         tokens=carried / shape.layers,
         passes=restored,
         operations=2 * (shape.block * carried - shape.mlp * spared) + _attending(shape, keys),
-        values=(_passing(shape) + 2 * shape.channels) * carried + 3 * shape.heads * keys,
+        values=(_passing(shape) + shape.channels) * carried + 3 * shape.heads * keys,
     )
 
 

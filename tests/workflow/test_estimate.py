@@ -1,0 +1,31 @@
+"""The target ``estimate``: printed for every model that is run, whether anything was made of it or not."""
+
+import shutil
+
+from small_project import MODEL, SECOND
+
+COMPLETED, EVERY = "those that the model completes", "as if the model completed each"
+
+
+def headings(done) -> dict[str, str]:
+    """By model what stands above its table."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split(": ", 1) for line in done.stdout.splitlines() if " million parameters; " in line]
+    return dict(lines)
+
+
+def test_what_was_made_is_counted_and_nothing_is_made(project):
+    done = project.snakemake("estimate")
+    found = headings(done)
+    assert [*found] == [MODEL, SECOND] and all(COMPLETED in told for told in found.values())
+    assert done.stdout.count("trace_parts") == 2 and done.stdout.count("trigger_keys") == 1
+    assert project.planned() == []
+
+
+def test_before_a_run_every_prompt_counts_and_no_model_is_loaded(project, tmp_path):
+    copy = project.copy(tmp_path / "copy")
+    shutil.rmtree(copy.folder / "results")
+    for weights in copy.folder.glob("data/models/*/*.safetensors"):
+        weights.write_bytes(b"no weights")
+    assert all(EVERY in told for told in headings(copy.snakemake("estimate")).values())
+    assert not (copy.folder / "results").exists()

@@ -1,0 +1,88 @@
+"""What rules cost that need no model: statistics, tables, pages and figures, on one core.
+
+Their seconds were measured on the machine of docs/costs.md with the organism; what grows with a vocabulary,
+with SmolLM2 and Gemma 3 as well.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.work import Work
+from strata.costs.cost import Cost
+from strata.costs.fitting import DOUBLE
+
+
+@dataclass(frozen=True)
+class Light:
+    """Seconds of a rule's job: its start, and what a thousand more of something add.
+
+    ``vocab``: of tokens in the vocabulary. ``traced``: of prompts × depths. ``states``: of prompts' tokens ×
+    depths.
+    """
+
+    start: float
+    vocab: float = 0
+    traced: float = 0
+    states: float = 0
+
+    def cost(self, work: Work) -> Cost:
+        """Of one job for a model."""
+        depths = work.shape.layers
+        grown = (
+            self.vocab * work.shape.vocab
+            + self.traced * len(work.traced) * depths
+            + self.states * sum(work.counts.texts) * depths
+        )
+        copies = 3 * 4 * work.shape.embedding if self.vocab else 0
+        return Cost(seconds=self.start + grown / 1000, memory=copies)
+
+
+LIGHT = {
+    "gather_text": Light(1.4, vocab=0.02),
+    "tag_text": Light(1.6),
+    "load_lens": Light(3),
+    "average_traces": Light(1, traced=2.6),
+    "average_parts": Light(2, traced=1.4),
+    "compare_order": Light(4),
+    "read_attention": Light(2.6),
+    "measure_motion": Light(4),
+    "compare_lenses": Light(3, states=0.09),
+    "write_explorer": Light(2, states=0.06),
+    "describe_channels": Light(4),
+    "describe_gains": Light(2.2),
+    "correlate_frequency": Light(1.6, vocab=0.3),
+    "describe_components": Light(7, vocab=0.9),
+    "find_clumps": Light(1.5, vocab=0.7),
+    "decompose_embeddings": Light(1.5, vocab=0.01),
+    "judge_claims": Light(3.5),
+    "draw_attention": Light(20),
+    "draw_embedding": Light(8),
+    "draw_lens": Light(22),
+    "draw_lens_grids": Light(17),
+    "draw_lens_updates": Light(6),
+    "draw_positions": Light(15),
+    "draw_restoration": Light(24),
+    "draw_single_traces": Light(5.5),
+    "draw_syntax": Light(6.5),
+    "draw_token_features": Light(21),
+}
+"""By rule."""
+
+
+def light(rule: str, work: Work) -> list[Cost]:
+    """The cost of each job of a rule that needs no model.
+
+    Raises
+    ------
+    KeyError
+        If it is not known what the rule costs.
+    """
+    if rule == "load_lens" and not work.section.get("lenses"):
+        return []
+    if rule in ("tag_text", "draw_syntax") and not work.counts.tagged:
+        return []
+    if rule == "draw_positions" and not work.shape.positions:
+        return []
+    cost = LIGHT[rule].cost(work)
+    if rule == "decompose_embeddings":
+        cost += Cost(operations=DOUBLE * 4 * work.shape.vocab * work.shape.channels**2)
+    return [cost]
