@@ -24,8 +24,11 @@ def case():
 
 @pytest.fixture(scope="module")
 def by_prompt(case):
+    """Read two prompts at a time."""
     prompts, patterns = case
-    return final_token(slow.make_activations(prompts, patterns), prompts)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("strata.attention.final_token.PIECE", 2)
+        return final_token(slow.make_activations(prompts, patterns), prompts)
 
 
 def test_shares_and_entropies_equal_the_loop(case, by_prompt):

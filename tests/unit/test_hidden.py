@@ -24,7 +24,8 @@ def cosine(a, b):
     return sum(float(x) * float(y) for x, y in zip(a, b, strict=True)) / (length(a) * length(b))
 
 
-def test_measures_equal_the_loop():
+def test_measures_equal_the_loop(monkeypatch):
+    monkeypatch.setattr(hidden, "PIECE", 3)
     final = np.random.default_rng(0).normal(size=(4, L + 1, C)).cumsum(1)
     prompts, tokens = make_prompts(["a", "b", "a", "c"], [3, 5, 4, 3])
     found = hidden.motion(make_resid(final, tokens), prompts)

@@ -89,7 +89,8 @@ def test_planted_energy_is_found_where_it_is():
         assert float(found[f"p_unlikely_{name}"]) == pytest.approx(expected, rel=1e-4, abs=0)
 
 
-def test_values_are_means_of_prompts_about_the_mean_state():
+def test_values_are_means_of_prompts_about_the_mean_state(monkeypatch):
+    monkeypatch.setattr("strata.lens.repurposing.PIECE_VALUES", 100 * DEPTHS * CHANNELS)
     resid, decoder, embedding, logits = make()
     found = analyse(resid.transpose("token", ...), Alone(), decoder, embedding, **SETTINGS, tile=37)
     states = resid.values.astype(float)

@@ -5,13 +5,16 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from oracles import tiny_models
 from oracles.noised import IDS, TARGET, noised, table
 from strata.model.architecture import find_parts
+from strata.trace import many
 from strata.trace.corruption import REPLACED, corrupt, noise_levels, replacements, seeded_noise
 from strata.trace.dataset import as_dataset, of_some, traceable
 from strata.trace.heads import trace_heads
+from strata.trace.many import trace_many
 from strata.trace.restoration import traced_everywhere
 from strata.trace.sites import of_heads, restoration
 from strata.trace.sweep import trace_prompts
@@ -49,7 +52,7 @@ def test_shared_noise_is_one_draw_for_all_prompts():
     options = {"levels": {"1": 1.0, "3": 3.0}, "n_samples": 2, "n_channels": 6, "seed": 0, "shared": True}
     one, two = corrupt(table(rows), ids, **options)
     assert np.array_equal(one.noise[:, 0], two.noise[:, 0])
-    assert len(np.unique(two.noise)) == two.noise.size
+    assert len(np.unique(two.noise)) == np.asarray(two.noise).size
 
 
 def test_noise_has_the_levels_sizes():
@@ -166,6 +169,32 @@ def test_dataset_has_the_traces_under_their_labels(what, dim):
     np.testing.assert_allclose(two["logit_difference"][:, :5], traces[1].restored[1, 1], rtol=1e-6)
     np.testing.assert_allclose(two["kl_clean_corrupted"], traces[1].corrupted[2, 1], rtol=1e-6)
     assert data["alternative_id"].values.tolist() == [trace.alternative_id for trace in traces]
+
+
+def test_some_prompts_at_a_time_are_labelled_as_all_together(monkeypatch):
+    """The first alone lacks the second sample of a replaced subject, the second the first's length."""
+    parts = find_parts(tiny_models.build("gpt2"))
+    prompts = [
+        noised(IDS[:5], subject=(2, 3), others=[(3, 9)]),
+        noised(subject=(1,), others=[(3,), (4,)]),
+        noised(IDS[:5], subject=(1,), seed=1),
+    ]
+    rows = [("p", "x", 2, 3, TARGET), ("q", "y", 1, 1, TARGET), ("r", "y", 1, 1, TARGET)]
+    labels = {
+        "table": table(rows, n_tokens=[5, 7, 5], target=" t", top_str="u"),
+        "token_strings": [[f"s{i}" for i in prompt.input_ids] for prompt in prompts],
+        "levels": {"1": 1.0},
+        "whole": True,
+    }
+    chosen = {what: restoration(what, parts.n_layers, 3) for what in ("state", "mlp")}
+    [together] = trace_many(parts, prompts, chosen, 1024, **labels)
+    monkeypatch.setattr(many, "VALUES", 1)
+    apart = list(trace_many(parts, prompts, chosen, 1024, **labels))
+    assert [each["mlp"].sizes["prompt"] for each in apart] == [1, 1, 1]
+    for what, expected in together.items():
+        assert "p_whole" in expected and expected.sizes["sample"] == 2
+        found = xr.concat([each[what] for each in apart], "prompt", data_vars="minimal", coords="minimal")
+        xr.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_heads_are_labelled_by_number_and_layer():

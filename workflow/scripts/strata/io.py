@@ -316,8 +316,14 @@ class PieceFile:
         if error is None:
             labels = self._labels[0]
             if self._dim in labels.dims:
-                how = {"data_vars": "minimal", "coords": "minimal", "compat": "equals", "join": "exact"}
-                labels = xr.concat(self._labels, self._dim, **how)
+                labels = xr.concat(
+                    self._labels,
+                    self._dim,
+                    data_vars="minimal",
+                    coords="minimal",
+                    compat="equals",
+                    join="exact",
+                )
             labels.attrs = self._labels[-1].attrs | {PROVENANCE: _provenance(self._path, self._made_by)}
             labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
 

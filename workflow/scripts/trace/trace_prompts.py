@@ -4,6 +4,7 @@ Input: prompts.tsv, the model. Output: trace/{what}.nc for everything restored; 
 trace/attribution.nc: what every part adds to the answer's logit in the clean run.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.job import job
@@ -13,12 +14,11 @@ from strata.model.architecture import find_parts
 from strata.model.attribution import attribute
 from strata.model.batching import check_lengths
 from strata.trace.corruption import corrupt_as, level_names
-from strata.trace.dataset import after_prefix, as_dataset, of_first, of_some, traceable
+from strata.trace.dataset import after_prefix, of_first, of_some, traceable
 from strata.trace.heads import trace_heads
+from strata.trace.many import trace_many
 from strata.trace.neurons import trace_neurons
 from strata.trace.sites import WHATS, restoration
-from strata.trace.sweep import trace_prompts
-from strata.trace.whole_target import follow_targets
 
 with job(snakemake) as progress:
     settings, made = snakemake.params.model, snakemake.params.corruption
@@ -39,16 +39,24 @@ with job(snakemake) as progress:
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}
     everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
-    traces = trace_prompts(parts, prompts, restorations, at_once, progress, everywhere)
-    if snakemake.params.whole:
-        traces = follow_targets(parts, prompts, restorations, traces, at_once, progress)
-    found = {w: as_dataset(traces[w], table, strings, levels, r.dim) for w, r in restorations.items()}
+    config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
+    made_by = {"model": settings, "config": config}
+    labels = {"table": table, "token_strings": strings, "levels": levels, "whole": snakemake.params.whole}
+    traces = trace_many(parts, prompts, restorations, at_once, progress, everywhere, **labels)
+    with ExitStack() as stack:
+        files = {
+            what: stack.enter_context(io.PieceFile(paths[what], "prompt", len(prompts), **made_by))
+            for what in restorations
+        }
+        for piece in traces:
+            for what, dataset in piece.items():
+                files[what].write(dataset)
+    found = {}
     if pieces := snakemake.params.pieces:
         how, groups = (levels, at_once, progress), (pieces["neuron_groups"], made["seed"])
         found["heads"] = trace_heads(parts, *of_first(pieces["heads"], table, prompts, strings), *how)
         some = of_first(pieces["neurons"], table, prompts, strings)
         found["neurons"] = trace_neurons(parts, *some, *groups, *how)
         found["attribution"] = attribute(parts, ids, table)
-    config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
     for what, dataset in found.items():
-        io.write_dataset(dataset, paths[what], model=settings, config=config)
+        io.write_dataset(dataset, paths[what], **made_by)

@@ -17,6 +17,9 @@ from strata.names import CATEGORY, FACT, HEAD, LAYER, PROMPT, SITE, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import masks_by_category
 
+PIECE = 64
+"""Prompts whose patterns are in memory at once."""
+
 
 def analyse(
     activations: xr.Dataset,
@@ -89,16 +92,20 @@ def final_token(activations: xr.Dataset, prompts: pd.DataFrame) -> xr.Dataset:
     if chosen.empty:
         raise ValueError("no prompt is accepted and has a subject")
     patterns = activations["attention_last"].transpose(LAYER, HEAD, TOKEN)
-    every = patterns.values.astype(float)
-    tokens = pd.Series(range(every.shape[-1]), index=activations[PROMPT].values).groupby(level=0)
+    tokens = pd.Series(range(patterns.sizes[TOKEN]), index=activations[PROMPT].values).groupby(level=0)
     start, end = tokens.min(), tokens.max() + 1
     shares, even, entropies = [], [], []
-    for row in chosen.itertuples():
-        pattern = every[..., start.loc[row.id] : end.loc[row.id]]
-        subject = pattern[..., row.subject_start : row.subject_position + 1]
-        shares.append([pattern[..., 0], subject.sum(-1), subject.max(-1), pattern[..., -1]])
-        even.append(np.array([1, row.subject_position + 1 - row.subject_start, 1, 1]) / pattern.shape[-1])
-        entropies.append(entr(pattern).sum(-1))
+    for some in range(0, len(chosen), PIECE):
+        piece = chosen.iloc[some : some + PIECE]
+        first = start.loc[piece["id"]].min()
+        read = patterns.isel({TOKEN: slice(first, end.loc[piece["id"]].max())}).values.astype(float)
+        for row in piece.itertuples():
+            pattern = read[..., start.loc[row.id] - first : end.loc[row.id] - first]
+            subject = pattern[..., row.subject_start : row.subject_position + 1]
+            shares.append([pattern[..., 0], subject.sum(-1), subject.max(-1), pattern[..., -1]])
+            n_subject = row.subject_position + 1 - row.subject_start
+            even.append(np.array([1, n_subject, 1, 1]) / pattern.shape[-1])
+            entropies.append(entr(pattern).sum(-1))
     entropy = xr.DataArray(entropies, dims=(PROMPT, LAYER, HEAD))
     n_positions = xr.DataArray((end - start).loc[chosen["id"]].to_numpy(), dims=PROMPT)
     return xr.Dataset(

@@ -31,6 +31,9 @@ STEP_MEASURES = MEASURES[1:]
 POOLED = "pooled"
 """Of which categories a group of the category dimension is made, separated by spaces; empty for one alone."""
 
+PIECE = 64
+"""Prompts whose states are in memory at once."""
+
 Pooled = Mapping[str, Sequence[str]]
 NOTHING: Pooled = MappingProxyType({})
 
@@ -121,29 +124,38 @@ def motion(resid: xr.DataArray, prompts: pd.DataFrame) -> xr.Dataset:
     if chosen.empty:
         raise ValueError("no prompt is accepted and has a subject")
     last_token = pd.Series(range(resid.sizes[TOKEN]), index=resid[PROMPT].values).groupby(level=0).max()
-    states = resid.isel({TOKEN: last_token.loc[chosen["id"]].to_numpy()})
-    states = states.transpose(TOKEN, DEPTH, CHANNEL).values.astype(float)
+    last = last_token.loc[chosen["id"]].to_numpy()
+    pieces = [
+        _measured(resid.isel({TOKEN: some}).transpose(TOKEN, DEPTH, CHANNEL).values.astype(float))
+        for some in np.split(last, range(PIECE, len(last), PIECE))
+    ]
+    measured = {name: np.concatenate([piece[name] for piece in pieces]) for name in MEASURES}
+    fields = {name: ((PROMPT, LAYER), measured[name]) for name in STEP_MEASURES}
+    fields["norm"] = ((PROMPT, DEPTH), measured["norm"])
+    coordinates = {
+        PROMPT: chosen["id"].to_numpy(object),
+        DEPTH: resid[DEPTH].values,
+        LAYER: np.arange(resid.sizes[DEPTH] - 1),
+        "prompt_category": (PROMPT, chosen[CATEGORY].to_numpy(object)),
+        "prompt_fact": (PROMPT, chosen[FACT].to_numpy(object)),
+    }
+    return xr.Dataset(fields, coordinates)
+
+
+def _measured(states: np.ndarray) -> dict[str, np.ndarray]:
+    """`MEASURES` (prompt, depth or layer) of final tokens' states (prompt, depth, channel)."""
     steps = np.diff(states, axis=1)
     norm, step = np.linalg.norm(states, axis=-1), np.linalg.norm(steps, axis=-1)
     cosine_step = np.full(step.shape, np.nan)
     cosine_step[:, 1:] = _cosine(steps)
-    by_layer = {
+    return {
+        "norm": norm,
         "step": step,
         "relative_step": step / norm[:, :-1],
         "growth": np.diff(np.log(norm), axis=1),
         "cosine_state": _cosine(states),
         "cosine_step": cosine_step,
     }
-    fields = {"norm": ((PROMPT, DEPTH), norm)}
-    fields |= {name: ((PROMPT, LAYER), values) for name, values in by_layer.items()}
-    coordinates = {
-        PROMPT: chosen["id"].to_numpy(object),
-        DEPTH: resid[DEPTH].values,
-        LAYER: np.arange(step.shape[1]),
-        "prompt_category": (PROMPT, chosen[CATEGORY].to_numpy(object)),
-        "prompt_fact": (PROMPT, chosen[FACT].to_numpy(object)),
-    }
-    return xr.Dataset(fields, coordinates)
 
 
 def average(

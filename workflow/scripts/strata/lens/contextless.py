@@ -133,7 +133,9 @@ def measure(
     bits = np.empty((len(REFERENCES), len(rows)))
     whole = np.flatnonzero(np.isin(resid[DOCUMENT].values, resid[DOCUMENT].values[rows]))
     together = max(1, STATES_BYTES // (4 * len(depths) * resid.sizes[CHANNEL]))
-    for piece, lengths in progress(pieces(resid[DOCUMENT].values[whole], together), "pieces"):
+    for documents in progress(pieces(resid[DOCUMENT].values[whole], together), "pieces"):
+        piece = slice(documents[0].start, documents[-1].stop)
+        lengths = [document.stop - document.start for document in documents]
         stream = torch.from_numpy(resid.isel({TOKEN: whole[piece]}).values).float().to(device)
         inside = np.flatnonzero(np.isin(rows, whole[piece]))
         places = torch.from_numpy(np.searchsorted(whole[piece], rows[inside]))

@@ -13,6 +13,7 @@ import shutil
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,9 @@ from torch.linalg import vecdot
 
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths, with_half_depths
+from strata.model.memory import Fitting
 from strata.model.readout import LogitDecoder
-from strata.names import (
-    CHANNEL,
-    LAYER,
-    PROMPT,
-    TOKEN,
-    TOKEN_ID,
-)
+from strata.names import CHANNEL, LAYER, PROMPT, TOKEN, TOKEN_ID
 from strata.progress import Progress, nested, silent
 
 BLOCK = 64
@@ -340,17 +336,19 @@ def read_pieces(
     device = decoder.unembedding.device
     cut = pieces(activations[PROMPT].values, max_tokens)
     progress, inside = nested(progress, cut)
-    for tokens, lengths in progress(cut, "pieces"):
+
+    def read(prompts: list[slice]) -> dict[str, Tensor]:
+        tokens = slice(prompts[0].start, prompts[-1].stop)
         piece = activations.isel({TOKEN: tokens})
 
-        def kept(name: str, piece: xr.Dataset = piece) -> Tensor:
+        def kept(name: str) -> Tensor:
             return torch.from_numpy(piece[name].values).to(device).float()
 
         states = kept("resid")
         added = torch.cat([kept("attn_out"), kept("mlp_out")]) if updates else states[:0]
         if half_depths:
             states = with_half_depths(states, kept("attn_out"))
-        stream, added = carry(states, added, lengths)
+        stream, added = carry(states, added, [prompt.stop - prompt.start for prompt in prompts])
         # Updates are read against the same references, of which they are no part.
         stream = stream[[0, -1]] if updates else stream
         found = read_out(
@@ -366,10 +364,15 @@ def read_pieces(
             progress=inside,
         )
         first = len(stream) if updates else 0
-        yield tokens, {name: value[first:].cpu() for name, value in found.items()}
+        return {name: value[first:].cpu() for name, value in found.items()}
+
+    fitting = Fitting("prompts")
+    for piece in progress(cut, "pieces"):
+        for some, fields in fitting(read, piece):
+            yield slice(some[0].start, some[-1].stop), fields
 
 
-def pieces(prompts: np.ndarray, max_tokens: int) -> list[tuple[slice, list[int]]]:
+def pieces(prompts: np.ndarray, max_tokens: int) -> list[list[slice]]:
     """Cut the tokens of prompts in a row into pieces of whole prompts.
 
     Parameters
@@ -379,15 +382,12 @@ def pieces(prompts: np.ndarray, max_tokens: int) -> list[tuple[slice, list[int]]
 
     Returns
     -------
-    list of pairs: the tokens of a piece, and the length of each of its prompts
+    Of each piece its prompts, the tokens of each
     """
-    starts = np.flatnonzero(np.append(True, prompts[1:] != prompts[:-1]))
-    lengths = np.diff(np.append(starts, len(prompts))).tolist()
-    found: list[tuple[slice, list[int]]] = []
-    begin, inside = 0, []
-    for length in lengths:
-        if inside and sum(inside) + length > max_tokens:
-            found.append((slice(begin, begin + sum(inside)), inside))
-            begin, inside = begin + sum(inside), []
-        inside.append(length)
-    return [*found, (slice(begin, begin + sum(inside)), inside)]
+    starts = np.flatnonzero(np.append(True, prompts[1:] != prompts[:-1])).tolist()
+    found: list[list[slice]] = [[]]
+    for start, stop in pairwise([*starts, len(prompts)]):
+        if found[-1] and stop - found[-1][0].start > max_tokens:
+            found.append([])
+        found[-1].append(slice(start, stop))
+    return found

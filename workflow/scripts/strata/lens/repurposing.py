@@ -27,6 +27,9 @@ from strata.stats.seeding import generator
 UNLIKELY, LIKELY, RANDOM = SETS = ("unlikely", "likely", "random")
 WHOLE, CENTRED = STATES = ("whole", "centred")
 
+PIECE_VALUES = 2**24
+"""Of states that are read at once: 64 MB."""
+
 
 def token_sets(logits: Tensor, m: int, generator: torch.Generator) -> Tensor:
     """The m least likely tokens, the m most likely, and m at random, all different.
@@ -125,7 +128,14 @@ def analyse(
     rows = np.sort(rng.choice(resid.sizes[TOKEN], n_tokens, replace=False))
     device = decoder.unembedding.device
     resid = resid.transpose(DEPTH, TOKEN, ...)
-    states = torch.stack([torch.from_numpy(depth.values[rows]) for depth in resid]).float().to(device)
+    # Slices of all tokens, not each one by itself, are what a file gives out fast.
+    starts = range(0, resid.sizes[TOKEN], piece := max(1, PIECE_VALUES // resid[:, 0].size))
+    within = np.split(rows, np.searchsorted(rows, starts[1:]))
+    pieces = [
+        resid.isel({TOKEN: slice(start, start + piece)}).values[:, own - start]
+        for start, own in zip(starts, within, strict=True)
+    ]
+    states = torch.from_numpy(np.concatenate(pieces, axis=1)).float().to(device)
     means = states.mean(1, keepdim=True)
     embeddings = torch.from_numpy(embedding).float().to(device)
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from torch.linalg import vecdot
+from torch.linalg import solve_triangular, vecdot
 
 from strata.lens.decoders import DepthMaps
 from strata.model.readout import LogitDecoder
@@ -95,35 +95,51 @@ class Whitening:
     @classmethod
     def of(cls, batches: Iterable[Tensor], ridge: float = 1e-4) -> "Whitening":
         """From streams (depth, token, channel); ``ridge`` is a share of the channels' mean variance."""
-        count, total, square, cross = 0, 0, 0, 0
+        count, total, square, cross = 0, 0, None, None
         for stream in batches:
-            states = stream.double()
-            count += states.shape[1]
-            total = total + states.sum(1)
-            square = square + states.mT @ states
-            cross = cross + states[-1].T @ states[:-1]
+            if square is None:
+                n_depths, _, n = stream.shape
+                square = stream.new_zeros(n_depths, n, n, dtype=torch.double)
+                cross = torch.zeros_like(square[:-1])
+            count += stream.shape[1]
+            total = total + stream.sum(1, dtype=torch.double)
+            last = stream[-1].double()
+            for depth, states in enumerate(stream):
+                states = states.double()
+                square[depth].addmm_(states.T, states)
+                if depth < len(cross):
+                    cross[depth].addmm_(last.T, states)
         mean = total / count
-        covariance = square / count - mean[..., None] * mean[:, None]
-        variance = covariance.diagonal(dim1=-2, dim2=-1)
-        spread = variance[-1].mean().sqrt().item()
-        variance += ridge * variance.mean(-1, keepdim=True).clamp(min=1e-12)
-        shared = cross / count - mean[-1, :, None] * mean[:-1, None]
-        return cls(mean[:-1], torch.linalg.cholesky(covariance[:-1]), mean[-1], spread, shared)
+        # In place and depth by depth: these are the largest things that a fit holds.
+        for covariance, own in zip(square.div_(count), mean, strict=True):
+            covariance.addr_(own, own, alpha=-1)
+        spread = square[-1].diagonal().mean().sqrt().item()
+        for root in square[:-1]:
+            variance = root.diagonal()
+            variance += ridge * variance.mean().clamp(min=1e-12)
+            root.copy_(torch.linalg.cholesky(root))
+        for shared, own in zip(cross.div_(count), mean, strict=False):
+            shared.addr_(mean[-1], own, alpha=-1)
+        return cls(mean[:-1], square[:-1], mean[-1], spread, cross)
 
     def least_squares(self) -> Tensor:
         """The map (depth - 1, channel out, channel) from whitened states to the last depth, centred."""
-        return torch.linalg.solve_triangular(self.root, self.shared.mT, upper=False).mT
+        pairs = zip(self.root, self.shared, strict=True)
+        return torch.stack([solve_triangular(root, own.mT, upper=False).mT.float() for root, own in pairs])
 
-    def whiten(self, stream: Tensor) -> Tensor:
-        """Whitened states (depth - 1, token, channel) of a stream (depth, token, channel)."""
-        centred = stream[:-1] - self.mean[:, None].to(stream)
-        return torch.linalg.solve_triangular(self.root.mT.to(stream), centred, upper=True, left=False)
+    def whiten(self, stream: Tensor) -> Iterator[Tensor]:
+        """Whitened states (token, channel) of each depth but the last of a stream (depth, token, channel)."""
+        for states, mean, root in zip(stream, self.mean, self.root, strict=False):
+            centred = states - mean.to(states)
+            yield solve_triangular(root.mT.to(states), centred, upper=True, left=False)
 
-    def unwhiten(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of whitened states as maps of states."""
-        weight = torch.linalg.solve_triangular(self.root, weight.double(), upper=False, left=False)
-        bias = bias.double() - (weight @ self.mean[..., None])[..., 0]
-        return weight.float(), bias.float()
+    def unwhiten(self, weights: Iterable[Tensor], biases: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """Maps of whitened states, of each depth one, as maps of states."""
+        found = []
+        for root, mean, weight, bias in zip(self.root, self.mean, weights, biases, strict=True):
+            weight = solve_triangular(root, weight.detach().double(), upper=False, left=False)
+            found.append((weight.float(), (bias.detach().double() - weight @ mean).float()))
+        return tuple(map(torch.stack, zip(*found, strict=True)))
 
 
 def fit(
@@ -150,7 +166,7 @@ def fit(
     """
     n_layers = int(depths[-1])
     whitening = Whitening.of(train())
-    start, goal = whitening.least_squares().float(), whitening.target_mean.float()
+    start, goal = whitening.least_squares(), whitening.target_mean.float()
     # Parameters of their own for each depth: a gradient touches only one.
     weights = [weight.clone().requires_grad_() for weight in start]
     biases = [goal.clone().requires_grad_() for _ in start]
@@ -166,8 +182,7 @@ def fit(
         fall.step()
 
     def maps(weights: Iterable[Tensor], biases: Iterable[Tensor]) -> DepthMaps:
-        whitened = (torch.stack([p.detach() for p in ps]) for ps in (weights, biases))
-        return DepthMaps(depths[:-1], *whitening.unwhiten(*whitened), n_layers)
+        return DepthMaps(depths[:-1], *whitening.unwhiten(weights, biases), n_layers)
 
     identity = DepthMaps.identity(depths[:-1], len(goal), n_layers)
     return _best([identity, maps(start, [goal] * len(start)), maps(weights, biases)], validation, decoder)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
 from strata.model.architecture import Parts, entering, leaving
-from strata.model.batching import batches
+from strata.model.batching import Batch, batches
+from strata.model.memory import Fitting
 from strata.names import CHANNEL, DEPTH, HEAD, LAYER, TOKEN
 from strata.progress import Progress, silent
 
@@ -193,7 +194,13 @@ def capture(
             parts.model.base_model(input_ids=input_ids, use_cache=False)
             return Capture(lengths, **kept)
         logits = parts.model(input_ids=input_ids, use_cache=False).logits
-    each = log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, input_ids[:, 1:, None])[..., 0]
+    # A prompt at a time: all logits are large enough once.
+    each = torch.stack(
+        [
+            log_softmax(own[:-1].float(), dim=-1).gather(-1, following[1:, None])[:, 0]
+            for own, following in zip(logits, input_ids, strict=True)
+        ]
+    )
     kept["logprob_next"] = torch.full(input_ids.shape, torch.nan, device=logits.device)
     inside = torch.arange(width - 1, device=last.device) < last[:, None]
     kept["logprob_next"][:, :-1] = each.where(inside, torch.nan)
@@ -275,8 +282,14 @@ def capture_documents(
     -------
     The index of a document and what `by_token` says of it, of all, the shortest first.
     """
+    fitting = Fitting("documents")
     for batch in progress(batches(documents, max_tokens, parts, names), "batches of documents"):
-        captured = capture(parts, batch.ids, keep, batch.lengths)
-        for row, index in enumerate(batch.which):
-            name = f"document {index}" if names is None else names[index]
-            yield index, by_token(captured, row, largest, name)
+
+        def captured(rows: range, batch: Batch = batch) -> Capture:
+            some = slice(rows.start, rows.stop)
+            return capture(parts, batch.ids[some], keep, batch.lengths[some])
+
+        for rows, found in fitting(captured, range(len(batch.which))):
+            for row, index in enumerate(batch.which[rows.start : rows.stop]):
+                name = f"document {index}" if names is None else names[index]
+                yield index, by_token(found, row, largest, name)

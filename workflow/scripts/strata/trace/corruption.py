@@ -6,8 +6,10 @@ Practices of Activation Patching"): the subject's tokens are those of another su
 model reads a text of the kind it was trained on.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,28 @@ from strata.trace.names import SUBJECT_POSITION, SUBJECT_START
 
 REPLACED = "replaced"
 """The name of the noise level at which the subject is replaced."""
+
+
+@dataclass(frozen=True)
+class SeededNoise:
+    """`seeded_noise` of one prompt, an array (row, subject token, channel) that is drawn whenever it is read.
+
+    ``rows``: level, sample and standard deviation of each; ``shape`` of the array.
+    """
+
+    prompt: str
+    rows: Sequence[tuple[str, int, float]]
+    seed: int
+    shape: tuple[int, int, int]
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        drawn = np.zeros(self.shape, np.float32)
+        for own, (level, sample, deviation) in zip(drawn, self.rows, strict=False):
+            own[:] = np.float32(deviation) * seeded_noise(self.prompt, level, sample, self.seed, own.shape)
+        return drawn if dtype is None else drawn.astype(dtype)
+
+    def __getitem__(self, key) -> np.ndarray:
+        return np.asarray(self)[key]
 
 
 @dataclass(frozen=True)
@@ -38,7 +62,7 @@ class Prompt:
     subject: Sequence[int]
     labels: Sequence[tuple[str, int]]
     corrupted_ids: np.ndarray
-    noise: np.ndarray
+    noise: np.ndarray | SeededNoise
     target_id: int
     completions: Sequence[int] = ()
     rest: Sequence[int] = ()
@@ -126,16 +150,16 @@ def replacements(
     kinds = prompts.get("subject_kind", pd.Series("", index=prompts.index))
     alike = list(zip(prompts[CATEGORY], kinds, map(len, subjects), strict=True))
     targets = prompts[TARGET_ID].tolist()
+    with_target, kin = defaultdict(set), defaultdict(set)
+    for subject, target, key in zip(subjects, targets, alike, strict=True):
+        with_target[target].add(subject)
+        kin[key].add(subject)
 
     def chosen(row: int) -> list[tuple[int, ...]]:
         def rank(subject: tuple[int, ...]) -> bytes:
             return digest(seed, prompts["id"].iloc[row], subject)
 
-        same_target = {
-            subject for subject, target in zip(subjects, targets, strict=True) if target == targets[row]
-        }
-        candidates = {subject for subject, key in zip(subjects, alike, strict=True) if key == alike[row]}
-        return sorted(candidates - same_target, key=rank)[:n]
+        return nsmallest(n, kin[alike[row]] - with_target[targets[row]], key=rank)
 
     return [chosen(row) for row in range(len(subjects))]
 
@@ -198,20 +222,18 @@ def corrupt(
 
     def corrupted(row, tokens: Sequence[int], replacing: Sequence[Sequence[int]]) -> Prompt:
         subject = range(row.subject_start, row.subject_position + 1)
-        shape = (len(subject), n_channels)
-        drawn_for = "" if shared else row.id
-        labels = [(level, sample) for level in levels for sample in range(n_samples)]
-        draws = [
-            np.float32(levels[level]) * seeded_noise(drawn_for, level, sample, seed, shape)
-            for level, sample in labels
-        ]
-        own = [[tokens[position] for position in subject]] * len(draws)
+        drawn = [(level, sample, sd) for level, sd in levels.items() for sample in range(n_samples)]
+        own = [[tokens[position] for position in subject]] * len(drawn)
+        shape = (len(own) + len(replacing), len(subject), n_channels)
         return Prompt(
             input_ids=tokens,
             subject=subject,
-            labels=labels + [(REPLACED, sample) for sample in range(len(replacing))],
+            labels=[
+                *((level, sample) for level, sample, _ in drawn),
+                *((REPLACED, sample) for sample in range(len(replacing))),
+            ],
             corrupted_ids=np.array([*own, *replacing]),
-            noise=np.array(draws + [np.zeros(shape, np.float32)] * len(replacing)),
+            noise=SeededNoise("" if shared else row.id, drawn, seed, shape),
             target_id=row.target_id,
             completions=[int(token) for token in row.completion_ids.split()],
             rest=[int(token) for token in row.target_ids.split()[1:]],

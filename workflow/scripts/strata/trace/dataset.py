@@ -1,6 +1,7 @@
 """Traces of many prompts as one labelled dataset, as averages and figures read it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import compress
 
 import numpy as np
@@ -47,12 +48,34 @@ VARIABLES = {
 """Variables of each measure: of restored, corrupted and clean runs. The clean run's KL is 0."""
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What all prompts have room in: noise levels, samples of each, and tokens."""
+
+    noises: list[str]
+    n_samples: int
+    width: int
+
+    @classmethod
+    def of(
+        cls,
+        labels: Iterable[Sequence[tuple[str, int]]],
+        token_strings: Sequence[Sequence[str]],
+        levels: Mapping[str, float],
+    ) -> "Frame":
+        """Of the levels and samples of every prompt, and their tokens."""
+        found = {label for own in labels for label in own}
+        noises = [*levels, *sorted({noise for noise, _ in found} - set(levels))]
+        return cls(noises, 1 + max(sample for _, sample in found), max(map(len, token_strings)))
+
+
 def as_dataset(
     traces: Sequence[Trace],
     prompts: pd.DataFrame,
     token_strings: Sequence[Sequence[str]],
     levels: Mapping[str, float],
     dim: str,
+    frame: Frame | None = None,
 ) -> xr.Dataset:
     """Label the traces of many prompts, padded with NaN to the longest.
 
@@ -67,6 +90,8 @@ def as_dataset(
         Name of a noise level to its standard deviation.
     dim : str
         ``depth`` or ``layer``: `strata.trace.sites.Restoration.dim`.
+    frame : Frame, optional
+        Of more prompts than these.
 
     Returns
     -------
@@ -80,12 +105,9 @@ def as_dataset(
         ``p_whole_corrupted``, ``p_whole_clean``: that of the whole target, if it was followed. Coordinate
         ``noise_sd`` (noise): standard deviation of the noise, NaN where subjects are replaced.
     """
-    found = {noise for trace in traces for noise, _ in trace.labels}
-    noises = [*levels, *sorted(found - set(levels))]
-    n_samples = 1 + max(sample for trace in traces for _, sample in trace.labels)
-    n_sites = traces[0].restored.shape[2]
-    width = max(map(len, token_strings))
-    by_sample = (len(traces), len(noises), n_samples)
+    frame = frame or Frame.of([trace.labels for trace in traces], token_strings, levels)
+    noises, width, n_sites = frame.noises, frame.width, traces[0].restored.shape[2]
+    by_sample = (len(traces), len(noises), frame.n_samples)
 
     variables = {}
     measured = [*MEASURES, LOGP_WHOLE][: len(traces[0].clean)]

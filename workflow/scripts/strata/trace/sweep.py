@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -25,6 +26,7 @@ from transformers import DynamicCache
 
 from strata.model.architecture import Parts, Past, changed, given, leaving
 from strata.model.capture import watching
+from strata.model.memory import Fitting
 from strata.names import HEAD, NEURON
 from strata.progress import Progress, nested, silent
 from strata.trace.corruption import Prompt
@@ -83,12 +85,17 @@ def trace_prompts(
     traces = {name: [None] * len(prompts) for name in restorations}
     found = batches(prompts, max_rows)
     progress, inside = nested(progress, found)
+
+    def together(some: list[int]) -> dict[str, list[Trace]]:
+        own = [prompts[index] for index in some]
+        return _trace_together(parts, own, restorations, max_rows, everywhere, inside)
+
+    fitting = Fitting("prompts")
     for batch in progress(found, "batches of prompts"):
-        together = [prompts[index] for index in batch]
-        done_by_name = _trace_together(parts, together, restorations, max_rows, everywhere, inside)
-        for name, done in done_by_name.items():
-            for index, trace in zip(batch, done, strict=True):
-                traces[name][index] = trace
+        for some, by_name in fitting(together, batch):
+            for name, done in by_name.items():
+                for index, trace in zip(some, done, strict=True):
+                    traces[name][index] = trace
     return traces
 
 
@@ -350,7 +357,7 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     for prompt in prompts:
         rows = slice(row, row := row + len(prompt.labels))
         corrupted_ids[rows, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
-        noise[rows, list(prompt.subject)] = torch.as_tensor(prompt.noise)
+        noise[rows, list(prompt.subject)] = torch.as_tensor(np.asarray(prompt.noise))
     noise = torch.cat([noise.new_zeros(n_clean, *noise.shape[1:]), noise]).to(device)
     states: list[Tensor] = []
     pieces: dict[str, list[Tensor]] = {part: [] for part in wanted if part in PIECES}
