@@ -43,6 +43,7 @@ def test_thirty_kills(project, tmp_path):
         made = whole_run(here)
         assert_untouched(before, here.folder)
         assert_same(made, undisturbed)
+        here.dry_runs.close()
         shutil.rmtree(here.folder)
 
 

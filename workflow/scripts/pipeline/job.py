@@ -51,10 +51,9 @@ def in_a_file(error: Exception, paths: Iterable[str]) -> Exception:
 
     The error does not name the file, so that all are read.
     """
-    modules = {
-        frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)
-    }
-    if not modules & {"h5py", "h5netcdf"} or isinstance(error, MemoryError):
+    names = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    in_hdf5 = any(name.partition(".")[0] in ("h5py", "h5netcdf") for name in names)
+    if not in_hdf5 or in_words(error).startswith((NO_ROOM, NO_MEMORY)):
         return error
     from strata import io
 

@@ -65,27 +65,6 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
         _hold_folder_once_it_runs()
 
 
-def _without_advice(record: logging.LogRecord) -> bool:
-    """Snakemake advises to remove the locks of a run that is at work."""
-    if record.getMessage().startswith("LockException"):
-        record.msg, record.args = ANOTHER_RUN, ()
-    return True
-
-
-def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -> None:
-    """Check that a run can write where it does.
-
-    Raises
-    ------
-    SystemExit
-        One line.
-    """
-    for folder in folders:
-        place = folder if os.path.lexists(folder) else os.curdir
-        if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
-            sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
-
-
 def where_to_look(models: Iterable[str]) -> str:
     """What to open, of what is there: nothing, if only a part was made."""
     pages = {"claims": "what holds of it", "lens/explorer": "every prompt, depth by depth"}
@@ -114,6 +93,27 @@ def _hold_folder_once_it_runs() -> None:
         return True
 
     logger.addFilter(heard)
+
+
+def _without_advice(record: logging.LogRecord) -> bool:
+    """Snakemake advises to remove the locks of a run that is at work."""
+    if record.getMessage().startswith("LockException"):
+        record.msg, record.args = ANOTHER_RUN, ()
+    return True
+
+
+def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -> None:
+    """Check that a run can write where it does.
+
+    Raises
+    ------
+    SystemExit
+        One line.
+    """
+    for folder in folders:
+        place = folder if os.path.lexists(folder) else os.curdir
+        if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
+            sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
 
 
 def _print_jobs_once() -> None:

@@ -98,14 +98,13 @@ def _same(dataset: xr.Dataset) -> dict[str, str]:
 
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    """Large variables are compressed; strings as characters, since the others would not be."""
+    """Numbers have checksums; what is large is compressed, strings as characters, or they would not be."""
     found = {}
     for name, values in dataset.variables.items():
         is_text, is_large = values.dtype.kind in "UOT", values.size >= LARGE
-        how = COMPRESSED if is_large else {}
-        if is_large or not is_text:
-            how = how | CHECKED if values.ndim and values.size else {}
-        found[str(name)] = how | ({"dtype": "S1"} if is_text and is_large else {})
+        compressed = COMPRESSED if is_large else {}
+        checked = CHECKED if values.ndim and values.size and (is_large or not is_text) else {}
+        found[str(name)] = compressed | checked | ({"dtype": "S1"} if is_text and is_large else {})
     return found
 
 
