@@ -120,7 +120,7 @@ def agreement(task: str, ours: Path, theirs: Path) -> str:
     return f"within {apart:.1e} (of up to {np.abs(own[name][both]).max():.2g})"
 
 
-def compare(name: str, environments: Path, rounds: int, given: dict) -> None:
+def compare(name: str, packages: list[str], environments: Path, rounds: int, given: dict) -> None:
     folder = MODELS[name] if MODELS[name].is_dir() else unpacked(MODELS[name], environments / "peers-models")
     scratch = environments / "peers" / name
     scratch.mkdir(parents=True, exist_ok=True)
@@ -129,8 +129,7 @@ def compare(name: str, environments: Path, rounds: int, given: dict) -> None:
     inputs = scratch / "inputs.json"
     prompts = prompts_for(folder, **given)
     inputs.write_text(json.dumps(prompts))
-    packages = ["strata", *ENVIRONMENTS]
-    workers = {p: Worker(p, folder, inputs, scratch / p, environments) for p in packages}
+    workers = {p: Worker(p, folder, inputs, scratch / p, environments) for p in ["strata", *packages]}
     n = [*map(len, prompts["ids"])]
     print(f"\n{name}: {len(n)} prompts of {min(n)} to {max(n)} tokens, {given['samples']} samples of noise\n")
     print("| task | package | seconds | times Strata's | MB beyond the model | its numbers and Strata's |")
@@ -166,6 +165,7 @@ def main() -> None:
         "--environments", type=Path, default=Path("build"), help="has peers-new and peers-old"
     )
     parser.add_argument("--models", nargs="+", default=[m for m, path in MODELS.items() if path.exists()])
+    parser.add_argument("--packages", nargs="+", choices=ENVIRONMENTS, default=[*ENVIRONMENTS])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=1, help="of each category")
     parser.add_argument("--samples", type=int, default=5)
@@ -174,7 +174,7 @@ def main() -> None:
     print(f"{datetime.date.today():%d %B %Y}, {os.cpu_count()} cores")
     given = {"of_each": options.prompts, "noise_sd": options.noise, "samples": options.samples}
     for name in options.models:
-        compare(name, options.environments, options.rounds, given)
+        compare(name, options.packages, options.environments, options.rounds, given)
 
 
 if __name__ == "__main__":
