@@ -7,7 +7,7 @@
 # make profile where the last run's time went, by rule
 # make soak    30 runs killed at random moments, 20 changed and cancelled, each equal to an undisturbed one: hours
 # make bench   the engines against lower bounds and references, in one table; QUICK=1 for one shape
-# make bench-peers  Strata beside other packages: each with its own environment, from the package index
+# make bench-peers  Strata compared with other packages: each with its own environment, from the package index
 # make slurm   a SLURM for the tests, from Debian's packages; make container  the image of --sdm apptainer
 # make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
 # make lint    formatters, linters and types; licences and known vulnerabilities of the pinned packages
@@ -78,7 +78,7 @@ ifndef QUICK
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/bench_coverage.py
 endif
 
-# Each group of packages has an environment of its own, beside Strata's.
+# Each group of packages has an environment of its own, not Strata's.
 PEERS := build/peers-new/installed build/peers-old/installed
 
 bench-peers: .venv/installed-dev $(PEERS)

@@ -108,4 +108,7 @@ def _check_source(model: Mapping, key: str, kind: str, check: Callable[[str], No
 def _check_counts(path: str, where: str) -> None:
     if not Path(path).is_file():
         raise BadInput(f"{where}: no file {path!r} (expected: a table of token_id and count)")
-    check_counts(path)
+    try:
+        check_counts(path)
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error

@@ -61,12 +61,11 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     TypeError
         If a variable is float16 and the file is netCDF.
     """
-    if Path(path).suffix == ".nc":
-        _refuse_half(dataset, path)
     dataset = dataset.drop_encoding()
     dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
     dataset.attrs[PROVENANCE] = _provenance(path, made_by)
     if Path(path).suffix == ".nc":
+        _refuse_half(dataset, path)
         dataset.to_netcdf(path, engine="h5netcdf", encoding=_encoding(dataset))
         return
     same = _same(dataset)
@@ -290,8 +289,7 @@ class PieceFile:
         dims, array = tuple(map(str, values.dims)), values.values
         if values.dtype.kind in "UO":
             # As characters, as many as the longest so far has.
-            encoded = np.char.encode(array.astype(str), "utf-8")
-            array = encoded[..., None].view("S1")
+            array = np.char.encode(array.astype(str), "utf-8")[..., None].view("S1")
             dims = (*dims, f"string_{name}")
         for dim, size in zip(dims, array.shape, strict=True):
             if dim not in self._file.dimensions:
@@ -318,11 +316,13 @@ class PieceFile:
     def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
         self._file.close()
         if error is None:
-            labels = self._labels[0]
+            kept = self._labels
+            labels = kept[0]
             if self._dim in labels.dims:
-                how = {"data_vars": "minimal", "coords": "minimal", "compat": "equals", "join": "exact"}
-                labels = xr.concat(self._labels, self._dim, **how)
-            labels.attrs = self._labels[-1].attrs | {PROVENANCE: _provenance(self._path, self._made_by)}
+                labels = xr.concat(
+                    kept, self._dim, data_vars="minimal", coords="minimal", compat="equals", join="exact"
+                )
+            labels.attrs = kept[-1].attrs | {PROVENANCE: _provenance(self._path, self._made_by)}
             labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
 
 
@@ -386,9 +386,6 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
 def read_words(path: str | Path) -> tuple[str, ...]:
     """The words of a text file, separated by white space."""
     return tuple(Path(path).read_text(encoding="utf-8").split())
-
-
-# The organism's corpus ----------------------------------------------------------------------
 
 
 def write_corpus(path: str, tokens: np.ndarray, kinds: np.ndarray, kind_names: list[str]) -> None:

@@ -19,7 +19,7 @@ def tuned_step(shape: Shape, tokens: int) -> Cost:
     maps = tokens * shape.layers * 6 * c * c  # whitening, the map, its gradient
     kl = tokens * shape.layers * 4 * v  # to the logits and back
     return Cost(
-        operations=maps + kl + 2 * tokens * v,
+        operations=maps + kl + 4 * tokens * v,  # the last depth: its logits, and their share of the gradient
         values=6 * tokens * shape.layers * shape.vocab + 12 * shape.layers * c * c,
         calls=shape.layers,
         memory=4 * (8 * shape.layers * c * c + 3 * tokens * shape.vocab),
