@@ -12,7 +12,7 @@ from oracles.noised import IDS, TARGET, noised, table
 from strata.model.architecture import find_parts
 from strata.trace import many
 from strata.trace.corruption import REPLACED, corrupt, noise_levels, replacements, seeded_noise
-from strata.trace.dataset import as_dataset, of_some, traceable
+from strata.trace.dataset import as_dataset, of_ids, of_some, traceable
 from strata.trace.heads import trace_heads
 from strata.trace.many import trace_many
 from strata.trace.restoration import traced_everywhere
@@ -245,6 +245,8 @@ def test_some_of_the_prompts_and_of_what_is_beside_them():
     prompts = pd.DataFrame({"id": list("abc")})
     some, numbers = of_some(prompts["id"] != "b", prompts, [7, 8, 9])
     assert some["id"].to_dict() == {0: "a", 1: "c"} and numbers == [7, 9]
+    assert of_ids(["c", "b"], prompts, [7, 8, 9])[1] == [8, 9]
+    assert of_ids(["x"], prompts, [7, 8, 9])[1] == [7], "a trace is of one at least"
 
 
 def test_only_accepted_prompts_with_a_subject_are_traced():

@@ -13,7 +13,7 @@ from strata.model.architecture import find_parts
 from strata.model.attribution import attribute
 from strata.model.batching import check_lengths
 from strata.trace.corruption import corrupt_as, level_names
-from strata.trace.dataset import after_prefix, of_first, of_some, traceable
+from strata.trace.dataset import after_prefix, of_first, of_ids, traceable
 from strata.trace.heads import trace_heads
 from strata.trace.many import trace_many
 from strata.trace.neurons import trace_neurons
@@ -32,8 +32,7 @@ with job(snakemake) as progress:
     strings, at_once = [tokenizer.strings(prompt) for prompt in ids], snakemake.params.max_rows
     if snakemake.params.only is not None:
         # Corrupted as among all prompts: the same as in the whole trace.
-        kept = table["id"].isin(snakemake.params.only)
-        table, prompts, ids, strings = of_some(kept, table, prompts, ids, strings)
+        table, prompts, ids, strings = of_ids(snakemake.params.only, table, prompts, ids, strings)
     paths = {Path(path).stem: path for path in snakemake.output}
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}

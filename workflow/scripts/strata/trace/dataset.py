@@ -153,6 +153,15 @@ def of_some(kept: Sequence[bool], prompts: pd.DataFrame, *others: Sequence) -> t
     return prompts[kept].reset_index(drop=True), *(list(compress(other, kept)) for other in others)
 
 
+def of_ids(ids: Sequence[str], prompts: pd.DataFrame, *others: Sequence) -> tuple:
+    """The prompts of some ids, and of what there is beside them; see `of_some`.
+
+    Where none of them is there, as a model completes none: the first one, since a trace is of one at least.
+    """
+    kept = prompts["id"].isin(ids)
+    return of_some(kept if kept.any() else prompts.index == prompts.index[0], prompts, *others)
+
+
 def of_first(n: int, prompts: pd.DataFrame, *others: Sequence) -> tuple:
     """The first ``n`` prompts of each category, and of what there is beside them; see `of_some`."""
     return of_some(prompts.groupby(CATEGORY).cumcount() < n, prompts, *others)
