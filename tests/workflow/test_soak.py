@@ -10,10 +10,7 @@ from killed import assert_same, assert_untouched, cancelled_at_random, contents,
 from reruns import TABLE
 
 
-@pytest.fixture(autouse=True)
-def asked_for(request):
-    if not request.config.getoption("soak"):
-        pytest.skip("long: --soak")
+pytestmark = pytest.mark.usefixtures("soaking")
 
 
 def fresh(project, folder):

@@ -28,6 +28,9 @@ ACTIVATIONS = "results/organism/activations.h5"
 COMPARED = "results/organism/lens/comparison.tsv"
 
 
+pytestmark = pytest.mark.usefixtures("soaking")
+
+
 @pytest.fixture(scope="module")
 def here(project, tmp_path_factory):
     """The small project after its run, in a folder of its own."""

@@ -14,7 +14,7 @@ from pipeline.figure_table import asked_for, jobs
 from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of, sources_of
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.requests import Requests
-from pipeline.session import prepare
+from pipeline.session import container, prepare
 from pipeline.texts import CORPUS, drawn, known_counts, origin
 from strata.findings.table import files_asked, files_behind
 from strata.inputs import BadInput

@@ -48,9 +48,7 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     """
     paths = [str(scripts), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    image = Path(workflow.basedir) / "envs/strata.sif"
-    if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and not image.is_file():
-        sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
+    container(workflow)
     # Threads that wait must not spin: jobs share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -63,6 +61,22 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     _end_with_failures(workflow)
     if workflow.is_main_process and not workflow.output_settings.dryrun:
         _hold_folder_once_it_runs()
+
+
+def container(workflow: "Workflow") -> str | None:
+    """The image that scripts run in, where `--sdm apptainer` asks for one.
+
+    Raises
+    ------
+    SystemExit
+        One line, if it was not built.
+    """
+    if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
+        return None
+    image = Path(workflow.basedir) / "envs/strata.sif"
+    if not image.is_file():
+        sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
+    return str(image)
 
 
 def where_to_look(models: Iterable[str]) -> str:
