@@ -9,7 +9,6 @@ import pytest
 from killed import assert_same, assert_untouched, cancelled_at_random, contents, finished, killed_at_random
 from reruns import TABLE
 
-
 pytestmark = pytest.mark.usefixtures("soaking")
 
 
