@@ -23,7 +23,7 @@ for each in workflow.rules:
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
         each.conda_env = f"{workflow.basedir}/envs/strata.yaml"
-        each.container_img = f"{workflow.basedir}/envs/strata.sif"
+        each.container_img = "envs/strata.sif"  # from the project: Snakemake takes no path with spaces in it
         each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
