@@ -33,5 +33,4 @@ for each in workflow.rules:
         each.resources.update(REQUESTS.of_rule(each.name, processors, on_device, gpu_model))
         each.resources.update(GIVEN.overwrite_resources.get(each.name, {}))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
-        own = each.script.partition("scripts/")[2].removesuffix(".py")
-        each.set_params(code=digest([f"workflow/scripts/{own}.py", *code_of(own)]))
+        each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))
