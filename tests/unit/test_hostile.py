@@ -123,8 +123,8 @@ def test_the_first_page(text):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_evaluation(text):
     row = {"task": text, "group": text, "n": 1, "value": 0.5, "unit": "top-1", "goal": 0.9, "reached": False}
-    tags = Tags(as_page(pd.DataFrame([row])))
-    assert tags.names <= PAGE
+    page = as_page(pd.DataFrame([row]))
+    assert Tags(page).names <= PAGE and page == as_page(pd.DataFrame([row]))
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from base64 import urlsafe_b64decode
-from contextlib import suppress
 from pathlib import Path
 
 from small_project import Project
@@ -31,27 +30,26 @@ def start(project: Project, *arguments: str) -> subprocess.Popen:
     )
 
 
-def kill(run: subprocess.Popen) -> None:
-    """Kill a run with all that it started, and wait until it is gone."""
-    os.killpg(run.pid, signal.SIGKILL)
-    run.communicate()
+def begins(run: subprocess.Popen) -> None:
+    """Wait until the first jobs are begun, or the run ends."""
+    next((line for line in run.stdout if line.startswith("Execute ")), None)
 
 
 def cancel(run: subprocess.Popen) -> str:
-    """Cancel a run as Ctrl-C does, or a job's SIGTERM; what it said."""
-    with suppress(ProcessLookupError):
-        os.killpg(run.pid, signal.SIGINT)
+    """Cancel a run, which ends its jobs; what it said."""
+    run.send_signal(signal.SIGINT)
     return run.communicate()[0]
 
 
 def cancelled_at_random(project: Project, targets: list[str], longest: float, draw: random.Random) -> bool:
     """Start a run and cancel it at a random moment; whether it was before its end."""
     run = start(project, *targets)
+    begins(run)
     try:
-        run.wait(draw.uniform(0.5, longest))
+        run.wait(draw.uniform(0, longest))
     except subprocess.TimeoutExpired:
         said = cancel(run)
-        assert "LockException" not in said and "Traceback" not in said, said
+        assert "Terminating processes on user request" in said, said
         return True
     run.communicate()
     return False
@@ -64,17 +62,19 @@ def killed_at_random(project: Project, targets: list[str], n_kills: int, longest
 
     Parameters
     ----------
-    longest : seconds that a run has at most
+    longest : seconds that a run has at most, from its first job on
     """
     draw, killed = random.Random(seed), 0
     for _ in range(n_kills):
         before = finished(project.folder)
         run = start(project, *targets)
+        begins(run)
         try:
-            run.wait(draw.uniform(0.5, longest))
+            run.wait(draw.uniform(0, longest))
         except subprocess.TimeoutExpired:
             killed += 1
-        kill(run) if run.poll() is None else run.communicate()
+            os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
         assert_untouched(before, project.folder)
     return killed
 

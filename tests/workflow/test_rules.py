@@ -51,7 +51,7 @@ def test_rules_are_short_and_open_with_their_inputs_and_outputs():
 def test_code_is_found_through_imports():
     behind = code_of("lens/read_lens")
     assert "workflow/scripts/strata/lens/readout.py" in behind
-    assert "workflow/scripts/strata/names.py" in behind
+    assert "workflow/scripts/strata/names.py" in behind and "workflow/scripts/lens/read_lens.py" in behind
     assert "workflow/scripts/strata/trace/sweep.py" not in behind
     assert not [path for path in behind if "pipeline" in path]
 

@@ -13,10 +13,15 @@ def model_files(wildcards):
     return [ancient(path) if path in given else path for path in files]
 
 
+def model_contents(wildcards):
+    """A digest of the files that the job's model came as."""
+    return digest_of(sources_of(config["models"][wildcards.model]))
+
+
 def model_settings(wildcards, keys=LOADED_BY):
     """The section of the job's model, its name and its files' digest included, or what of it a job loads."""
-    section = config["models"][wildcards.model]
-    return settings_of(wildcards.model, section, keys) | {"contents": digest_of(sources_of(section))}
+    settings = settings_of(wildcards.model, config["models"][wildcards.model], keys)
+    return settings | {"contents": model_contents(wildcards)}
 
 
 def device(wildcards):

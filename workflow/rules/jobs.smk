@@ -5,6 +5,7 @@
 GIVEN = workflow.resource_settings
 ESTIMATES, GPUS = Estimates(config, PROJECT.prompts), workflow.global_resources.get("gpu").value
 REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
+IMAGE = container(workflow)
 
 
 rule estimate:
@@ -23,7 +24,7 @@ for each in workflow.rules:
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
         each.conda_env = f"{workflow.basedir}/envs/strata.yaml"
-        each.container_img = container(workflow)
+        each.container_img = IMAGE
         each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"

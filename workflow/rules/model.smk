@@ -11,7 +11,7 @@ rule unpack_model:
         expand("results/{{model}}/model/{file}", file=UNPACKED),
     priority: 100
     params:
-        contents=lambda wildcards: digest_of(sources_of(config["models"][wildcards.model])),
+        contents=model_contents,
     script:
         "../scripts/extract/unpack_model.py"
 

@@ -46,7 +46,7 @@ rule evaluate_organism:
         page=page_in_report("evaluation", "0 The organism", "what it knows"),
     params:
         seed=ORGANISM["evaluation"]["seed"],
-        contents=lambda wildcards, input: digest_of(filter(os.path.isfile, input.model)),
+        contents=model_contents,
         folder=lambda wildcards, input: os.path.commonpath(input.model),
     script:
         "../scripts/organism/evaluate_organism.py"
@@ -59,3 +59,6 @@ use rule evaluate_organism as evaluate_retrained with:
     output:
         table="results/training/{model}/evaluation.tsv",
         page="results/training/{model}/evaluation.html",
+    params:
+        seed=ORGANISM["evaluation"]["seed"],
+        folder=lambda wildcards, input: os.path.commonpath(input.model),

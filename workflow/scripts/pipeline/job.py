@@ -97,9 +97,9 @@ def job(snakemake) -> Iterator[Callable[[Iterable, str], Iterable]]:
             yield progress
         except Exception as error:
             logging.exception("%s failed", snakemake.rule)
-            if (cause := in_a_file(error, snakemake.input)) is not error:
-                print(in_words(cause))  # the log's last line is what is said of the run
-            sys.exit(f"{snakemake.rule}: {in_words(cause)} (all of it: {snakemake.log[0]})")
+            said = in_words(in_a_file(error, snakemake.input))
+            print(said)  # the log's last line: the run ends with it
+            sys.exit(f"{snakemake.rule}: {said} (all of it: {snakemake.log[0]})")
         cost = {
             "rule": snakemake.rule,
             "cpu_s": round(time.process_time(), 2),

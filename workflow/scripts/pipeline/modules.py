@@ -12,7 +12,7 @@ SCRIPTS = Path(__file__).parents[1]
 
 
 def code_of(script: str) -> list[str]:
-    """Files of the library that a script imports, directly or not.
+    """A script's file, and those of the library that it imports, directly or not.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ def code_of(script: str) -> list[str]:
     FileNotFoundError
         If there is no such script.
     """
-    return modules_behind(_imports(SCRIPTS / f"{script}.py"))
+    path = SCRIPTS / f"{script}.py"
+    return [str(path.relative_to(SCRIPTS.parents[1])), *modules_behind(_imports(path))]
 
 
 def modules_behind(modules: Iterable[str]) -> list[str]:

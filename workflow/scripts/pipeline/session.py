@@ -27,6 +27,9 @@ START = (
 REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
 ANOTHER_RUN = "another run is at work here on the same files (expected: one at a time)"
 KILLED = "it left no message: killed, perhaps for its memory (docs/costs.md says what is needed)"
+IMAGE = "envs/strata.sif"
+"""The container that scripts run in, from the project's folder."""
+
 ENDED = {
     "TIMEOUT": "SLURM ended it, over its time (runtime in docs/cluster.md)",
     "OUT_OF_MEMORY": "SLURM ended it, over its memory (mem_mb in docs/cluster.md)",
@@ -48,7 +51,6 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     """
     paths = [str(scripts), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    container(workflow)
     # Threads that wait must not spin: jobs share the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -73,10 +75,10 @@ def container(workflow: "Workflow") -> str | None:
     """
     if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
         return None
-    image = Path(workflow.basedir) / "envs/strata.sif"
+    image = Path(workflow.basedir) / IMAGE
     if not image.is_file():
         sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
-    return str(image)
+    return IMAGE  # from the project: Snakemake takes no path with spaces in it
 
 
 def where_to_look(models: Iterable[str]) -> str:

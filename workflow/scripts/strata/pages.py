@@ -27,7 +27,8 @@ th, td {{ padding: 4px 12px; border-bottom: 1px solid #ccc; text-align: left; ve
 
 def table_page(shown: Styler) -> str:
     """A table whose cells are formatted already, without its index; styles that it has stay."""
-    return shown.hide(axis="index").set_table_styles(STYLES, overwrite=False).to_html(doctype_html=True)
+    shown = shown.set_uuid("table").hide(axis="index")  # else its name would be another each time
+    return shown.set_table_styles(STYLES, overwrite=False).to_html(doctype_html=True)
 
 
 def table_of(values: pd.DataFrame) -> str:
