@@ -8,13 +8,11 @@ errors nor transitions. Both in turns, random values; peak memory is that of eve
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
-from bench_zero_layer import Peak
+from frame import Peak, Turns
 
 from strata.stats.draws import interval_of_mean, times_drawn, units_drawn
 from strata.trace.averages import average_by_category
@@ -80,15 +78,9 @@ def bare_trace(trace: xr.Dataset, resamples: int) -> None:
 
 def in_turns(engine: Callable[[], object], reference: Callable[[], object], rounds: int) -> str:
     """Seconds of both and their ratio; medians."""
-    seconds: list[list[float]] = [[], []]
-    for _ in range(rounds):
-        for run, times in zip((engine, reference), seconds, strict=True):
-            began = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - began)
-    own, bare = map(statistics.median, seconds)
-    ratios = [a / b for a, b in zip(*seconds, strict=True)]
-    return f"{own:6.2f} s, reference {bare:6.2f} s, ratio {statistics.median(ratios):5.2f}"
+    turns = Turns({"own": engine, "bare": reference}, rounds)
+    own, bare, ratio = turns.median("own"), turns.median("bare"), turns.ratio("own", "bare")
+    return f"{own:6.2f} s, reference {bare:6.2f} s, ratio {ratio:5.2f}"
 
 
 def main() -> None:

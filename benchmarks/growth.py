@@ -1,4 +1,4 @@
-"""How the time of each engine grows: measured where one size at a time is doubled, beside what is expected.
+"""How the time of each engine grows: each size doubled in turn, compared with what is expected.
 
 The exponent is the slope of log time in log size over the three largest, where what is constant weighs least:
 1 is proportional, 2 quadratic. Random models and texts; ends are medians over rounds in turns.

@@ -1,4 +1,4 @@
-"""Strata beside other packages: same model, prompts, noise and outputs; time, memory, agreement.
+"""Strata compared with other packages: same model, prompts, noise and outputs; time, memory, agreement.
 
 Every package runs in a process of its own, in the environment that it needs; they are asked in turns, so that
 what else the machine does hits all alike. Prints the table of docs/benchmarks.md.

@@ -3,7 +3,7 @@
 import nnsight
 import torch
 from nnterp import StandardizedTransformer
-from worker import readouts
+from worker import joined, readouts
 
 
 def tasks(given):
@@ -21,8 +21,8 @@ def tasks(given):
 
     @torch.no_grad()
     def lens():
-        found = [readouts(model.lm_head._module(model.ln_final._module(stream(ids)))) for ids in given.ids]
-        return {name: torch.cat([each[name] for each in found], 1) for name in found[0]}
+        head, norm = model.lm_head._module, model.ln_final._module
+        return joined([readouts(head(norm(stream(ids)))) for ids in given.ids])
 
     def trace():
         width = max(ids.shape[1] for ids in given.ids)

@@ -3,7 +3,7 @@
 import torch
 from transformer_lens import patching
 from transformer_lens.model_bridge import TransformerBridge
-from worker import readouts
+from worker import joined, readouts
 
 
 def tasks(given):
@@ -13,21 +13,16 @@ def tasks(given):
     names.append(f"blocks.{n_layers - 1}.hook_resid_post")
 
     @torch.no_grad()
+    def stream(ids):
+        _, cache = model.run_with_cache(ids, names_filter=names)
+        return torch.stack([cache[name][0] for name in names])
+
     def residual():
-        found = []
-        for ids in given.ids:
-            _, cache = model.run_with_cache(ids, names_filter=names)
-            found.append(torch.stack([cache[name][0] for name in names]))
-        return {"resid": torch.cat(found, 1)}
+        return {"resid": torch.cat([stream(ids) for ids in given.ids], 1)}
 
     @torch.no_grad()
     def lens():
-        found = []
-        for ids in given.ids:
-            _, cache = model.run_with_cache(ids, names_filter=names)
-            stream = torch.stack([cache[name][0] for name in names])
-            found.append(readouts(model.unembed(model.ln_final(stream))))
-        return {name: torch.cat([each[name] for each in found], 1) for name in found[0]}
+        return joined([readouts(model.unembed(model.ln_final(stream(ids)))) for ids in given.ids])
 
     @torch.no_grad()
     def trace():

@@ -57,6 +57,11 @@ def readouts(logits: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
 
+def joined(found: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The readouts of each prompt, one prompt's tokens after another's."""
+    return {name: torch.cat([each[name] for each in found], 1) for name in found[0]}
+
+
 def main() -> None:
     package, folder, inputs, outputs = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)  # a line at a time

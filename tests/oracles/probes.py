@@ -23,7 +23,7 @@ def baselines(train_labels, test_labels):
 
 
 def bootstrap_accuracy(right, documents, resamples, interval, seed):
-    """Bounds for one row of right answers: documents said as often as drawn, tokens counted anew."""
+    """Bounds for one row of right answers: documents said as often as drawn, tokens counted again."""
     names = sorted(set(documents))
     tokens = {name: [r for r, d in zip(right, documents, strict=True) if d == name] for name in names}
     rng = np.random.default_rng(seed)

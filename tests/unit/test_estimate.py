@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.config import read_config
 from pipeline.counting import counted
-from pipeline.counts import at_most
+from pipeline.counts import SPLIT, at_most
 from pipeline.estimate import Estimates
 from pipeline.estimate_table import REST, table
 from pipeline.figure_table import FOLDER, expand_figures, jobs
@@ -19,6 +19,7 @@ from pipeline.light_costs import LIGHT
 from pipeline.rule_costs import RULES
 from strata.costs.machine import CARDS, REFERENCE, Machine, measure
 from strata.inputs import read_yaml
+from strata.text.documents import SPLITS
 from strata.text.prompt_files import read_prompt_files
 
 ROOT = Path(__file__).parents[2]
@@ -258,3 +259,7 @@ def test_a_card_without_room_for_a_model_has_no_time(config, prompts):
     object.__setattr__(work, "shape", replace(work.shape, layers=300, channels=1280))
     last = table(estimates, "large", REFERENCE).splitlines()[-1].split()
     assert last[-len(CARDS)] == "–" and last[-1] != "–"
+
+
+def test_texts_are_split_as_they_are_drawn():
+    assert tuple(SPLITS.values()) == SPLIT

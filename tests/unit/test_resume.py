@@ -30,7 +30,7 @@ def killed(tmp_path, monkeypatch):
     for name, age in {".snakemake/locks/0.output.lock": 60, "unseen": 0, "brought": 120}.items():
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (now - age, now - age))
-    os.utime(tmp_path / "again", (now + 1, now + 1))  # written anew after it was recorded
+    os.utime(tmp_path / "again", (now + 1, now + 1))  # written again after it was recorded
     return tmp_path
 
 

@@ -1,4 +1,4 @@
-"""Change one thing: exactly what it touches is made anew."""
+"""Change one thing: exactly what it touches is made again."""
 
 import json
 import os

@@ -28,7 +28,7 @@ def whole_run(project) -> dict[str, bytes]:
 
 
 def test_thirty_kills(project, tmp_path):
-    """A whole run, killed at 30 random moments; where it comes to its end before, it begins anew."""
+    """A whole run, killed at 30 random moments; where it comes to its end before, it begins again."""
     undisturbed = whole_run(fresh(project, tmp_path / "undisturbed"))
     killed, longest = 0, 60
     while killed < 30:

@@ -20,17 +20,17 @@ exec "$@"
 
 @pytest.fixture
 def run(project, tmp_path):
-    """Make a result anew in containers; with its image, or without."""
+    """make a result again in containers; with its image, or without."""
     copy = project.copy(tmp_path / "project")
     copy.dry_runs.close()
-    image, program = copy.folder / "envs/strata.sif", tmp_path / "bin/apptainer"
+    image, program = "envs/strata.sif", tmp_path / "bin/apptainer"
     program.parent.mkdir()
     program.write_text(APPTAINER.format(log=tmp_path / "asked", image=image))
     program.chmod(0o755)
 
     def run(has_image: bool) -> subprocess.CompletedProcess:
         if has_image:
-            image.touch()
+            (copy.folder / image).touch()
         command = ["-m", "snakemake", "--cores", "1", "--sdm", "apptainer", "--force", "--", RESULT]
         environment = os.environ | {"PATH": f"{program.parent}:{os.environ['PATH']}"}
         return subprocess.run(

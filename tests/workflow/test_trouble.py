@@ -77,7 +77,7 @@ def last_line(done) -> str:
 
 
 def test_files_that_cannot_be_used_are_named_with_what_makes_them(here):
-    """One is cut short, one is another model's, one is not ours: each is a line; made again, all is as it was."""
+    """One cut short, one of another model, one not ours: each is a line; made again, all is as it was."""
     before, results = contents(here.folder), here.folder / "results"
     cut, swapped, foreign = (here.folder / path for path in UNUSABLE)
     cut.write_bytes(cut.read_bytes()[:-1000])
@@ -267,7 +267,7 @@ MADE = [
     COMPARED,
     *(f"results/organism/{name}" for name in ("hidden.nc", "embedding/clump.nc", "lens/mixing.nc")),
 ]
-"""Of a finished run, what is left, and what is made anew between kills: jobs of some seconds in all."""
+"""Of a finished run, what is left, and what is made again between kills: jobs of some seconds in all."""
 
 
 def test_a_run_that_is_killed_is_taken_up_where_it_was(project, tmp_path):

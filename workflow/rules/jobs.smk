@@ -3,8 +3,8 @@
 # device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
 GIVEN = workflow.resource_settings
-ESTIMATES, GPUS = Estimates(config, PROJECT.prompts), workflow.global_resources.get("gpu").value
-REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
+GPUS = workflow.global_resources.get("gpu").value
+REQUESTS = Requests(config["models"], Estimates(config, PROJECT.prompts), GIVEN.cores, GPUS)
 IMAGE = container(workflow)
 
 
@@ -23,8 +23,7 @@ for each in workflow.rules:
         others = ["{part}" if w == "part" else f"_{{{w}}}" for w in sorted(each.wildcard_names - {"model"})]
         name = "".join([each.name, *others])
         path = f"logs/{{model}}/{name}" if "model" in each.wildcard_names else f"logs/{name}"
-        each.conda_env = f"{workflow.basedir}/envs/strata.yaml"
-        each.container_img = IMAGE
+        each.conda_env, each.container_img = f"{workflow.basedir}/envs/strata.yaml", IMAGE
         each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"

@@ -37,7 +37,7 @@ def _digest(path: str) -> str:
 def _read() -> dict[str, list]:
     try:
         seen = json.loads(SEEN.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or cut short: all is read anew
+    except (OSError, ValueError):  # none yet, or cut short: all is read again
         return {}
     return seen if isinstance(seen, dict) else {}
 

@@ -27,11 +27,9 @@ class Counts:
     """What goes through a model.
 
     ``traced``: prompts with a subject, by category; ``shown``: those whose own trace is drawn. Tokens:
-    ``candidates``, of each prompt and passage that
-    is tried, with its target; ``texts``, of each that is accepted; ``text``, ``tagged``, of each document of
-    the model's text, and of its tagged text. ``kinds``: different tokens in what of the text is for
-    fitting. ``told``: where all
-    this is from.
+    ``candidates``, of each prompt and passage that is tried, with its target; ``texts``, of each that is
+    accepted; ``text``, ``tagged``, of each document of the model's text, and of its tagged text. ``kinds``:
+    different tokens in what of the text is for fitting. ``told``: where all this is from.
     """
 
     traced: Mapping[str, Sequence[Prompt]]

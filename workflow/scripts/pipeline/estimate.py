@@ -9,7 +9,7 @@ from functools import cache
 
 from pipeline.counts import Counts, at_most
 from pipeline.light_costs import light
-from pipeline.models import is_small
+from pipeline.models import busy_processors
 from pipeline.rule_costs import RULES, WHERE
 from pipeline.work import Work
 from strata.costs.cost import Cost
@@ -78,8 +78,8 @@ class Estimates:
         return [replace(job, memory=held + job.memory, seconds=seconds + job.seconds) for job in jobs]
 
     def processors(self, rule: str, model: str) -> int:
-        """How many a job of a rule keeps busy, as workflow/rules/functions.smk says."""
-        return 1 if rule not in RULES or is_small(self._config["models"][model]) else 4
+        """How many a job of a rule keeps busy, at most."""
+        return busy_processors(self._config["models"][model]) if rule in RULES else 1
 
     def needs(self, rule: str, model: str) -> Needs | None:
         """What the dearest job of a rule needs, at most, on processors like those of docs/costs.md.

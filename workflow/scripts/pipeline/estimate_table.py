@@ -27,7 +27,7 @@ REST = "statistics, tables, figures"
 def about(machine: Machine) -> str:
     """What was measured, and what was not."""
     return (
-        f"This machine, measured now, beside what else runs on it: {machine.cores} cores, in a second "
+        f"This machine, measured now, with whatever else it is running: {machine.cores} cores, in a second "
         f"{machine.products / 1e9:.0f} × 10⁹ operations\nof products, {machine.values / 1e9:.1f} × 10⁹ "
         f"exponentials, {machine.disk / 1e6:.0f} MB written to the disk. Minutes are those of one job after "
         "the other, here and\nwith a graphics card, on which a model's jobs have "

@@ -81,6 +81,11 @@ def features_of(section: Mapping) -> set[str]:
     return tagged | ({"position_embedding"} if _may_embed_positions(section) else set())
 
 
+def busy_processors(section: Mapping) -> int:
+    """Processors that help a job on a model: a small one's products gain nothing from a second."""
+    return 1 if is_small(section) else 4
+
+
 def is_small(section: Mapping) -> bool:
     """Whether its products are too small to be shared by threads; of a model on the hub, no."""
     path = Path(section["source"]).expanduser()

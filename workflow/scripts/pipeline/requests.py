@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.estimate import Estimates
-from pipeline.models import is_small
+from pipeline.models import busy_processors
 from pipeline.rule_costs import RULES
 
 MEMORY_MB, MINUTES = 2000, 30
@@ -63,8 +63,8 @@ class Requests:
         return math.ceil((self.cores or 1) / os.cpu_count())
 
     def processors(self, wildcards) -> int:
-        """Processors that help a job on a model: a small one's products gain nothing from a second."""
-        return 1 if is_small(self.models[wildcards.model]) else 4
+        """Processors that help a job on its model."""
+        return busy_processors(self.models[wildcards.model])
 
     def gpu(self, wildcards) -> int:
         """GPUs for a job on its model's device: where that is ``auto``, one if the run may use any."""

@@ -78,7 +78,7 @@ def container(workflow: "Workflow") -> str | None:
     image = Path(workflow.basedir) / IMAGE
     if not image.is_file():
         sys.exit(f"{image}: no such file (`make container` builds it, where apptainer is)")
-    return IMAGE  # from the project: Snakemake takes no path with spaces in it
+    return os.path.relpath(image)  # Snakemake takes no path with spaces in it
 
 
 def where_to_look(models: Iterable[str]) -> str:

@@ -138,4 +138,4 @@ EFFICIENCY = 0.5
 """Of a card's rate that products reach: an assumption."""
 
 LAUNCHES = 3
-"""How many times as long a call takes that gives a card its work, without others beside it."""
+"""How many times as long a call takes that gives a card its work, where it alone gives the card work."""

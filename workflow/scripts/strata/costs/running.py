@@ -13,8 +13,8 @@ from strata.model.shape import Shape
 BATCH = 1024
 """Tokens that go through a model together, where documents do."""
 
-READ_TILE = 2**19
-"""Logits of restored runs that are held together."""
+READ_TILE = 2**21
+"""Logits of restored runs that are held together, in `strata.trace.measures`."""
 
 
 def forward(shape: Shape, lengths: Sequence[int], layers: int | None = None) -> Cost:

@@ -1,6 +1,5 @@
 """How large a model is, from its configuration or the head of its GGUF file: no weights are loaded."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from strata.model.families import LEARNED_POSITIONS, PLAIN_MLPS
 from strata.model.gguf import Header, read_header
-from strata.model.source import ModelUnavailable, cached_folder, is_folder_source, is_gguf_source
+from strata.model.source import ModelUnavailable, cached_folder, is_folder_source, is_gguf_source, read_json
 
 KEYS = {
     "layers": ("num_hidden_layers", "n_layer", "num_layers"),
@@ -90,7 +89,7 @@ def shape_of(source: str, revision: str | None = None) -> Shape:
     if folder is None:
         raise ModelUnavailable(f"model {source!r} was not brought here yet: its configuration is not known")
     try:
-        return of_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        return of_config(read_json(folder / "config.json"))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelUnavailable(
             f"{folder}/config.json does not say how large the model is: {error}"
