@@ -10,7 +10,8 @@ from strata.pieces import ROWS, gather, write_pieces
 from strata.trace import dataset
 from strata.trace.corruption import corrupt_as
 from strata.trace.dataset import Frame
-from strata.trace.shares import Every, Share
+from strata.trace.share import Share
+from strata.trace.shares import Every
 from strata.trace.sites import restoration
 
 MADE = {

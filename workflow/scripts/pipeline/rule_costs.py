@@ -3,6 +3,7 @@
 No array library is imported here: the rules ask for this at every start of the pipeline.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from strata.costs import fitting, running
 from strata.costs.cost import Cost
 from strata.costs.running import BATCH, decode, forward
 from strata.model.source import is_gguf_source
+from strata.trace.share import GROUP, Share
 
 __all__ = ["RULES", "WHERE"]
 
@@ -212,13 +214,60 @@ def _levels(noise: Mapping) -> int:
 def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int) -> Cost:
     shape, rows = work.shape, work.config["trace"]["max_rows"]
     held = 4 * rows * shape.channels * shape.layers * (4 + n_kinds) + 3 * 4 * running.READ_TILE
-    longest = max((prompt.length for prompt in work.traced), default=0)
-    sites = len(work.traced) * versions * shape.layers * longest * n_kinds * 5 * 4
-    return cost + Cost(memory=held + 2 * sites + 3 * 4 * 64 * shape.vocab, disk=sites / 8)
+    longest, n = max((prompt.length for prompt in work.traced), default=0), len(work.traced)
+    site = versions * shape.layers * longest * n_kinds * 5 * 4
+    memory = held + 2 * min(n, GROUP) * site + 3 * 4 * 64 * shape.vocab + OF_PROMPT * n
+    return cost + Cost(memory=memory, disk=n * site / 8)
+
+
+OF_PROMPT, READ_PROMPT = 5e3, 2e-4
+"""Bytes held of each prompt, also of those that another shard traces, and seconds for its tokens."""
+
+
+def _in_shards(work: Work, whole: Cost) -> list[Cost]:
+    """Each shard's part of what all prompts cost."""
+    n = len(work.traced)
+    parts = Counter(len(Share(number, work.shards).rows(n, GROUP)) for number in range(work.shards))
+    costs = {part: whole.times(part / max(1, n)) + Cost(seconds=READ_PROMPT * n) for part in parts}
+    return [costs[part] for part, times in sorted(parts.items()) for _ in range(times)]
+
+
+def whole_traces(work: Work) -> list[Cost]:
+    """What traces cost that are cut into shards, each at once."""
+    return [_states(work), _parts(work), _control(work)]
 
 
 @rule(MODEL)
-def trace_prompts(work: Work) -> Cost:
+def trace_prompts(work: Work) -> Sequence[Cost]:
+    return [_states(work)] if work.shards == 1 else []
+
+
+@rule(MODEL)
+def trace_prompts_shard(work: Work) -> Sequence[Cost]:
+    return _in_shards(work, _states(work)) if work.shards > 1 else []
+
+
+@rule(MODEL)
+def trace_parts(work: Work) -> Sequence[Cost]:
+    return [_parts(work)] if work.shards == 1 else []
+
+
+@rule(MODEL)
+def trace_parts_shard(work: Work) -> Sequence[Cost]:
+    return _in_shards(work, _parts(work)) if work.shards > 1 else []
+
+
+@rule(MODEL)
+def trace_control(work: Work) -> Sequence[Cost]:
+    return [_control(work)] if work.shards == 1 else []
+
+
+@rule(MODEL)
+def trace_control_shard(work: Work) -> Sequence[Cost]:
+    return _in_shards(work, _control(work)) if work.shards > 1 else []
+
+
+def _states(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     whole = made["samples"] * _levels(made["everywhere"])
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
@@ -228,8 +277,7 @@ def trace_prompts(work: Work) -> Cost:
     return _tracing(work, traced + followed, 1, versions)
 
 
-@rule(MODEL)
-def trace_parts(work: Work) -> Cost:
+def _parts(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions, rows = made["samples"] * _levels(made["parts"]["noise"]), made["max_rows"]
     severed, windows = running.of_states(shape.layers, severed=True), _windows(work)
@@ -247,8 +295,7 @@ def _windows(work: Work) -> running.Sites:
     return running.of_windows(work.shape.layers, made["window"], made["convention"])
 
 
-@rule(MODEL)
-def trace_control(work: Work) -> Cost:
+def _control(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     control = made["control"]
     before = len(control["prefix"]) // 4

@@ -15,7 +15,8 @@ from strata.model.batching import check_lengths
 from strata.pieces import ROWS, write_pieces
 from strata.trace.corruption import level_names
 from strata.trace.dataset import after_prefix, traceable
-from strata.trace.shares import Every, Share
+from strata.trace.share import Share
+from strata.trace.shares import Every
 from strata.trace.sites import WHATS, restoration
 
 with job(snakemake) as progress:

@@ -21,15 +21,13 @@ from strata.names import (
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, LOGP_WHOLE, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
+from strata.trace.share import GROUP
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}
 
 VALUES = 2**20
 """Of one measure that are in memory at once: 4 MB."""
-
-GROUP = 32
-"""Prompts that are traced together, at most: what shards of them are made of."""
 
 
 def traceable(prompts: pd.DataFrame) -> pd.DataFrame:

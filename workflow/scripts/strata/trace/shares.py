@@ -18,30 +18,14 @@ from strata.names import CATEGORY, PROMPT
 from strata.pieces import Pieces
 from strata.progress import Progress, silent
 from strata.trace.corruption import REPLACED, Prompt, Subjects, corrupt_as, level_names
-from strata.trace.dataset import GROUP, Frame
+from strata.trace.dataset import Frame
 from strata.trace.heads import trace_heads
 from strata.trace.many import trace_many
 from strata.trace.neurons import trace_neurons
+from strata.trace.share import GROUP, Share
 from strata.trace.sites import Restoration
 
-
-@dataclass(frozen=True)
-class Share:
-    """One of so many shares of what there is, whole groups of it; ``number`` from 0."""
-
-    number: int = 0
-    of: int = 1
-
-    @classmethod
-    def named(cls, name: str | None) -> "Share":
-        """Of a shard's name, ``0007-of-1000``; None: everything."""
-        return cls(*map(int, name.split("-of-"))) if name else cls()
-
-    def rows(self, n: int, size: int) -> range:
-        """Which of ``n`` rows, in groups of ``size``: nearly as many groups in each share, perhaps none."""
-        n_groups = -(-n // size)
-        first, end = (number * n_groups // self.of for number in (self.number, self.number + 1))
-        return range(min(n, first * size), min(n, end * size))
+ALL = Share()
 
 
 @dataclass(frozen=True)
@@ -64,7 +48,7 @@ class Every:
     table: pd.DataFrame
     ids: Sequence[Sequence[int]]
     strings: Callable[[Sequence[int]], list[str]]
-    share: Share = Share()
+    share: Share = ALL
     max_rows: int = 1024
     progress: Progress = silent
     only: Collection[str] | None = None
