@@ -17,6 +17,7 @@ ORDER = [
     *("names", "inputs", "schemas", "progress", "pages"),
     *(
         "io",
+        "pieces",
         "stats",
         "model",
         "costs",
@@ -58,12 +59,12 @@ LIGHT = {
 
 OPENS = {
     "io": "data",
+    "pieces": "data, a piece after another",
     "inputs": "what people write",
     "model.loading": "a model",
     "model.gguf": "a model's header",
     "model.safetensors": "the same",
     "model.source": "what comes with a model",
-    "model.shape": "a model's configuration",
     "model.unpacking": "a model in one file",
     "text.tokenizer": "a tokenizer",
     "lens.artifacts": "published lenses, which torch alone reads",

@@ -56,7 +56,7 @@ class Estimates:
     ):
         self._config, self._prompts, self._counts = config, prompts, counts or {}
         self.work, self.shards = cache(self._work), cache(self._shards)
-        self._at_most = cache(self._bound)
+        self.needs, self._at_most = cache(self._needs), cache(self._bound)
         self.jobs = cache(self._jobs)
 
     def _work(self, model: str) -> Work:
@@ -85,14 +85,15 @@ class Estimates:
             If that takes sizes that are not known here.
         """
         wanted, candidates = self._config["trace"]["prompts_per_shard"], number_of_traced(self._prompts)
+        most = max(1, math.ceil(candidates / GROUP))
         if wanted != "auto":
-            return max(1, math.ceil(candidates / wanted))
+            return min(most, max(1, math.ceil(candidates / wanted)))
         if candidates <= FEW:
             return 1
         minutes = max(REFERENCE.seconds(cost, 4) for cost in whole_traces(self._at_most(model))) / 60
         if self._config["models"][model]["device"] != "cpu":
             minutes /= GPU
-        return max(1, min(math.ceil(minutes / 60 / HOURS), candidates // GROUP))
+        return min(most, max(1, math.ceil(minutes / 60 / HOURS)))
 
     def _jobs(self, rule: str, model: str) -> list[Cost]:
         """The cost of each job of a rule for a model, its process included; none, if it has none.
@@ -112,7 +113,7 @@ class Estimates:
         """How many a job of a rule keeps busy, at most."""
         return busy_processors(self._config["models"][model]) if rule in RULES else 1
 
-    def needs(self, rule: str, model: str) -> Needs | None:
+    def _needs(self, rule: str, model: str) -> Needs | None:
         """What the dearest job of a rule needs, at most, on processors like those of docs/costs.md.
 
         None where a model's sizes are not known: of one on the hub that was not brought here yet.

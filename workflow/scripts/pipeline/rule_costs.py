@@ -211,12 +211,12 @@ def _levels(noise: Mapping) -> int:
     return len(noise["absolute"]) + len(noise["relative"])
 
 
-def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int) -> Cost:
+def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int, n: int) -> Cost:
     shape, rows = work.shape, work.config["trace"]["max_rows"]
     held = 4 * rows * shape.channels * shape.layers * (4 + n_kinds) + 3 * 4 * running.READ_TILE
-    longest, n = max((prompt.length for prompt in work.traced), default=0), len(work.traced)
+    longest = max((prompt.length for prompt in work.traced), default=0)
     site = versions * shape.layers * longest * n_kinds * 5 * 4
-    memory = held + 2 * min(n, GROUP) * site + 3 * 4 * 64 * shape.vocab + OF_PROMPT * n
+    memory = held + 2 * min(n, GROUP) * site + 3 * 4 * 64 * shape.vocab + OF_PROMPT * len(work.traced)
     return cost + Cost(memory=memory, disk=n * site / 8)
 
 
@@ -274,7 +274,7 @@ def _states(work: Work) -> Cost:
     kinds, rows = [running.of_states(shape.layers)], made["max_rows"]
     traced = running.trace(shape, work.traced, kinds, versions - whole, whole, rows)
     followed = running.follow(shape, work.traced, kinds, versions, rows)
-    return _tracing(work, traced + followed, 1, versions)
+    return _tracing(work, traced + followed, 1, versions, len(work.traced))
 
 
 def _parts(work: Work) -> Cost:
@@ -287,7 +287,7 @@ def _parts(work: Work) -> Cost:
         some = work.first(made["parts"][what])
         done += running.trace(shape, some, [running.of_pieces(shape.layers, n)], versions, max_rows=rows)
     attributed = forward(shape, [prompt.length for prompt in work.traced])
-    return _tracing(work, done + attributed, 4, versions)
+    return _tracing(work, done + attributed, 4, versions, len(work.traced))
 
 
 def _windows(work: Work) -> running.Sites:
@@ -306,7 +306,7 @@ def _control(work: Work) -> Cost:
     versions = made["samples"] * _levels(control["noise"])
     kinds = [running.of_states(shape.layers)]
     done = running.trace(shape, prompts, kinds, versions, max_rows=made["max_rows"])
-    return _tracing(work, done, 1, versions)
+    return _tracing(work, done, 1, versions, len(work.traced))
 
 
 @rule(MODEL)
@@ -315,7 +315,7 @@ def trace_shown(work: Work) -> Cost:
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
     kinds = [running.of_states(shape.layers), _windows(work), _windows(work)]
     done = running.trace(shape, work.counts.shown, kinds, 0, versions, made["max_rows"])
-    return _tracing(work, done, 3, versions)
+    return _tracing(work, done, 3, versions, len(work.counts.shown))
 
 
 # Attention, syntax, embedding ---------------------------------------------------------------
