@@ -63,7 +63,6 @@ OPENS = {
     "model.gguf": "a model's header",
     "model.safetensors": "the same",
     "model.source": "what comes with a model",
-    "model.shape": "a model's configuration",
     "model.unpacking": "a model in one file",
     "text.tokenizer": "a tokenizer",
     "lens.artifacts": "published lenses, which torch alone reads",
