@@ -128,7 +128,7 @@ def test_a_model_in_anothers_place_is_seen_whatever_its_time(here):
 
 
 def test_new_times_of_files_alone_plan_nothing(here):
-    """A copy or a checkout gives all inputs the time of now: Snakemake compares contents up to a megabyte."""
+    """A copy or a checkout gives all inputs the time of now: contents are compared."""
     for path in (here.folder / "data").rglob("*"):
         os.utime(path)
     assert here.planned("all", "organism") == []

@@ -17,8 +17,9 @@ from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
 
-IMPORTS = {"": (0, 4.5e8), "device": (3, 5e8), "model": (5.5, 5.5e8)}
-"""Seconds and bytes of what a job imports: no torch (`LIGHT` has its seconds), torch, and models' classes."""
+IMPORTS = {"": (0, 4.5e8), "device": (0.1, 5e8), "model": (0.3, 5.5e8)}
+"""Seconds until a job's work begins, and bytes of libraries: without torch, with it, with a model. Jobs on one
+machine are forks of a process that has imported them; on a cluster each imports them, for some seconds."""
 
 
 @dataclass(frozen=True)
