@@ -34,9 +34,9 @@ def compare_approximation(
 ) -> xr.Dataset:
     """Exact and approximate restoration, the error of the latter, and whether it ranks sites alike.
 
-    Both are in the unit of restoration, 0 corrupted and 1 clean, scaled by the gap of the exact trace's runs and
-    averaged over the noise samples of a prompt before they are compared. Intervals are of `Bootstrap`: facts
-    are drawn with all their prompts.
+    Both are in the unit of restoration, 0 corrupted and 1 clean, scaled by the gap of the exact trace's runs
+    and averaged over the noise samples of a prompt before they are compared. Intervals are of `Bootstrap`:
+    facts are drawn with all their prompts.
 
     Parameters
     ----------
@@ -51,10 +51,11 @@ def compare_approximation(
     Returns
     -------
     Dataset
-        By (measure, noise, category), category ``all`` first: ``exact``, ``approximate``, ``bias`` (approximate
-        less exact) and ``error`` (its size in each prompt), means over prompts, by (site, depth);
-        ``rank_correlation``, mean over prompts of Spearman's over all sites of a prompt, depths and positions,
-        that the exact trace has. Each x with ``x_low``, ``x_high``, ``x_n``. ``n_prompts``, ``n_excluded``.
+        By (measure, noise, category), category ``all`` first: ``exact``, ``approximate``, ``bias``
+        (approximate less exact) and ``error`` (its size in each prompt), means over prompts, by (site,
+        depth); ``rank_correlation``, mean over prompts of Spearman's over all sites of a prompt, depths and
+        positions, that the exact trace has. Each x with ``x_low``, ``x_high``, ``x_n``. ``n_prompts``,
+        ``n_excluded``.
 
     Raises
     ------
