@@ -113,6 +113,16 @@ def test_a_job_that_is_not_asked_for_costs_nothing(config, prompts):
     assert len(none.jobs("read_lens", MODEL)) == 2  # and what sub-blocks add
 
 
+def test_what_is_made_if_asked_costs_a_run_nothing_until_then(config, prompts):
+    for rule in ("trace_approximate", "compare_approximation", "draw_approximation"):
+        estimates = Estimates(with_key(config, "trace.approximate", False), prompts)
+        assert estimates.jobs(rule, MODEL) == []
+        needed = estimates.needs(rule, MODEL)
+        assert needed.minutes > 0 and needed.memory_mb > 0, "who names its file has the job all the same"
+        [job] = Estimates(with_key(config, "trace.approximate", True), prompts).jobs(rule, MODEL)
+        assert job.seconds > 0 and needed.operations == job.operations
+
+
 # Configuration ------------------------------------------------------------------------------
 
 

@@ -84,6 +84,11 @@ DIMS = {
     "trace/by_category_neurons.nc": {"restoration": ("neuron_group", "category", "noise", "site", "layer")},
     "trace/attribution.nc": {"attention": ("prompt", "layer", "head"), "mlp": ("prompt", "layer")},
     "trace/by_category_attribution.nc": {"attention": ("category", "layer", "head")},
+    "trace/approximate.nc": {"p_target": ("prompt", "noise", "sample", "depth", "position")},
+    "trace/approximation.nc": {
+        "error": ("measure", "noise", "category", "site", "depth"),
+        "rank_correlation": ("measure", "noise", "category"),
+    },
     "trace/by_gap.nc": {"restoration": ("min_gap", "category", "noise", "site", "depth")},
     "trace/severed_mlp.nc": {"share": ("category", "noise", "site", "depth")},
     "attention_text.nc": {"first_by_position": ("layer", "head", "position")},

@@ -17,6 +17,9 @@ from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
 
+IF_ASKED = {"trace_approximate", "compare_approximation", "draw_approximation"}
+"""Rules that run where the key ``trace.approximate`` asks for them, or a person by name."""
+
 IMPORTS = {"": (0, 4.5e8), "device": (3, 5e8), "model": (5.5, 5.5e8)}
 """Seconds and bytes of what a job imports: no torch (`LIGHT` has its seconds), torch, and models' classes."""
 
@@ -48,7 +51,7 @@ class Estimates:
     ):
         self._config, self._prompts, self._counts = config, prompts, counts or {}
         self.work = cache(self._work)
-        self.jobs = cache(self._jobs)
+        self._named = cache(self._jobs)
 
     def _work(self, model: str) -> Work:
         """What is asked of a model.
@@ -63,8 +66,8 @@ class Estimates:
         counts = self._counts.get(model) or at_most(self._config, model, self._prompts, shape.vocab)
         return Work(model, shape, counts, self._config)
 
-    def _jobs(self, rule: str, model: str) -> list[Cost]:
-        """The cost of each job of a rule for a model, its process included; none, if it has none.
+    def jobs(self, rule: str, model: str) -> list[Cost]:
+        """The cost of each job of a rule for a model, its process included; none, if a run has none.
 
         Raises
         ------
@@ -73,6 +76,11 @@ class Estimates:
         KeyError
             If it is not known what the rule costs.
         """
+        asked = rule not in IF_ASKED or self._config["trace"]["approximate"]
+        return self._named(rule, model) if asked else []
+
+    def _jobs(self, rule: str, model: str) -> list[Cost]:
+        """The same where its files are asked for by name."""
         work, (seconds, held) = self.work(model), IMPORTS[WHERE.get(rule, "")]
         jobs = RULES[rule](work) if rule in RULES else light(rule, work)
         return [replace(job, memory=held + job.memory, seconds=seconds + job.seconds) for job in jobs]
@@ -92,7 +100,7 @@ class Estimates:
             If it is not known what the rule costs.
         """
         try:
-            jobs = self.jobs(rule, model) or [Cost()]
+            jobs = self._named(rule, model) or [Cost()]
         except ModelUnavailable:
             return None
         n = self.processors(rule, model)

@@ -251,10 +251,7 @@ def _windows(work: Work) -> running.Sites:
 def trace_approximate(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
-    one = forward(shape, [prompt.length for prompt in work.traced])
-    ends = decode(shape, len(work.traced) * (2 + versions * 5), 6)
-    # Of corrupted runs: forth, each block again when its turn to go back comes, and back for each measure.
-    return _tracing(work, one.times(1 + versions * 4) + ends, 1, versions)
+    return _tracing(work, running.first_order(shape, work.traced, versions), 1, versions)
 
 
 @rule(MODEL)

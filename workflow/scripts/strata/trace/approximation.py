@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from strata.names import CATEGORY, DEPTH, FACT, MEASURE, NOISE, PROMPT, SAMPLE, SITE
+from strata.names import CATEGORY, DEPTH, FACT, MEASURE, NOISE, POSITION, PROMPT, SAMPLE, SITE
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.groups import each, masks_by_category
 from strata.stats.spearman import spearman
@@ -11,6 +11,7 @@ from strata.trace.restoration import (
     MEASURES,
     PIECE,
     PROBABILITY,
+    SITES,
     at_sites,
     check_trace,
     clean_values,
@@ -62,9 +63,13 @@ def compare_approximation(
     ValueError
         If a dataset is no trace of states, an argument is impossible, or the two are not of the same runs.
     """
-    for measure in COMPARED:
-        check_trace(exact, measure, n_resamples, interval)
-        check_trace(approximate, measure, n_resamples, interval)
+    for trace in (exact, approximate):
+        for measure in COMPARED:
+            check_trace(trace, measure, n_resamples, interval)
+        if DEPTH not in trace.dims:
+            raise ValueError(
+                f"a trace of states is by depth; there is no depth among {', '.join(trace.dims)}"
+            )
     for dim in (PROMPT, NOISE, SAMPLE, DEPTH):
         if not exact[dim].equals(approximate[dim]):
             raise ValueError(f"the approximate trace has another {dim} than the exact one")
@@ -95,7 +100,7 @@ def compare_approximation(
         return each(NOISE, exact[NOISE].values, of_level)
 
     compared = each(MEASURE, COMPARED, of_measure)
-    labels = {dim: theirs for dim, theirs in ((SITE, ["subject", "final"]), (DEPTH, exact[DEPTH].values))}
+    labels = {SITE: list(SITES), DEPTH: exact[DEPTH].values}
     return compared.assign_coords(labels | noise_coords(exact)).assign_attrs(
         min_gap=min_gap, n_resamples=n_resamples, interval=interval, bootstrap_seed=seed
     )
@@ -132,4 +137,4 @@ def _mean_effect(trace: xr.Dataset, measure: str) -> np.ndarray:
     """Mean over samples of what each site changes, (prompt, noise, depth, position)."""
     trace = trace[[measure, MEASURES[measure].corrupted]].load()
     effect = (trace[measure].astype(float) - corrupted_values(trace, measure)).mean(SAMPLE)
-    return effect.transpose(PROMPT, NOISE, DEPTH, "position").values
+    return effect.transpose(PROMPT, NOISE, DEPTH, POSITION).values
