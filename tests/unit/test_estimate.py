@@ -12,7 +12,7 @@ import yaml
 from pipeline.config import read_config
 from pipeline.counting import counted
 from pipeline.counts import SPLIT, at_most
-from pipeline.estimate import Estimates
+from pipeline.estimate import IF_ASKED, Estimates
 from pipeline.estimate_table import REST, table
 from pipeline.figure_table import FOLDER, expand_figures, jobs
 from pipeline.light_costs import LIGHT
@@ -114,7 +114,7 @@ def test_a_job_that_is_not_asked_for_costs_nothing(config, prompts):
 
 
 def test_what_is_made_if_asked_costs_a_run_nothing_until_then(config, prompts):
-    for rule in ("trace_approximate", "compare_approximation", "draw_approximation"):
+    for rule in sorted(IF_ASKED):
         estimates = Estimates(with_key(config, "trace.approximate", False), prompts)
         assert estimates.jobs(rule, MODEL) == []
         needed = estimates.needs(rule, MODEL)

@@ -20,13 +20,14 @@ STATES = [*FINAL, *MOTION]
 BY_STATE = ["average_traces", "draw_models", *ORDER, *STATES]
 SHOWN = ["trace_shown", "draw_single_traces"]
 APPROXIMATION = ["compare_approximation", "draw_approximation"]
-APPROXIMATE = ["trace_approximate", *APPROXIMATION]
+FIRST_ORDER = ["average_approximate", "draw_first_order"]
+APPROXIMATE = ["trace_approximate", *FIRST_ORDER, *APPROXIMATION]
 EXACT = ["trace_prompts", *APPROXIMATION, "average_parts", "write_explorer", *BY_STATE]
-STATE = [*EXACT, "trace_approximate", *SHOWN]
+STATE = [*EXACT, *APPROXIMATE[:3], *SHOWN]
 PARTS = ["trace_parts", "average_parts", "draw_restoration"]
 CONTROL = ["trace_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
-AVERAGE = sorted({"average_parts", *APPROXIMATION, *BY_STATE})
+AVERAGE = sorted({"average_parts", *FIRST_ORDER, *APPROXIMATION, *BY_STATE})
 SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "draw_syntax"]
 EXPERIMENTS = ["disturb_positions", "draw_positions", "draw_token_features"]
 FREQUENCY = ["correlate_frequency", "draw_token_features", *EXPERIMENTS]
@@ -63,6 +64,7 @@ DRAWN = [
         "draw_single_traces",
         "draw_restoration",
         "draw_approximation",
+        "draw_first_order",
         "draw_attention",
         "draw_syntax",
     ),
@@ -238,6 +240,7 @@ TABLE = {
             "draw_single_traces",
             "draw_restoration",
             "draw_approximation",
+            "draw_first_order",
             "draw_attention",
             "draw_models",
             "draw_leads",
@@ -295,7 +298,7 @@ MODULES = {
     "strata/embedding/frequency": [*FREQUENCY, *CLUMP],
     "strata/figures/lens_questions": ["draw_lens"],
     "strata/figures/trace": ["draw_single_traces"],
-    "strata/figures/restoration": ["draw_restoration", "draw_approximation"],
+    "strata/figures/restoration": ["draw_restoration", "draw_approximation", "draw_first_order"],
     "strata/findings/twins": ["draw_models", "draw_leads", "judge_claims"],
     "strata/findings/front": ["write_front"],
     "strata/findings/run_page": ["write_front"],

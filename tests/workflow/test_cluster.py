@@ -73,7 +73,7 @@ def test_what_runs_on_a_device_asks_for_a_gpu_and_nothing_else_does(node, finish
 def test_what_draws_and_judges_is_not_submitted(node, finished):
     rules = [job["Rule"] for job in node.jobs(finished.folder)]
     assert not [rule for rule in rules if rule.startswith(("draw_", "judge_", "write_front"))]
-    assert len(rules) == 43, "each job once"
+    assert len(rules) == 44, "each job once"
     assert (finished.folder / "results/organism/claims.tsv").is_file()
 
 

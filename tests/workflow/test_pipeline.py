@@ -85,6 +85,7 @@ DIMS = {
     "trace/attribution.nc": {"attention": ("prompt", "layer", "head"), "mlp": ("prompt", "layer")},
     "trace/by_category_attribution.nc": {"attention": ("category", "layer", "head")},
     "trace/approximate.nc": {"p_target": ("prompt", "noise", "sample", "depth", "position")},
+    "trace/approximate_by_category.nc": {"restoration": ("category", "noise", "site", "depth")},
     "trace/approximation.nc": {
         "error": ("measure", "noise", "category", "site", "depth"),
         "rank_correlation": ("measure", "noise", "category"),

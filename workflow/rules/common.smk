@@ -14,7 +14,7 @@ from pipeline.figure_table import asked_for, jobs
 from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of, sources_of
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.requests import Requests
-from pipeline.results import in_report, of_model, page_in_report
+from pipeline.results import drawn_from, in_report, of_model, page_in_report
 from pipeline.session import container, prepare
 from pipeline.texts import CORPUS, drawn, known_counts, origin
 from strata.findings.table import files_asked, files_behind

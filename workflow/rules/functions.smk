@@ -30,14 +30,10 @@ def source_files(wildcards, kind="text"):
     return WORLD if source == CORPUS else source
 
 
-def exact_token_counts(wildcards):
-    """How often each token occurs in a model's training, where that is known."""
-    return known_counts(config["models"][wildcards.model]) or []
-
-
 def token_counts(wildcards):
     """How often each token occurs: in training, where that is known, or in the text."""
-    return exact_token_counts(wildcards) or f"results/{wildcards.model}/text/token_counts.tsv"
+    known = known_counts(config["models"][wildcards.model])
+    return known or f"results/{wildcards.model}/text/token_counts.tsv"
 
 
 def published_lens(wildcards, decoder=None):
@@ -67,8 +63,3 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
         "model": model_settings,
         "max_rows": TRACE["max_rows"],
     }
-
-
-def data_of(figure):
-    """The files that a figure is drawn from; those of every model that is run, where it shows them together."""
-    return expand(figure.data.values(), model=config["run"]) if figure.across else figure.data.values()

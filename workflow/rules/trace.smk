@@ -1,5 +1,4 @@
-# model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner
-# the same -> results/{model}/trace/approximate.nc, states to first order (target: approximate); with state.nc, its error
+# model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner; states to first order, by themselves: target approximate
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
@@ -60,7 +59,18 @@ rule trace_approximate:
 
 rule approximate:
     input:
-        expand("results/{model}/trace/approximate.nc", model=RUN),
+        expand("results/{model}/figures/trace_first_order.png", model=RUN),
+
+
+rule average_approximate:
+    input:
+        trace="results/{model}/trace/approximate.nc",
+    output:
+        "results/{model}/trace/approximate_by_category.nc",
+    params:
+        averaging=AVERAGING,
+    script:
+        "../scripts/trace/average_approximate.py"
 
 
 rule compare_approximation:

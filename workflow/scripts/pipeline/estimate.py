@@ -17,7 +17,10 @@ from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
 
-IF_ASKED = {"trace_approximate", "compare_approximation", "draw_approximation"}
+IF_ASKED = {
+    *("trace_approximate", "average_approximate", "draw_first_order"),
+    *("compare_approximation", "draw_approximation"),
+}
 """Rules that run where the key ``trace.approximate`` asks for them, or a person by name."""
 
 IMPORTS = {"": (0, 4.5e8), "device": (3, 5e8), "model": (5.5, 5.5e8)}

@@ -1,6 +1,8 @@
 """Files of results as rules name them: those of the job's model, and figures and pages for the report."""
 
-from snakemake.io import report
+from collections.abc import Sequence
+
+from snakemake.io import expand, report
 
 from pipeline.figure_table import Figure
 
@@ -8,6 +10,11 @@ from pipeline.figure_table import Figure
 def of_model(**files: str) -> dict[str, str]:
     """Files under the results of the job's model, by the names that a rule gives them."""
     return {name: f"results/{{model}}/{file}" for name, file in files.items()}
+
+
+def drawn_from(figure: Figure, models: Sequence[str]) -> Sequence[str]:
+    """The files that a figure is drawn from; those of all ``models``, where it shows them together."""
+    return expand(figure.data.values(), model=models) if figure.across else [*figure.data.values()]
 
 
 def in_report(figure: Figure):
