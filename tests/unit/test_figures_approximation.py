@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from oracles.random_traces import OPTIONS, make_trace
 from oracles.rendering import nans, overlaps, without_intervals
-from strata.figures.approximation import draw_approximation
+from strata.figures.approximation import draw_approximation, draw_first_order
 from strata.figures.style import SITE_COLOURS
+from strata.trace.averages import average_by_category
 
 MEASURES = ["p_target", "logit_difference"]
 
@@ -68,6 +70,17 @@ def test_exact_is_solid_and_approximate_dashed_with_the_error_at_its_side():
     names = [f"{site} token, {how}" for site in ("subject", "final") for how in ("exact", "to first order")]
     assert [text.get_text() for text in legend.get_texts()] == names
     assert "subject replaced" in legend.get_title().get_text() and "90%" in legend.get_title().get_text()
+
+
+def test_averages_to_first_order_say_that_they_are():
+    averages = average_by_category(make_trace(8, 1), **OPTIONS)
+    figure = draw_first_order(averages, "0.5")
+    assert "to first order" in figure.get_supylabel() and overlaps(figure) == []
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    at = averages.sel(category="rote", noise="0.5")
+    for site in ("subject", "final"):
+        drawn = lines[f"{site} token"].get_ydata()
+        np.testing.assert_allclose(drawn, at["restoration"].sel(site=site))
 
 
 def test_what_has_no_interval_says_none():

@@ -303,6 +303,7 @@ MODULES = {
     "strata/findings/front": ["write_front"],
     "strata/findings/run_page": ["write_front"],
     "strata/figures/models": ["draw_models"],
+    "strata/figures/approximation": ["draw_approximation", "draw_first_order"],
     "strata/figures/categories": [rule for rule in DRAWN if rule != "draw_leads"],
     "strata/figures/findings": ["draw_leads"],
     "strata/figures/kept": ["draw_models", "draw_leads"],

@@ -1,11 +1,13 @@
 """Traces to first order and how far they are from exact ones (`strata.trace.approximation`)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from strata.figures.restoration import ROW_LABEL
+from strata.figures.restoration import ROW_LABEL, draw_lines
 from strata.figures.style import SITE_COLOURS, new_figure
 from strata.figures.trace_panels import (
     GREY,
@@ -24,6 +26,20 @@ from strata.names import CATEGORY, DEPTH, MEASURE, NOISE, SITE
 
 MEASURE_NAMES = {"p_target": "probability", "logit_difference": "logit difference"}
 DASHES = {"exact": "-", "approximate": "--"}
+
+
+def draw_first_order(state: xr.Dataset, noise: str, order: Sequence[str] = ()) -> Figure:
+    """`strata.figures.restoration.draw_lines` of the approximate trace, which says that it is no other.
+
+    Parameters
+    ----------
+    state : Dataset
+        Of `strata.trace.averages.average_by_category`.
+    noise, order : see there
+    """
+    figure = draw_lines(state, None, noise, order)
+    figure.supylabel(f"{RESTORATION},\nto first order", fontsize="medium")
+    return figure
 
 
 def draw_approximation(approximation: xr.Dataset, noise: str) -> Figure:
