@@ -311,6 +311,16 @@ def test_shown_traces_are_those_of_the_whole(project):
             )
 
 
+def test_the_approximate_trace_by_itself_needs_no_exact_one(project):
+    config = project.config_with("trace.approximate", False)
+    with project.changed("config.yaml", config):
+        own = {"curate_prompts", "trace_approximate", "average_approximate", "draw_first_order"}
+        assert set(project.planned("--forceall", "approximate")) == {*own, "approximate"}
+        assert not {*project.planned("--forceall", "all")} & {*own, "compare_approximation"} - {
+            "curate_prompts"
+        }
+
+
 def test_a_jobs_cost_is_in_its_log_and_in_the_profile(project):
     jobs = costs(project.folder / "logs")
     rules = {row[0]: row for row in by_rule(jobs)}

@@ -14,7 +14,7 @@ logit less the log-sum-exp of all others, and turned back into a probability, wh
 1 with nothing cut off. For small changes it makes no difference.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -26,7 +26,7 @@ from torch.nn.functional import logsigmoid
 from strata.model.architecture import Parts, changed
 from strata.model.memory import Fitting
 from strata.names import DEPTH
-from strata.progress import Progress, silent
+from strata.progress import Progress, nested, silent
 from strata.trace.corruption import Prompt, inputs_of
 from strata.trace.dataset import Frame, as_dataset
 from strata.trace.many import VALUES
@@ -61,7 +61,7 @@ def approximate_many(
     *,
     table: pd.DataFrame,
     token_strings: Sequence[Sequence[str]],
-    levels: dict[str, float],
+    levels: Mapping[str, float],
 ) -> Iterator[xr.Dataset]:
     """Approximate traces of states, labelled, those of the first prompts, then those of the next.
 
@@ -79,9 +79,10 @@ def approximate_many(
     """
     frame = Frame.of([prompt.labels for prompt in prompts], token_strings, levels)
     size = max(1, VALUES // (len(frame.noises) * frame.n_samples * frame.width * parts.n_layers))
-    for start in progress(range(0, len(prompts), size), "prompts, some at a time"):
-        some = slice(start, start + size)
-        traces = approximate(parts, prompts[some], max_rows)
+    cut = [slice(start, start + size) for start in range(0, len(prompts), size)]
+    progress, inside = nested(progress, cut)
+    for some in progress(cut, "prompts, some at a time"):
+        traces = approximate(parts, prompts[some], max_rows, inside)
         yield as_dataset(traces, table.iloc[some], token_strings[some], levels, DEPTH, frame)
 
 
