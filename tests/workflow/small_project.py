@@ -209,6 +209,7 @@ def make_project(folder: Path) -> Project:
             "neuron_groups": 2,
         },
         "window": 1,
+        "approximate": True,
         "shown": ["once"],
     }
     config["trace"]["control"]["noise"] = {"absolute": [0.5], "relative": []}

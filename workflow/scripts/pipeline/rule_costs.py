@@ -248,6 +248,13 @@ def _windows(work: Work) -> running.Sites:
 
 
 @rule(MODEL)
+def trace_approximate(work: Work) -> Cost:
+    made, shape = work.config["trace"], work.shape
+    versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
+    return _tracing(work, running.first_order(shape, work.traced, versions), 1, versions)
+
+
+@rule(MODEL)
 def trace_control(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     control = made["control"]
