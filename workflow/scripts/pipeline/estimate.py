@@ -24,8 +24,8 @@ IF_ASKED = {
 """Rules that run where the key ``trace.approximate`` asks for them, or a person by name."""
 
 IMPORTS = {"": (0, 4.5e8), "device": (0.1, 5e8), "model": (0.3, 5.5e8)}
-"""Seconds until a job's work begins, and bytes of libraries: without torch, with it, with a model. Jobs on one
-machine are forks of a process that has imported them; on a cluster each imports them, for some seconds."""
+"""Seconds until a job's work begins, and bytes of libraries: without torch, with it, with a model. Jobs on
+one machine are forks of a process that has imported them; on a cluster each does, for some seconds."""
 
 
 @dataclass(frozen=True)
