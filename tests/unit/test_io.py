@@ -10,6 +10,7 @@ import xarray as xr
 
 import strata
 from strata import io
+from strata.pieces import PieceFile
 
 SIZES = {"depth": 3, "layer": 2, "head": 4, "token": 6, "channel": 5}
 LAYOUT = {
@@ -186,7 +187,7 @@ def test_what_is_written_in_pieces_is_read_as_if_it_were_not(tmp_path, monkeypat
     )
     whole, pieces = str(tmp_path / "whole.nc"), str(tmp_path / "pieces.nc")
     io.write_dataset(dataset, whole, model={"name": "tiny"})
-    with io.PieceFile(pieces, "token", 9, model={"name": "tiny"}) as file:
+    with PieceFile(pieces, "token", 9, model={"name": "tiny"}) as file:
         for start, stop in zip(cuts, cuts[1:], strict=False):
             file.write(dataset.isel(token=slice(start, stop)))
     with io.open_dataset(whole) as expected, io.open_dataset(pieces) as found:
@@ -198,7 +199,7 @@ def test_what_is_written_in_pieces_is_read_as_if_it_were_not(tmp_path, monkeypat
 def test_nothing_is_written_in_pieces_too(tmp_path):
     """Of no token, say, where none of the prompts asked for is there."""
     dataset = xr.Dataset({"entropy": (("depth", "token"), np.empty((3, 0), np.float32))}, {"depth": range(3)})
-    with io.PieceFile(path := str(tmp_path / "pieces.nc"), "token", 0) as file:
+    with PieceFile(path := str(tmp_path / "pieces.nc"), "token", 0) as file:
         file.write(dataset)
     with io.open_dataset(path) as found:
         xr.testing.assert_equal(found, dataset)
@@ -208,6 +209,6 @@ def test_pieces_of_half_the_digits_are_refused(tmp_path):
     half = xr.Dataset({"entropy": (("depth", "token"), np.zeros((3, 2), np.float16))})
     with (
         pytest.raises(TypeError, match=r"pieces.nc: float16.*entropy"),
-        io.PieceFile(str(tmp_path / "pieces.nc"), "token", 2) as file,
+        PieceFile(str(tmp_path / "pieces.nc"), "token", 2) as file,
     ):
         file.write(half)

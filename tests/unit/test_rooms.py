@@ -17,6 +17,7 @@ ORDER = [
     *("names", "inputs", "schemas", "progress", "pages"),
     *(
         "io",
+        "pieces",
         "stats",
         "model",
         "costs",
@@ -58,6 +59,7 @@ LIGHT = {
 
 OPENS = {
     "io": "data",
+    "pieces": "data, a piece after another",
     "inputs": "what people write",
     "model.loading": "a model",
     "model.gguf": "a model's header",

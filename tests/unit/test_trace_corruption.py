@@ -10,9 +10,9 @@ import xarray as xr
 from oracles import tiny_models
 from oracles.noised import IDS, TARGET, noised, table
 from strata.model.architecture import find_parts
-from strata.trace import many
+from strata.trace import dataset
 from strata.trace.corruption import REPLACED, corrupt, noise_levels, replacements, seeded_noise
-from strata.trace.dataset import as_dataset, of_ids, of_some, traceable
+from strata.trace.dataset import as_dataset, traceable
 from strata.trace.heads import trace_heads
 from strata.trace.many import trace_many
 from strata.trace.restoration import traced_everywhere
@@ -188,7 +188,7 @@ def test_some_prompts_at_a_time_are_labelled_as_all_together(monkeypatch):
     }
     chosen = {what: restoration(what, parts.n_layers, 3) for what in ("state", "mlp")}
     [together] = trace_many(parts, prompts, chosen, 1024, **labels)
-    monkeypatch.setattr(many, "VALUES", 1)
+    monkeypatch.setattr(dataset, "VALUES", 1)
     apart = list(trace_many(parts, prompts, chosen, 1024, **labels))
     assert [each["mlp"].sizes["prompt"] for each in apart] == [1, 1, 1]
     for what, expected in together.items():
@@ -239,14 +239,6 @@ def test_sets_of_completions_have_values_where_a_prompt_names_one():
     first = data.sel(prompt="p")
     assert (first["p_set"] > first["p_target"]).where(first["p_target"].notnull(), True).all()
     assert data["p_set"].sel(prompt="q").isnull().all()
-
-
-def test_some_of_the_prompts_and_of_what_is_beside_them():
-    prompts = pd.DataFrame({"id": list("abc")})
-    some, numbers = of_some(prompts["id"] != "b", prompts, [7, 8, 9])
-    assert some["id"].to_dict() == {0: "a", 1: "c"} and numbers == [7, 9]
-    assert of_ids(["c", "b"], prompts, [7, 8, 9])[1] == [8, 9]
-    assert of_ids(["x"], prompts, [7, 8, 9])[1] == [7], "a trace is of one at least"
 
 
 def test_only_accepted_prompts_with_a_subject_are_traced():

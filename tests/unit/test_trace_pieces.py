@@ -7,7 +7,6 @@ from strata import io
 from strata.model.architecture import find_parts
 from strata.model.slices import written_sizes
 from strata.trace.averages import average_heads
-from strata.trace.dataset import of_first
 from strata.trace.heads import trace_heads
 from strata.trace.neuron_groups import NeuronGroups
 from strata.trace.neurons import trace_neurons
@@ -47,13 +46,8 @@ def test_groups_of_neurons_are_labelled(parts):
         np.testing.assert_allclose(found["p_clean"][index], np.exp(trace.clean[0].numpy()), rtol=1e-6)
 
 
-def test_the_first_prompts_of_each_category_are_taken():
-    some, prompts = of_first(1, rows(), PROMPTS)
-    assert some["id"].tolist() == ["a", "b"] and prompts == PROMPTS[:2]
-
-
 def test_with_no_prompts_nothing_is_traced_and_the_file_says_so(parts, tmp_path):
-    none = of_first(0, rows(), PROMPTS, STRINGS)
+    none = rows()[:0], [], []
     for name, found, along in (
         ("heads", trace_heads(parts, *none, LEVELS), "head"),
         ("neurons", trace_neurons(parts, *none, 3, 5, LEVELS), "neuron_group"),

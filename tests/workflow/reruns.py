@@ -162,6 +162,7 @@ TABLE = {
     "trace.shared": (True, TRACE),
     "trace.seed": (1, TRACE),
     "trace.max_rows": (64, TRACE),
+    "trace.prompts_per_shard": (2, []),  # a shard is a group of prompts at least, and here is one
     "trace.parts.noise.absolute": ([0.5], PARTS),
     "trace.parts.noise.relative": ([3], PARTS),
     "trace.parts.heads": (2, PARTS),

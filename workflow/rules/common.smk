@@ -8,15 +8,16 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from pipeline.config import check_project, checked, read_config
-from pipeline.contents import digest_of
 from pipeline.estimate import Estimates
 from pipeline.figure_table import asked_for, jobs
-from pipeline.models import LOADED_BY, UNPACKED, features_of, files_of, settings_of, sources_of
+from pipeline.models import UNPACKED, features_of, sources_of
 from pipeline.modules import code_of, digest, modules_behind
+from pipeline.of_models import OfModels
 from pipeline.requests import Requests
 from pipeline.results import drawn_from, in_report, of_model, page_in_report
 from pipeline.session import container, prepare
-from pipeline.texts import CORPUS, drawn, known_counts, origin
+from pipeline.shards import Shards
+from pipeline.texts import CORPUS, drawn, origin
 from strata.findings.table import files_asked, files_behind
 
 prepare(WORKFLOW / "scripts", workflow)
@@ -31,6 +32,8 @@ configfile: "config.yaml"
 
 PROJECT = checked(check_project, config, WORKFLOW, WRITTEN)
 RUN = {model: config["models"][model] for model in config["run"]}
+ESTIMATES = Estimates(config, PROJECT.prompts)
+SHARDS = Shards(config, ESTIMATES)
 FORM = {key: config["figures"][key] for key in ("format", "width")} | {"order": config["average"]["order"]}
 
 
@@ -43,3 +46,4 @@ wildcard_constraints:
     model="|".join(map(re.escape, config["models"] | config["organism"]["variants"])),
     decoder="|".join(sorted({"logit", *config["lens"]["decoders"]})),
     part="|_updates",
+    shard=r"\d+-of-\d+",

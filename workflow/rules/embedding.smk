@@ -17,7 +17,7 @@ rule decompose_embeddings:
 rule describe_channels:
     input:
         weights="results/{model}/weights.h5",
-        counts=lambda wildcards: known_counts(config["models"][wildcards.model]) or [],
+        counts=exact_token_counts,
     output:
         "results/{model}/embedding/channels.nc",
     params:

@@ -4,7 +4,7 @@
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
 GIVEN = workflow.resource_settings
 GPUS = workflow.global_resources.get("gpu").value
-REQUESTS = Requests(config["models"], Estimates(config, PROJECT.prompts), GIVEN.cores, GPUS)
+REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
 IMAGE = container(workflow)
 
 

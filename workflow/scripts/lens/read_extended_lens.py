@@ -6,7 +6,7 @@ Output: lens/extended.nc, or lens/extended_updates.nc.
 
 from pipeline.job import job
 from pipeline.open_model import open_model
-from strata import io
+from strata import io, pieces
 from strata.lens.extended import carry_through
 from strata.lens.labels import as_dataset, demanded_words, next_tokens, of_prompts
 from strata.lens.readout import read_pieces
@@ -30,7 +30,7 @@ with job(snakemake) as progress:
     how = {"rank_guesses": False, "half_depths": False, "word_ids": words, "progress": progress}
     vocabulary, attrs = weights["token_str"].values, {"decoder": "extended", "norm": params.norm}
     made_by = {"model": settings, "config": {"top_k": params.top_k, "norm": params.norm, **params.extended}}
-    with io.PieceFile(snakemake.output[0], "token", activations.sizes["token"], **made_by) as file:
+    with pieces.PieceFile(snakemake.output[0], "token", activations.sizes["token"], **made_by) as file:
         for some, fields in read_pieces(activations, decoder, carry, targets, params.top_k, updates, **how):
             piece = activations.isel(token=some)
             labelled = as_dataset(fields, piece, targets[some], vocabulary, prompts, updates)

@@ -5,7 +5,7 @@ Output: lens/{decoder}.nc, or lens/{decoder}_updates.nc.
 """
 
 from pipeline.job import job
-from strata import io
+from strata import io, pieces
 from strata.lens.decoders import DepthMaps
 from strata.lens.labels import as_dataset, demanded_words, next_tokens, of_prompts
 from strata.lens.readout import carry_by, read_pieces
@@ -28,7 +28,7 @@ with job(snakemake) as progress:
     how = {"rank_guesses": logit, "half_depths": logit, "word_ids": words, "progress": progress}
     vocabulary, attrs = weights["token_str"].values, {"decoder": snakemake.wildcards.decoder, "norm": norm}
     made_by = {"model": io.made_by(activations)["model"], "config": {"top_k": top_k, "norm": norm}}
-    with io.PieceFile(snakemake.output[0], "token", activations.sizes["token"], **made_by) as file:
+    with pieces.PieceFile(snakemake.output[0], "token", activations.sizes["token"], **made_by) as file:
         for some, fields in read_pieces(activations, decoder, carry, targets, top_k, updates, **how):
             piece = activations.isel(token=some)
             labelled = as_dataset(fields, piece, targets[some], vocabulary, prompts, updates)

@@ -52,7 +52,7 @@ def at_most(config: Mapping, model: str, prompts: Mapping[str, Mapping], vocab: 
     """
     section, text, tagged = config["models"][model], config["text"], config["syntax"]
     every = [(content["category"], prompt) for content in prompts.values() for prompt in content["prompts"]]
-    asked = [(category, prompt) for category, prompt in every if "subject" in prompt and "target" in prompt]
+    asked = [(category, prompt) for category, prompt in every if _traced(prompt)]
     texts = [_tokens(prompt["text"]) for _, prompt in every]
     tokens = text["documents"] * text["max_tokens"]
     return Counts(
@@ -67,6 +67,15 @@ def at_most(config: Mapping, model: str, prompts: Mapping[str, Mapping], vocab: 
         kinds=min(vocab, round(KINDS * SPLIT[TRAIN] * tokens)),
         told=f"all {len(every)} prompts and passages, at {BYTES} bytes a token",
     )
+
+
+def number_of_traced(prompts: Mapping[str, Mapping]) -> int:
+    """How many prompts have a subject and a target."""
+    return sum(_traced(prompt) for content in prompts.values() for prompt in content["prompts"])
+
+
+def _traced(prompt: Mapping) -> bool:
+    return "subject" in prompt and "target" in prompt
 
 
 def grouped(prompts: Iterable[tuple[str, str, Prompt]], shown: Sequence[str]) -> dict[str, Any]:

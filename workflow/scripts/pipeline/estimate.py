@@ -3,19 +3,27 @@
 No array library is imported here, and nothing is measured or tokenised: that is for the target alone.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from pipeline.counts import Counts, at_most
+from pipeline.counts import Counts, at_most, number_of_traced
 from pipeline.light_costs import light
 from pipeline.models import busy_processors
-from pipeline.rule_costs import RULES, WHERE
+from pipeline.rule_costs import RULES, WHERE, whole_traces
 from pipeline.work import Work
 from strata.costs.cost import Cost
 from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
+from strata.trace.share import GROUP
+
+FEW, HOURS = 1000, 4
+"""Prompts that one job traces, where that is left to the estimate; hours that a shard of more takes."""
+
+GPU = 10
+"""How many times as fast as a processor a GPU is, at least, where there is much to compute."""
 
 IF_ASKED = {
     *("trace_approximate", "average_approximate", "draw_first_order"),
@@ -54,7 +62,8 @@ class Estimates:
         counts: Mapping[str, Counts] | None = None,
     ):
         self._config, self._prompts, self._counts = config, prompts, counts or {}
-        self.work = cache(self._work)
+        self.work, self.shards = cache(self._work), cache(self._shards)
+        self.needs, self._at_most = cache(self._needs), cache(self._bound)
         self._named = cache(self._jobs)
 
     def _work(self, model: str) -> Work:
@@ -65,10 +74,33 @@ class Estimates:
         ModelUnavailable
             If its sizes are not known here.
         """
+        bound = self._at_most(model)
+        return replace(bound, counts=self._counts.get(model) or bound.counts, shards=self.shards(model))
+
+    def _bound(self, model: str) -> Work:
+        """The same at most, and at once."""
         section = self._config["models"][model]
         shape = shape_of(section["source"], section["revision"])
-        counts = self._counts.get(model) or at_most(self._config, model, self._prompts, shape.vocab)
-        return Work(model, shape, counts, self._config)
+        return Work(model, shape, at_most(self._config, model, self._prompts, shape.vocab), self._config)
+
+    def _shards(self, model: str) -> int:
+        """How many shards a model's traces are cut into: the same whatever was counted, or runs here.
+
+        Raises
+        ------
+        ModelUnavailable
+            If that takes sizes that are not known here.
+        """
+        wanted, candidates = self._config["trace"]["prompts_per_shard"], number_of_traced(self._prompts)
+        most = max(1, math.ceil(candidates / GROUP))
+        if wanted != "auto":
+            return min(most, max(1, math.ceil(candidates / wanted)))
+        if candidates <= FEW:
+            return 1
+        minutes = max(REFERENCE.seconds(cost, 4) for cost in whole_traces(self._at_most(model))) / 60
+        if self._config["models"][model]["device"] != "cpu":
+            minutes /= GPU
+        return min(most, max(1, math.ceil(minutes / 60 / HOURS)))
 
     def jobs(self, rule: str, model: str) -> list[Cost]:
         """The cost of each job of a rule for a model, its process included; none, if a run has none.
@@ -93,7 +125,7 @@ class Estimates:
         """How many a job of a rule keeps busy, at most."""
         return busy_processors(self._config["models"][model]) if rule in RULES else 1
 
-    def needs(self, rule: str, model: str) -> Needs | None:
+    def _needs(self, rule: str, model: str) -> Needs | None:
         """What the dearest job of a rule needs, at most, on processors like those of docs/costs.md.
 
         None where a model's sizes are not known: of one on the hub that was not brought here yet.

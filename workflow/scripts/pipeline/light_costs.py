@@ -37,10 +37,15 @@ OF_TRACED, OF_STATES = 6e4, 9e3
 """Bytes held for each traced state, and for each state of the prompts' tokens, where a rule reads them."""
 
 
+FILES, GATHERED = 9, 6e-5
+"""What is traced, each a file; seconds for each traced state of one, in shards."""
+
+
 LIGHT = {
     "gather_text": Light(0.4, vocab=0.02),
     "tag_text": Light(0.6),
     "load_lens": Light(0.5),
+    "gather_traces": Light(0.5),
     "average_traces": Light(0.5, traced=2.6),
     "average_parts": Light(1, traced=1.4),
     "average_approximate": Light(0.5, traced=0.6),
@@ -88,6 +93,9 @@ def light(rule: str, work: Work) -> list[Cost]:
     if rule == "draw_positions" and not work.shape.positions:
         return []
     cost = LIGHT[rule].cost(work)
+    if rule == "gather_traces":
+        gathered = Cost(seconds=GATHERED * len(work.traced) * work.shape.layers)
+        return [cost + gathered] * FILES if work.shards > 1 else []
     if rule == "decompose_embeddings":
         cost += Cost(operations=DOUBLE * 4 * work.shape.vocab * work.shape.channels**2)
     return [cost]

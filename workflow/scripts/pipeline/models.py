@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from pipeline.fetch import target_for
@@ -83,13 +84,14 @@ def features_of(section: Mapping) -> set[str]:
 
 def busy_processors(section: Mapping) -> int:
     """Processors that help a job on a model: a small one's products gain nothing from a second."""
-    return 1 if is_small(section) else 4
+    return 1 if is_small(section["source"]) else 4
 
 
-def is_small(section: Mapping) -> bool:
-    """Whether its products are too small to be shared by threads; of a model on the hub, no."""
-    path = Path(section["source"]).expanduser()
-    files = [path] if is_gguf_source(section["source"]) else list(path.glob("*.safetensors"))
+@cache
+def is_small(source: str) -> bool:
+    """Whether a model's products are too small to be shared by threads; of one on the hub, no."""
+    path = Path(source).expanduser()
+    files = [path] if is_gguf_source(source) else list(path.glob("*.safetensors"))
     return bool(files) and sum(file.stat().st_size for file in files if file.is_file()) < SMALL
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.estimate import Estimates
+from pipeline.estimate import GPU, Estimates
 from pipeline.models import busy_processors
 from pipeline.rule_costs import RULES
 
@@ -15,9 +15,6 @@ MEMORY_MB, MINUTES = 2000, 30
 
 MORE_MEMORY, MORE_TIME = 1.5, 3
 """Of what is estimated, how much a job may take besides."""
-
-GPU = 10
-"""How many times as fast as a processor a GPU is, at least, where there is much to compute."""
 
 UNKNOWN_MB, UNKNOWN_MINUTES = 16_000, 240
 """What a job may take of a model of the hub whose sizes are not known here before it is brought."""

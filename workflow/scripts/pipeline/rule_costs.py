@@ -3,6 +3,7 @@
 No array library is imported here: the rules ask for this at every start of the pipeline.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from strata.costs import fitting, running
 from strata.costs.cost import Cost
 from strata.costs.running import BATCH, decode, forward
 from strata.model.source import is_gguf_source
+from strata.trace.share import GROUP, Share
 
 __all__ = ["RULES", "WHERE"]
 
@@ -209,27 +211,73 @@ def _levels(noise: Mapping) -> int:
     return len(noise["absolute"]) + len(noise["relative"])
 
 
-def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int) -> Cost:
+def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int, n: int) -> Cost:
     shape, rows = work.shape, work.config["trace"]["max_rows"]
     held = 4 * rows * shape.channels * shape.layers * (4 + n_kinds) + 3 * 4 * running.READ_TILE
     longest = max((prompt.length for prompt in work.traced), default=0)
-    sites = len(work.traced) * versions * shape.layers * longest * n_kinds * 5 * 4
-    return cost + Cost(memory=held + 2 * sites + 3 * 4 * 64 * shape.vocab, disk=sites / 8)
+    site = versions * shape.layers * longest * n_kinds * 5 * 4
+    memory = held + 2 * min(n, GROUP) * site + 3 * 4 * 64 * shape.vocab + OF_PROMPT * len(work.traced)
+    return cost + Cost(memory=memory, disk=n * site / 8)
+
+
+OF_PROMPT, READ_PROMPT = 5e3, 2e-4
+"""Bytes held of each prompt, also of those that another shard traces, and seconds for its tokens."""
+
+
+def _in_shards(work: Work, whole: Cost) -> list[Cost]:
+    """Each shard's part of what all prompts cost."""
+    n = len(work.traced)
+    parts = Counter(len(Share(number, work.shards).rows(n, GROUP)) for number in range(work.shards))
+    costs = {part: whole.times(part / max(1, n)) + Cost(seconds=READ_PROMPT * n) for part in parts}
+    return [costs[part] for part, times in sorted(parts.items()) for _ in range(times)]
+
+
+def whole_traces(work: Work) -> list[Cost]:
+    """What traces cost that are cut into shards, each at once."""
+    return [_states(work), _parts(work), _control(work)]
 
 
 @rule(MODEL)
-def trace_prompts(work: Work) -> Cost:
+def trace_prompts(work: Work) -> Sequence[Cost]:
+    return [_states(work)] if work.shards == 1 else []
+
+
+@rule(MODEL)
+def trace_prompts_shard(work: Work) -> Sequence[Cost]:
+    return _in_shards(work, _states(work)) if work.shards > 1 else []
+
+
+@rule(MODEL)
+def trace_parts(work: Work) -> Sequence[Cost]:
+    return [_parts(work)] if work.shards == 1 else []
+
+
+@rule(MODEL)
+def trace_parts_shard(work: Work) -> Sequence[Cost]:
+    return _in_shards(work, _parts(work)) if work.shards > 1 else []
+
+
+@rule(MODEL)
+def trace_control(work: Work) -> Sequence[Cost]:
+    return [_control(work)] if work.shards == 1 else []
+
+
+@rule(MODEL)
+def trace_control_shard(work: Work) -> Sequence[Cost]:
+    return _in_shards(work, _control(work)) if work.shards > 1 else []
+
+
+def _states(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     whole = made["samples"] * _levels(made["everywhere"])
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
     kinds, rows = [running.of_states(shape.layers)], made["max_rows"]
     traced = running.trace(shape, work.traced, kinds, versions - whole, whole, rows)
     followed = running.follow(shape, work.traced, kinds, versions, rows)
-    return _tracing(work, traced + followed, 1, versions)
+    return _tracing(work, traced + followed, 1, versions, len(work.traced))
 
 
-@rule(MODEL)
-def trace_parts(work: Work) -> Cost:
+def _parts(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions, rows = made["samples"] * _levels(made["parts"]["noise"]), made["max_rows"]
     severed, windows = running.of_states(shape.layers, severed=True), _windows(work)
@@ -239,7 +287,7 @@ def trace_parts(work: Work) -> Cost:
         some = work.first(made["parts"][what])
         done += running.trace(shape, some, [running.of_pieces(shape.layers, n)], versions, max_rows=rows)
     attributed = forward(shape, [prompt.length for prompt in work.traced])
-    return _tracing(work, done + attributed, 4, versions)
+    return _tracing(work, done + attributed, 4, versions, len(work.traced))
 
 
 def _windows(work: Work) -> running.Sites:
@@ -251,11 +299,10 @@ def _windows(work: Work) -> running.Sites:
 def trace_approximate(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
-    return _tracing(work, running.first_order(shape, work.traced, versions), 1, versions)
+    return _tracing(work, running.first_order(shape, work.traced, versions), 1, versions, len(work.traced))
 
 
-@rule(MODEL)
-def trace_control(work: Work) -> Cost:
+def _control(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     control = made["control"]
     before = len(control["prefix"]) // 4
@@ -266,7 +313,7 @@ def trace_control(work: Work) -> Cost:
     versions = made["samples"] * _levels(control["noise"])
     kinds = [running.of_states(shape.layers)]
     done = running.trace(shape, prompts, kinds, versions, max_rows=made["max_rows"])
-    return _tracing(work, done, 1, versions)
+    return _tracing(work, done, 1, versions, len(work.traced))
 
 
 @rule(MODEL)
@@ -275,7 +322,7 @@ def trace_shown(work: Work) -> Cost:
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
     kinds = [running.of_states(shape.layers), _windows(work), _windows(work)]
     done = running.trace(shape, work.counts.shown, kinds, 0, versions, made["max_rows"])
-    return _tracing(work, done, 3, versions)
+    return _tracing(work, done, 3, versions, len(work.counts.shown))
 
 
 # Attention, syntax, embedding ---------------------------------------------------------------

@@ -17,12 +17,14 @@ from strata.model.shape import Shape
 
 @dataclass(frozen=True)
 class Work:
-    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration."""
+    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration; how many
+    shards its traces are cut into."""
 
     model: str
     shape: Shape
     counts: Counts
     config: Mapping
+    shards: int = 1
 
     @property
     def section(self) -> Mapping:

@@ -9,11 +9,9 @@ import json
 import shutil
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
 import h5py
 import numpy as np
 import pandas as pd
@@ -63,10 +61,10 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
     """
     dataset = dataset.drop_encoding()
     dataset.attrs = {key: value for key, value in dataset.attrs.items() if value is not None}
-    dataset.attrs[PROVENANCE] = _provenance(path, made_by)
+    dataset.attrs[PROVENANCE] = provenance(path, made_by)
     if Path(path).suffix == ".nc":
-        _refuse_half(dataset, path)
-        dataset.to_netcdf(path, engine="h5netcdf", encoding=_encoding(dataset))
+        refuse_half(dataset, path)
+        dataset.to_netcdf(path, engine="h5netcdf", encoding=encoding_of(dataset))
         return
     same = _same(dataset)
     stored = dataset.drop_vars(same)
@@ -76,7 +74,13 @@ def write_dataset(dataset: xr.Dataset, path: str, **made_by: Any) -> None:
             file[name] = file[first]
 
 
-def _refuse_half(dataset: xr.Dataset, path: str) -> None:
+def refuse_half(dataset: xr.Dataset, path: str) -> None:
+    """Refuse float16, which netCDF has not.
+
+    Raises
+    ------
+    TypeError
+    """
     half = [str(name) for name, v in dataset.variables.items() if v.dtype == np.float16]
     if half:
         raise TypeError(f"{path}: float16 is not written to netCDF: {', '.join(half)}")
@@ -96,7 +100,7 @@ def _same(dataset: xr.Dataset) -> dict[str, str]:
     return found
 
 
-def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
+def encoding_of(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
     """Numbers have checksums; what is large is compressed, strings as characters, or they would not be."""
     found = {}
     for name, values in dataset.variables.items():
@@ -176,7 +180,7 @@ def made_by(dataset: xr.Dataset) -> dict[str, Any]:
     return told
 
 
-def _provenance(path: str | Path, made_by: Mapping[str, Any]) -> str:
+def provenance(path: str | Path, made_by: Mapping[str, Any]) -> str:
     """What made a file, and which it is: the path in its project, not where on this machine that is."""
     own = {} if Path(path).is_absolute() else {"file": Path(path).as_posix()}
     return json.dumps({"strata": strata.__version__, **own, **made_by}, sort_keys=True)
@@ -215,7 +219,7 @@ class ActivationFile:
         self._dtype, self._scale = np.dtype(dtype), SCALE[dtype]
         self.largest = float(np.finfo(dtype).max) * float(self._scale)
         self._file = h5py.File(path, "w", track_order=True)
-        self._file.attrs[PROVENANCE] = _provenance(path, made_by)
+        self._file.attrs[PROVENANCE] = provenance(path, made_by)
         for name, size in sizes.items():
             self._file[name] = np.arange(size)
             self._file[name].make_scale(name)
@@ -240,103 +244,13 @@ class ActivationFile:
         """Attach coordinates along tokens (numbers or strings), when all is written."""
         self._file.close()
         labels = xr.Dataset(coords={name: (TOKEN, list(values)) for name, values in coordinates.items()})
-        labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
+        labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=encoding_of(labels))
 
     def __enter__(self) -> "ActivationFile":
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._file.close()
-
-
-class PieceFile:
-    """A netCDF file, written a piece after another along one dimension; read, it is `write_dataset`'s.
-
-    What has other dimensions too goes to the file at once, compressed. What has not, labels mostly, is kept
-    until the file is closed, and attributes are the last piece's.
-
-    Parameters
-    ----------
-    dim : str
-        Along which pieces follow each other.
-    size : int
-        Of that dimension, in all.
-    """
-
-    def __init__(self, path: str, dim: str, size: int, **made_by: Any):
-        self._path, self._dim, self._made_by = path, dim, made_by
-        self._file = h5netcdf.File(path, "w")
-        self._file.dimensions[dim] = size
-        self._start = 0
-        self._labels: list[xr.Dataset] = []
-
-    def write(self, piece: xr.Dataset) -> None:
-        """Write what comes next.
-
-        Raises
-        ------
-        TypeError
-            If a variable is float16.
-        """
-        _refuse_half(piece, self._path)
-        large = [name for name, v in piece.variables.items() if self._dim in v.dims and v.ndim > 1]
-        for name in large:
-            self._put(str(name), piece[name].variable)
-        self._labels.append(piece.drop_vars(large))
-        self._start += piece.sizes[self._dim]
-
-    def _put(self, name: str, values: xr.Variable) -> None:
-        dims, array = tuple(map(str, values.dims)), values.values
-        if values.dtype.kind in "UO":
-            # As characters, as many as the longest so far has.
-            array = np.char.encode(array.astype(str), "utf-8")[..., None].view("S1")
-            dims = (*dims, f"string_{name}")
-        for dim, size in zip(dims, array.shape, strict=True):
-            if dim not in self._file.dimensions:
-                self._file.dimensions[dim] = None if dim.startswith("string_") else size
-        if name not in self._file.variables:
-            shape = [self._file.dimensions[dim].size or array.shape[i] for i, dim in enumerate(dims)]
-            along = dims.index(self._dim)
-            of_each = array.dtype.itemsize * int(np.prod(np.delete(shape, along)))
-            shape[along] = max(1, min(shape[along], CHUNK // max(1, of_each)))
-            fill = np.array(np.nan, array.dtype) if array.dtype.kind == "f" else None
-            how = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
-            how["chunks"] = tuple(shape)
-            stored = self._file.create_variable(name, dims, array.dtype, fillvalue=fill, **how)
-            stored.attrs.update({"_Encoding": "utf-8"} if array.dtype == "S1" else values.attrs)
-        if array.dtype == "S1" and array.shape[-1] > self._file.dimensions[dims[-1]].size:
-            self._file.resize_dimension(dims[-1], array.shape[-1])
-        where = [slice(size) for size in array.shape]
-        where[dims.index(self._dim)] = slice(self._start, self._start + values.sizes[self._dim])
-        self._file.variables[name][tuple(where)] = array
-
-    def __enter__(self) -> "PieceFile":
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
-        self._file.close()
-        if error is None:
-            kept = self._labels
-            labels = kept[0]
-            if self._dim in labels.dims:
-                labels = xr.concat(
-                    kept, self._dim, data_vars="minimal", coords="minimal", compat="equals", join="exact"
-                )
-            labels.attrs = kept[-1].attrs | {PROVENANCE: _provenance(self._path, self._made_by)}
-            labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=_encoding(labels))
-
-
-def write_pieces(
-    pieces: Iterable[Mapping[str, xr.Dataset]], paths: Mapping[str, str], dim: str, size: int, **made_by: Any
-) -> None:
-    """Write some files in step, each a `PieceFile`: a piece of each at a time, by the names of ``paths``."""
-    with ExitStack() as stack:
-        files: dict[str, PieceFile] = {}
-        for named in pieces:
-            for name, piece in named.items():
-                if name not in files:
-                    files[name] = stack.enter_context(PieceFile(paths[name], dim, size, **made_by))
-                files[name].write(piece)
 
 
 # Tables -------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ Operations are those of the products that are made: `tests/unit/test_costs.py` c
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from strata.costs.cost import Cost
@@ -121,15 +121,16 @@ def trace(
     kinds, versions = list(kinds), ends + everywhere
     runs = forward(shape, [prompt.length for prompt in prompts]).times(1 + versions)
     whole = replace(runs, calls=0) + decode(shape, len(prompts) * len(kinds) * (versions + 2))
+    alike = Counter(prompts)
     for kind in kinds:
-        whole += _restored(shape, kind, prompts, ends, everywhere, written)
+        whole += _restored(shape, kind, alike, ends, everywhere, written)
     return whole + _calls(shape, prompts, kinds, versions, max_rows)
 
 
 def _restored(
-    shape: Shape, kind: Sites, prompts: Sequence[Prompt], ends: int, everywhere: int, written: int
+    shape: Shape, kind: Sites, prompts: Mapping[Prompt, int], ends: int, everywhere: int, written: int
 ) -> Cost:
-    """All sites of a kind in all versions of all prompts."""
+    """All sites of a kind in all versions of all prompts, given how many there are of each."""
     begin = Counter(kind.begin)
     # Layers in which a site is with all its positions; how often its first is in one alone.
     begun = {layer: n for layer, n in begin.items() if layer} if kind.states else {}
@@ -139,13 +140,13 @@ def _restored(
     through = sum(n * (shape.layers - layer) for layer, n in begun.items())
     at_last = sum(n for layer, n in begun.items() if layer < shape.layers)
     restored, carried, keys, spared = 0, 0, 0, 0
-    for prompt in prompts:
+    for prompt, number in prompts.items():
         final = prompt.length - 1 - written
         # A state at depth 0 is the embedding: where others of the subject stay corrupted, it is a run.
         is_run = kind.states and (prompt.last > prompt.first or kind.severed)
         for position in range(prompt.first, final + 1):
             inside = position <= prompt.last
-            n = everywhere + ends * (inside or position == final)
+            n = number * (everywhere + ends * (inside or position == final))
             own = prompt.length - position
             blocks, in_last = through + shape.layers * (is_run and inside), at_last + (is_run and inside)
             restored += n
@@ -166,17 +167,15 @@ def _calls(
 ) -> Cost:
     """Calls of blocks: prompts of one length go together, as far as there is room."""
     calls, room, length = 0.0, 0, None
+    blocks = sum(len(set(kind.begin)) + (0 if kind.states else shape.layers) for kind in kinds)
+    sites = sum(len(kind.begin) for kind in kinds)
     for prompt in sorted(prompts, key=lambda prompt: (prompt.length, prompt.first)):
         rows = versions * (prompt.length - prompt.first)
         positions = min(prompt.last - prompt.first + 2, prompt.length - prompt.first)
-        for kind in kinds:
-            blocks = len(set(kind.begin)) + (0 if kind.states else shape.layers)
-            pieces = rows * len(kind.begin) / 2 / max_rows
-            if prompt.length != length or rows > room:
-                calls += positions * blocks
-            calls += pieces * shape.layers * positions / max(1, prompt.length - prompt.first)
+        pieces = rows * sites / 2 / max_rows
+        calls += pieces * shape.layers * positions / max(1, prompt.length - prompt.first)
         if prompt.length != length or rows > room:
-            calls += shape.layers
+            calls += positions * blocks + shape.layers
             room, length = max_rows, prompt.length
         room -= rows
     return Cost(calls=calls)

@@ -29,7 +29,6 @@ from strata.names import DEPTH
 from strata.progress import Progress, nested, silent
 from strata.trace.corruption import Prompt, inputs_of
 from strata.trace.dataset import Frame, as_dataset
-from strata.trace.many import VALUES
 from strata.trace.measures import LOGIT_DIFFERENCE, LOGP_TARGET, MEASURES, ON_GPU, PIECE, Readout
 from strata.trace.sweep import Trace, batches
 
@@ -78,7 +77,7 @@ def approximate_many(
     traces of states, with the measures of `APPROXIMATED`; no position from the subject on is left out.
     """
     frame = Frame.of([prompt.labels for prompt in prompts], token_strings, levels)
-    size = max(1, VALUES // (len(frame.noises) * frame.n_samples * frame.width * parts.n_layers))
+    size = frame.together(parts.n_layers)
     cut = [slice(start, start + size) for start in range(0, len(prompts), size)]
     progress, inside = nested(progress, cut)
     for some in progress(cut, "prompts, some at a time"):

@@ -146,49 +146,78 @@ def seeded_noise(prompt: str, level: str, sample: int, seed: int, shape: tuple[i
     return np.random.default_rng(entropy).standard_normal(shape, np.float32)
 
 
-def replacements(
-    prompts: pd.DataFrame, ids: Sequence[Sequence[int]], n: int, seed: int
-) -> list[list[tuple[int, ...]]]:
-    """For each prompt up to ``n`` other subjects that may stand in its subject's place.
+class Subjects:
+    """The subjects of all prompts, and which may stand in the place of which.
 
     They come from prompts of the same category, have as many tokens and, where there is a column
     ``subject_kind``, are of the same kind. Never the same tokens, and never the subject of a prompt
     with the same target, which would corrupt nothing.
-
-    The choice is a ranking of all candidates by a hash of the seed, the prompt's id and the
-    candidate: the order of the prompts does not matter, and a prompt that is added changes a choice
-    only if its own subject is chosen.
 
     Parameters
     ----------
     prompts : DataFrame
         Rows of ``prompts.tsv`` with a subject and a target.
     ids : (prompt, position)
+    """
+
+    def __init__(self, prompts: pd.DataFrame, ids: Sequence[Sequence[int]]):
+        subjects = subject_tokens(prompts, ids)
+        kinds = prompts.get("subject_kind", pd.Series("", index=prompts.index))
+        self._names = prompts["id"].tolist()
+        self._alike = list(zip(prompts[CATEGORY], kinds, map(len, subjects), strict=True))
+        self._targets = prompts[TARGET_ID].tolist()
+        self._with_target, self._kin = defaultdict(set), defaultdict(set)
+        for subject, target, key in zip(subjects, self._targets, self._alike, strict=True):
+            self._with_target[target].add(subject)
+            self._kin[key].add(subject)
+
+    def number(self, row: int) -> int:
+        """How many others there are for a prompt."""
+        kin = self._kin[self._alike[row]]
+        return len(kin) - len(kin & self._with_target[self._targets[row]])
+
+    def others(self, row: int, n: int, seed: int) -> list[tuple[int, ...]]:
+        """Up to ``n`` others for a prompt, (sample, subject token).
+
+        The choice is a ranking of all candidates by a hash of the seed, the prompt's id and the
+        candidate: the order of the prompts does not matter, and a prompt that is added changes a choice
+        only if its own subject is chosen.
+        """
+        name = self._names[row]
+
+        def rank(subject: tuple[int, ...]) -> bytes:
+            return digest(seed, name, subject)
+
+        return nsmallest(n, self._kin[self._alike[row]] - self._with_target[self._targets[row]], key=rank)
+
+
+def replacements(
+    prompts: pd.DataFrame,
+    ids: Sequence[Sequence[int]],
+    n: int,
+    seed: int,
+    rows: Sequence[int] | None = None,
+) -> list[list[tuple[int, ...]]]:
+    """For each prompt up to ``n`` other subjects that may stand in its subject's place; see `Subjects`.
+
+    Parameters
+    ----------
+    rows : of the prompts for which they are chosen, among all; None: for every one
 
     Returns
     -------
     list of (sample, subject token), a list for each prompt; empty where there is no other subject.
     """
-    subjects = subject_tokens(prompts, ids)
-    kinds = prompts.get("subject_kind", pd.Series("", index=prompts.index))
-    alike = list(zip(prompts[CATEGORY], kinds, map(len, subjects), strict=True))
-    targets = prompts[TARGET_ID].tolist()
-    with_target, kin = defaultdict(set), defaultdict(set)
-    for subject, target, key in zip(subjects, targets, alike, strict=True):
-        with_target[target].add(subject)
-        kin[key].add(subject)
-
-    def chosen(row: int) -> list[tuple[int, ...]]:
-        def rank(subject: tuple[int, ...]) -> bytes:
-            return digest(seed, prompts["id"].iloc[row], subject)
-
-        return nsmallest(n, kin[alike[row]] - with_target[targets[row]], key=rank)
-
-    return [chosen(row) for row in range(len(subjects))]
+    subjects = Subjects(prompts, ids)
+    return [subjects.others(row, n, seed) for row in (range(len(prompts)) if rows is None else rows)]
 
 
 def corrupt_as(
-    made: Mapping, parts: Parts, prompts: pd.DataFrame, ids: Sequence[Sequence[int]]
+    made: Mapping,
+    parts: Parts,
+    prompts: pd.DataFrame,
+    ids: Sequence[Sequence[int]],
+    rows: Sequence[int] | None = None,
 ) -> tuple[list[Prompt], dict[str, float]]:
     """Corrupted versions of every prompt, as the section ``trace`` of config.yaml says.
 
@@ -197,6 +226,7 @@ def corrupt_as(
     made : ``noise``, ``samples``, ``replacements``, ``shared``, ``seed`` of that section
     prompts, ids
         See `corrupt`.
+    rows : of the prompts that are corrupted, as among all; None: every one
 
     Returns
     -------
@@ -204,14 +234,15 @@ def corrupt_as(
     """
     subject_ids = [token for subject in subject_tokens(prompts, ids) for token in subject]
     levels = noise_levels(parts, subject_ids, **made["noise"])
+    others = replacements(prompts, ids, made["replacements"], made["seed"], rows)
     corrupted = corrupt(
-        prompts,
-        ids,
+        prompts if rows is None else prompts.iloc[rows],
+        ids if rows is None else [ids[row] for row in rows],
         levels=levels,
         n_samples=made["samples"],
         n_channels=parts.token_embedding.embedding_dim,
         seed=made["seed"],
-        others=replacements(prompts, ids, made["replacements"], made["seed"]),
+        others=others,
         shared=made["shared"],
     )
     return corrupted, levels

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,13 @@ from strata.names import (
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, LOGP_WHOLE, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
+from strata.trace.share import GROUP
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}
+
+VALUES = 2**20
+"""Of one measure that are in memory at once: 4 MB."""
 
 
 def traceable(prompts: pd.DataFrame) -> pd.DataFrame:
@@ -55,6 +58,14 @@ class Frame:
     noises: list[str]
     n_samples: int
     width: int
+
+    def together(self, n_sites: int) -> int:
+        """How many prompts are traced together, a group.
+
+        Depends on nothing but what all prompts have room in: groups of some are groups of all.
+        """
+        each = len(self.noises) * self.n_samples * self.width * n_sites
+        return max(1, min(GROUP, VALUES // each))
 
     @classmethod
     def of(
@@ -146,25 +157,6 @@ def as_dataset(
             **{name: (PROMPT, prompts[name].to_numpy(dtype=object)) for name in texts},
         },
     )
-
-
-def of_some(kept: Sequence[bool], prompts: pd.DataFrame, *others: Sequence) -> tuple:
-    """Some of the prompts, and of what there is beside them."""
-    return prompts[kept].reset_index(drop=True), *(list(compress(other, kept)) for other in others)
-
-
-def of_ids(ids: Sequence[str], prompts: pd.DataFrame, *others: Sequence) -> tuple:
-    """The prompts of some ids, and of what there is beside them; see `of_some`.
-
-    Where none of them is there, as a model completes none: the first one, since a trace is of one at least.
-    """
-    kept = prompts["id"].isin(ids)
-    return of_some(kept if kept.any() else prompts.index == prompts.index[0], prompts, *others)
-
-
-def of_first(n: int, prompts: pd.DataFrame, *others: Sequence) -> tuple:
-    """The first ``n`` prompts of each category, and of what there is beside them; see `of_some`."""
-    return of_some(prompts.groupby(CATEGORY).cumcount() < n, prompts, *others)
 
 
 def after_prefix(

@@ -11,7 +11,7 @@ from strata.names import HEAD, LAYER
 from strata.progress import Progress, silent
 from strata.stats.groups import named
 from strata.trace.corruption import Prompt
-from strata.trace.dataset import VARIABLES, as_dataset
+from strata.trace.dataset import VARIABLES, Frame, as_dataset
 from strata.trace.measures import LOGIT_DIFFERENCE, LOGP_TARGET
 from strata.trace.names import NOT_TRACED
 from strata.trace.sites import of_heads
@@ -26,6 +26,7 @@ def trace_heads(
     levels: Mapping[str, float],
     max_rows: int = 1024,
     progress: Progress = silent,
+    frame: Frame | None = None,
 ) -> xr.Dataset:
     """Restore what one head makes in one layer, at the subject's tokens and the final one.
 
@@ -33,7 +34,7 @@ def trace_heads(
     ----------
     prompts, max_rows, progress
         See `strata.trace.sweep.trace_prompts`.
-    table, token_strings, levels
+    table, token_strings, levels, frame
         See `strata.trace.dataset.as_dataset`.
 
     Returns
@@ -46,7 +47,7 @@ def trace_heads(
         return xr.Dataset(attrs={NOT_TRACED: "single heads"})
     chosen = of_heads(parts.n_layers, parts.n_heads)
     traces = trace_prompts(parts, prompts, {HEAD: chosen}, max_rows, progress, everywhere=())[HEAD]
-    return by_piece(traces, named(HEAD, range(parts.n_heads)), table, token_strings, levels)
+    return by_piece(traces, named(HEAD, range(parts.n_heads)), table, token_strings, levels, frame)
 
 
 def by_piece(
@@ -55,6 +56,7 @@ def by_piece(
     table: pd.DataFrame,
     token_strings: Sequence[Sequence[str]],
     levels: Mapping[str, float],
+    frame: Frame | None = None,
 ) -> xr.Dataset:
     """Label traces whose sites are all ``pieces`` of each layer, layer after layer, along these.
 
@@ -64,6 +66,6 @@ def by_piece(
     each = []
     for piece in range(len(pieces)):
         own = [replace(trace, restored=trace.restored[:, :, piece :: len(pieces)]) for trace in traces]
-        each.append(as_dataset(own, table, token_strings, levels, LAYER)[kept])
+        each.append(as_dataset(own, table, token_strings, levels, LAYER, frame)[kept])
     restored = ["p_target", "logit_difference"]
     return xr.concat(each, pieces, data_vars=restored, coords="minimal", compat="equals", join="exact")

@@ -13,8 +13,6 @@ from strata.trace.sites import Restoration
 from strata.trace.sweep import trace_prompts
 from strata.trace.whole_target import follow_targets
 
-VALUES = 2**20  # of one measure that are in memory at once: 4 MB
-
 
 def trace_many(
     parts: Parts,
@@ -28,6 +26,7 @@ def trace_many(
     token_strings: Sequence[Sequence[str]],
     levels: Mapping[str, float],
     whole: bool = False,
+    frame: Frame | None = None,
 ) -> Iterator[dict[str, xr.Dataset]]:
     """Trace prompts and label their traces, those of the first prompts, then those of the next.
 
@@ -39,15 +38,15 @@ def trace_many(
         See `strata.trace.dataset.as_dataset`.
     whole : bool
         Whether the whole targets are followed (`strata.trace.whole_target`).
+    frame : Frame, optional
+        Of more prompts than these.
 
     Returns
     -------
     Those along ``prompt``, after each other, of the datasets, by the restorations' names.
     """
-    frame = Frame.of([prompt.labels for prompt in prompts], token_strings, levels)
-    n_sites = max(len(chosen.layers) for chosen in restorations.values())
-    each = len(frame.noises) * frame.n_samples * frame.width * n_sites
-    size = max(1, VALUES // each)
+    frame = frame or Frame.of([prompt.labels for prompt in prompts], token_strings, levels)
+    size = frame.together(max(len(chosen.layers) for chosen in restorations.values()))
     cut = [slice(start, start + size) for start in range(0, len(prompts), size)]
     progress, inside = nested(progress, cut)
     for some in progress(cut, "prompts, some at a time"):

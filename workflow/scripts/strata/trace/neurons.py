@@ -11,6 +11,7 @@ from strata.names import NEURON
 from strata.progress import Progress, silent
 from strata.stats.groups import named
 from strata.trace.corruption import Prompt
+from strata.trace.dataset import Frame
 from strata.trace.heads import by_piece
 from strata.trace.names import NEURON_GROUP, NOT_TRACED, RANDOM
 from strata.trace.neuron_groups import NeuronGroups
@@ -28,6 +29,7 @@ def trace_neurons(
     levels: Mapping[str, float],
     max_rows: int = 1024,
     progress: Progress = silent,
+    frame: Frame | None = None,
 ) -> xr.Dataset:
     """Restore what a group of an MLP's neurons makes in one layer, at the subject's tokens and the final one.
 
@@ -35,7 +37,7 @@ def trace_neurons(
     ----------
     prompts, max_rows, progress
         See `strata.trace.sweep.trace_prompts`.
-    table, token_strings, levels
+    table, token_strings, levels, frame
         See `strata.trace.dataset.as_dataset`.
     n_groups, seed
         See `strata.trace.neuron_groups.NeuronGroups`.
@@ -51,4 +53,4 @@ def trace_neurons(
     chosen = of_neurons(NeuronGroups(sizes, n_groups, seed))
     traces = trace_prompts(parts, prompts, {NEURON: chosen}, max_rows, progress, everywhere=())[NEURON]
     groups = named(NEURON_GROUP, [*(str(1 + number) for number in range(n_groups)), RANDOM])
-    return by_piece(traces, groups, table, token_strings, levels)
+    return by_piece(traces, groups, table, token_strings, levels, frame)

@@ -1,0 +1,159 @@
+"""netCDF files that are written a piece after another, so that memory does not grow with them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import h5netcdf
+import numpy as np
+import xarray as xr
+
+from strata import io
+
+ROWS = "rows_of_a_piece"
+"""What the provenance of a shard's file says besides: how many rows were written at a time."""
+
+
+class PieceFile:
+    """A netCDF file, written a piece after another along one dimension; read, it is `write_dataset`'s.
+
+    What has other dimensions too goes to the file at once, compressed. What has not, labels mostly, is kept
+    until the file is closed, and attributes are the last piece's.
+
+    Parameters
+    ----------
+    dim : str
+        Along which pieces follow each other.
+    size : int
+        Of that dimension, in all.
+    """
+
+    def __init__(self, path: str, dim: str, size: int, **made_by: Any):
+        self._path, self._dim, self._made_by = path, dim, made_by
+        self._file = h5netcdf.File(path, "w")
+        self._file.dimensions[dim] = size
+        self._start = 0
+        self._labels: list[xr.Dataset] = []
+
+    def write(self, piece: xr.Dataset) -> None:
+        """Write what comes next.
+
+        Raises
+        ------
+        TypeError
+            If a variable is float16.
+        """
+        io.refuse_half(piece, self._path)
+        names = sorted(map(str, piece.variables))  # in whatever order a piece has them
+        large = [name for name in names if self._dim in piece[name].dims and piece[name].ndim > 1]
+        for name in large:
+            self._put(name, piece[name].variable)
+        labels = xr.Dataset(attrs=piece.attrs)
+        for name in names:
+            if name not in large:
+                labels[name] = piece.variables[name]
+        self._labels.append(labels.set_coords([name for name in labels if name in piece.coords]))
+        self._start += piece.sizes[self._dim]
+
+    def _put(self, name: str, values: xr.Variable) -> None:
+        dims, array = tuple(map(str, values.dims)), values.values
+        if values.dtype.kind in "UO":
+            # As characters, as many as the longest so far has.
+            array = np.char.encode(array.astype(str), "utf-8")[..., None].view("S1")
+            dims = (*dims, f"string_{name}")
+        for dim, size in zip(dims, array.shape, strict=True):
+            if dim not in self._file.dimensions:
+                self._file.dimensions[dim] = None if dim.startswith("string_") else size
+        if name not in self._file.variables:
+            shape = [self._file.dimensions[dim].size or array.shape[i] for i, dim in enumerate(dims)]
+            along = dims.index(self._dim)
+            of_each = array.dtype.itemsize * int(np.prod(np.delete(shape, along)))
+            shape[along] = max(1, min(shape[along], io.CHUNK // max(1, of_each)))
+            fill = np.array(np.nan, array.dtype) if array.dtype.kind == "f" else None
+            how = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "fletcher32": True}
+            how["chunks"] = tuple(shape)
+            stored = self._file.create_variable(name, dims, array.dtype, fillvalue=fill, **how)
+            stored.attrs.update({"_Encoding": "utf-8"} if array.dtype == "S1" else values.attrs)
+        if array.dtype == "S1" and array.shape[-1] > self._file.dimensions[dims[-1]].size:
+            self._file.resize_dimension(dims[-1], array.shape[-1])
+        where = [slice(size) for size in array.shape]
+        where[dims.index(self._dim)] = slice(self._start, self._start + values.sizes[self._dim])
+        self._file.variables[name][tuple(where)] = array
+
+    def __enter__(self) -> "PieceFile":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
+        self._file.close()
+        if error is None:
+            kept = self._labels
+            labels = kept[0]
+            if self._dim in labels.dims:
+                labels = xr.concat(
+                    kept, self._dim, data_vars="minimal", coords="minimal", compat="equals", join="exact"
+                )
+            labels.attrs = kept[-1].attrs | {io.PROVENANCE: io.provenance(self._path, self._made_by)}
+            labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=io.encoding_of(labels))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Labelled data of some names, a piece of each at a time.
+
+    ``names`` of what there is; ``size`` of the dimension ``dim`` in all, ``rows`` of it in each piece but the
+    last; ``each``: the pieces, by names. What has not that dimension comes once.
+    """
+
+    names: Sequence[str]
+    dim: str
+    size: int
+    rows: int
+    each: Iterable[Mapping[str, xr.Dataset]]
+
+
+def write_pieces(pieces: Pieces, paths: Mapping[str, str], **made_by: Any) -> None:
+    """Write files in step, each a `PieceFile`; one of which there is no piece is there and empty."""
+    with ExitStack() as stack:
+        files: dict[str, PieceFile] = {}
+        written = set()
+        for named in pieces.each:
+            for name, piece in named.items():
+                written.add(name)
+                if pieces.dim not in piece.dims:
+                    io.write_dataset(piece, paths[name], **made_by)
+                    continue
+                if name not in files:
+                    file = PieceFile(paths[name], pieces.dim, pieces.size, **made_by)
+                    files[name] = stack.enter_context(file)
+                files[name].write(piece)
+    for name in set(pieces.names) - written:
+        io.write_dataset(xr.Dataset(), paths[name], **made_by)
+
+
+def gather(shards: Sequence[str], path: str, dim: str) -> None:
+    """Write what shards hold, one after the other, as one file.
+
+    It is, byte for byte, what `write_pieces` would have written of all: pieces are as large as they were, and
+    one at a time is in memory.
+
+    Parameters
+    ----------
+    shards : paths of what `write_pieces` wrote; their provenance has `ROWS`
+    dim : along which they follow each other; shards without it are empty
+    """
+    size, told = 0, {}
+    for shard in shards:
+        with io.open_dataset(shard) as dataset:
+            size += dataset.sizes.get(dim, 0)
+            told, attrs = io.made_by(dataset), dataset.attrs
+    made_by = {key: value for key, value in told.items() if key not in ("strata", "file", ROWS)}
+    if not size:
+        io.write_dataset(xr.Dataset(attrs=attrs), path, **made_by)
+        return
+    with PieceFile(path, dim, size, **made_by) as file:
+        for shard in shards:
+            with io.open_dataset(shard) as dataset:
+                for start in range(0, dataset.sizes.get(dim, 0), told[ROWS]):
+                    piece = dataset.isel({dim: slice(start, start + told[ROWS])})
+                    file.write(piece.load().drop_encoding())
