@@ -92,7 +92,11 @@ PROMPTS = {
     "Latin-1": (f"{FACTS}.csv", table("a", "Un café", "Un", " x").encode("latin-1"), "line 2, byte 9 (0xe9)"),
     "bytes": (f"{FACTS}.json", bytes(range(128, 256)), "line 1, byte 1 (0x80): not UTF-8"),
     "half of a character": (f"{FACTS}.json", '[{"text": "\\ud800"}]', r"half of a character, '\ud800"),
-    "half in YAML": (f"{FACTS}.yaml", 'category: "\\ud800"\n', r"line 1: half of a character, '\ud80"),
+    "half in YAML": (
+        f"{FACTS}.yaml",
+        'category: "\\ud800"\n',
+        "line 1: not YAML: found invalid Unicode",
+    ),
     "half as key": (f"{FACTS}.jsonl", '\n{"\\udfff": "x"}', r"line 2: half of a character, '\udfff'"),
     "NUL": (f"{FACTS}.tsv", table("a", "b\0 c", "b", " x", separator="\t"), "line 2: NUL, which no text has"),
     "empty YAML": (f"{FACTS}.yaml", "", "None is not of type 'object'"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import contents
-from pipeline.contents import SEEN, digest_of
+from pipeline.contents import KEPT, SEEN, digest_of
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_what_nothing_happened_to_is_not_read_again(files, monkeypatch):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}'])
 def test_what_was_remembered_may_be_lost(files, text):
     first = digest_of(files)
-    SEEN.write_text(text)
+    (KEPT / SEEN).write_text(text)
     assert again(files) == first
 
 

@@ -18,6 +18,7 @@ from strata.lens.stream import stream_depths
 from strata.model.architecture import find_parts
 from strata.model.shape import of_config
 from strata.model.slices import written_sizes
+from strata.trace.approximate import approximate
 from strata.trace.neuron_groups import NeuronGroups
 from strata.trace.sites import of_heads, of_neurons, restoration
 from strata.trace.sweep import trace_prompts
@@ -151,6 +152,14 @@ def test_a_trace(parts, shape, what):
         found = running.trace(shape, sizes, [kind], *versions)
         expected = counted(trace_prompts, parts, prompts, chosen, everywhere=everywhere)
         assert found.operations == expected, everywhere
+
+
+def test_a_trace_to_first_order(parts, shape):
+    prompts, sizes = prompts_of(parts.token_embedding.embedding_dim)
+    approximate(parts, prompts)  # how blocks are called is found out once
+    with BackwardCounter() as counter:
+        approximate(parts, prompts)
+    assert running.first_order(shape, sizes, 2).operations == counter.total
 
 
 def test_a_trace_through_whole_targets(parts, shape):

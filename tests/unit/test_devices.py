@@ -23,6 +23,7 @@ from strata.model.capture import capture_documents
 from strata.model.continuations import continuations
 from strata.probes.linear import Moments, fit_better
 from strata.stats.bootstrap import Bootstrap
+from strata.trace.approximate import approximate
 from strata.trace.corruption import noise_levels
 from strata.trace.sites import WHATS, of_heads, restoration
 from strata.trace.sweep import trace_prompts
@@ -118,6 +119,9 @@ def test_traces(name, moved):
         for one, other in zip(found[what], expected[what], strict=True):
             for field in ("restored", "corrupted", "clean"):
                 close(getattr(one, field), getattr(other, field))
+    for one, other in zip(*(approximate(parts, prompts) for parts in (there, here)), strict=True):
+        for field in ("restored", "corrupted", "clean"):
+            close(getattr(one, field), getattr(other, field))
     levels = [noise_levels(parts, IDS, [], [3])["3x"] for parts in (here, there)]
     assert levels[0] == pytest.approx(levels[1], rel=1e-4)
 

@@ -12,7 +12,7 @@ import yaml
 from pipeline.config import read_config
 from pipeline.counting import counted
 from pipeline.counts import SPLIT, at_most
-from pipeline.estimate import Estimates
+from pipeline.estimate import IF_ASKED, Estimates
 from pipeline.estimate_table import REST, table
 from pipeline.figure_table import FOLDER, expand_figures, jobs
 from pipeline.light_costs import LIGHT
@@ -111,6 +111,16 @@ def test_a_job_that_is_not_asked_for_costs_nothing(config, prompts):
         assert not none.jobs(rule, MODEL), rule
         assert none.needs(rule, MODEL).operations == 0
     assert len(none.jobs("read_lens", MODEL)) == 2  # and what sub-blocks add
+
+
+def test_what_is_made_if_asked_costs_a_run_nothing_until_then(config, prompts):
+    for rule in sorted(IF_ASKED):
+        estimates = Estimates(with_key(config, "trace.approximate", False), prompts)
+        assert estimates.jobs(rule, MODEL) == []
+        needed = estimates.needs(rule, MODEL)
+        assert needed.minutes > 0 and needed.memory_mb > 0, "who names its file has the job all the same"
+        [job] = Estimates(with_key(config, "trace.approximate", True), prompts).jobs(rule, MODEL)
+        assert job.seconds > 0 and needed.operations == job.operations
 
 
 # Configuration ------------------------------------------------------------------------------

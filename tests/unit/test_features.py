@@ -84,3 +84,14 @@ def test_figures_of_what_a_model_lacks_are_not_asked_for():
         for kind in ("png", "pdf")
     ]
     assert sorted(asked) == sorted(expected)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_figures_that_a_key_turns_off_are_declared_all_the_same(wanted):
+    """So that a person may name their files."""
+    row = {"job": "j", "section": "s", "labels": {"figure": "f"}, "draw": "a.draw_b", "data": {"x": "y"}}
+    config = {"figures": {"format": "pdf"}, "trace": {"approximate": wanted}}
+    figures = expand_figures({"all": row, "some": row | {"asked": "trace.approximate"}}, config)
+    assert [figure.name for figure in figures] == ["all", "some"]
+    asked = {path.rpartition("/")[2] for path in asked_for(figures, {"a": set()})}
+    assert asked == {"all.png", "all.pdf"} | ({"some.png", "some.pdf"} if wanted else set())

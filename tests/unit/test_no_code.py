@@ -76,7 +76,8 @@ def test_the_loader_of_yaml_is_a_safe_one():
 
     from strata.inputs import _Loader
 
-    assert issubclass(_Loader, yaml.SafeLoader)
+    assert issubclass(_Loader, yaml.constructor.SafeConstructor)
+    assert not issubclass(_Loader, yaml.constructor.FullConstructor)
     made = {tag for tag in _Loader.yaml_constructors if tag and "python" in tag}
     assert made == set() and all("python" not in str(tag) for tag in _Loader.yaml_multi_constructors)
 

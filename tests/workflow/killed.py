@@ -11,12 +11,10 @@ from pathlib import Path
 
 from small_project import Project
 
-FORKED = str(Path(__file__).with_name("forked.py"))
-
 
 def start(project: Project, *arguments: str) -> subprocess.Popen:
     """A run in a process group of its own; all that it says is its ``stdout``."""
-    command = [sys.executable, FORKED, "--cores", "2", *arguments]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
     said = subprocess.PIPE
     return subprocess.Popen(

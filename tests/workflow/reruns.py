@@ -19,11 +19,15 @@ MOTION = ["measure_motion", "draw_attention"]
 STATES = [*FINAL, *MOTION]
 BY_STATE = ["average_traces", "draw_models", *ORDER, *STATES]
 SHOWN = ["trace_shown", "draw_single_traces"]
-STATE = ["trace_prompts", *SHOWN, "average_parts", "write_explorer", *BY_STATE]
+APPROXIMATION = ["compare_approximation", "draw_approximation"]
+FIRST_ORDER = ["average_approximate", "draw_first_order"]
+APPROXIMATE = ["trace_approximate", *FIRST_ORDER, *APPROXIMATION]
+EXACT = ["trace_prompts", *APPROXIMATION, "average_parts", "write_explorer", *BY_STATE]
+STATE = [*EXACT, *APPROXIMATE[:3], *SHOWN]
 PARTS = ["trace_parts", "average_parts", "draw_restoration"]
 CONTROL = ["trace_control", *ORDER]
 TRACE = sorted({*STATE, *PARTS, *CONTROL})
-AVERAGE = sorted({"average_parts", *BY_STATE})
+AVERAGE = sorted({"average_parts", *FIRST_ORDER, *APPROXIMATION, *BY_STATE})
 SYNTAX = ["tag_text", "extract_tagged_text", "probe_syntax", "trigger_keys", "draw_syntax"]
 EXPERIMENTS = ["disturb_positions", "draw_positions", "draw_token_features"]
 FREQUENCY = ["correlate_frequency", "draw_token_features", *EXPERIMENTS]
@@ -59,6 +63,8 @@ DRAWN = [
         "draw_lens",
         "draw_single_traces",
         "draw_restoration",
+        "draw_approximation",
+        "draw_first_order",
         "draw_attention",
         "draw_syntax",
     ),
@@ -149,8 +155,8 @@ TABLE = {
     "lens.statistics.seed": (1, [*COMPARED, *PROBES, *CONTEXTLESS, *MIXING, *REPURPOSING]),
     "trace.noise.absolute": ([0.1, 0.5, 1.0], STATE),
     "trace.noise.relative": ([], STATE),
-    "trace.everywhere.absolute": ([0.1], [rule for rule in STATE if rule not in SHOWN]),
-    "trace.everywhere.relative": ([3], [rule for rule in STATE if rule not in SHOWN]),
+    "trace.everywhere.absolute": ([0.1], EXACT),
+    "trace.everywhere.relative": ([3], EXACT),
     "trace.samples": (3, TRACE),
     "trace.replacements": (1, STATE),
     "trace.shared": (True, TRACE),
@@ -164,6 +170,7 @@ TABLE = {
     "trace.parts.neuron_groups": (3, PARTS),
     "trace.window": (2, [*PARTS, *SHOWN]),
     "trace.convention": ("paper", [*PARTS, *SHOWN]),
+    "trace.approximate": (False, []),
     "trace.shown": (["once", "france"], SHOWN),
     "trace.control.prefix": ("Yes.\n", CONTROL),
     "trace.control.noise.absolute": ([0.1], CONTROL),
@@ -233,6 +240,8 @@ TABLE = {
         [
             "draw_single_traces",
             "draw_restoration",
+            "draw_approximation",
+            "draw_first_order",
             "draw_attention",
             "draw_models",
             "draw_leads",
@@ -290,11 +299,12 @@ MODULES = {
     "strata/embedding/frequency": [*FREQUENCY, *CLUMP],
     "strata/figures/lens_questions": ["draw_lens"],
     "strata/figures/trace": ["draw_single_traces"],
-    "strata/figures/restoration": ["draw_restoration"],
+    "strata/figures/restoration": ["draw_restoration", "draw_approximation", "draw_first_order"],
     "strata/findings/twins": ["draw_models", "draw_leads", "judge_claims"],
     "strata/findings/front": ["write_front"],
     "strata/findings/run_page": ["write_front"],
     "strata/figures/models": ["draw_models"],
+    "strata/figures/approximation": ["draw_approximation", "draw_first_order"],
     "strata/figures/categories": [rule for rule in DRAWN if rule != "draw_leads"],
     "strata/figures/findings": ["draw_leads"],
     "strata/figures/kept": ["draw_models", "draw_leads"],
@@ -303,6 +313,8 @@ MODULES = {
     "strata/lens/jacobian": JACOBIAN,
     "strata/lens/extended": ["read_extended_lens", *CONTEXTLESS, *EVERY_DECODER],
     "strata/trace/sweep": TRACE,
+    "strata/trace/approximate": APPROXIMATE,
+    "strata/trace/approximation": APPROXIMATION,
     "strata/organism/training": TRAINING,
     "strata/organism/evaluation": ["evaluate_organism", "evaluate_retrained"],
 }

@@ -82,10 +82,8 @@ class Project:
     folder: Path
     dry_runs: DryRuns
 
-    def snakemake(self, *arguments: str, as_ever: bool = False) -> subprocess.CompletedProcess:
-        """Run Snakemake: its scripts as forks, which import nothing, unless it is to be as ever."""
-        program = ["-m", "snakemake"] if as_ever else [str(Path(__file__).with_name("forked.py"))]
-        command = [sys.executable, *program, "--cores", "2", *arguments]
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
         return subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
@@ -211,6 +209,7 @@ def make_project(folder: Path) -> Project:
             "neuron_groups": 2,
         },
         "window": 1,
+        "approximate": True,
         "shown": ["once"],
     }
     config["trace"]["control"]["noise"] = {"absolute": [0.5], "relative": []}

@@ -299,7 +299,7 @@ def test_another_folder_is_told_how_to_start(project, tmp_path):
 def test_a_run_that_fails_ends_with_the_rule_the_reason_and_the_log(project, tmp_path):
     copy = project.copy(tmp_path / "copy")
     wanted = ("--config", "models={organism: {device: cuda}}", "--", "results/organism/prompts.tsv")
-    done = copy.snakemake("--forcerun", "curate_prompts", *wanted, as_ever=True)
+    done = copy.snakemake("--forcerun", "curate_prompts", *wanted)
     assert done.returncode != 0 and "Strata analyses organism" in done.stderr
     assert re.fullmatch(
         r"curate_prompts failed: RuntimeError: torch \S+ finds no GPU here; .* device: cpu, or auto "

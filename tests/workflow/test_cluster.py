@@ -12,7 +12,7 @@ from reruns import DRAWN
 
 ON_DEVICE = {
     *("curate_prompts", "extract_activations", "extract_text", "extract_tagged_text"),
-    *("trace_prompts", "trace_parts", "trace_control", "trace_shown"),
+    *("trace_prompts", "trace_parts", "trace_control", "trace_shown", "trace_approximate"),
     *("fit_tuned", "fit_jacobian", "fit_probes", "read_lens", "read_extended_lens"),
     *("measure_contextless", "measure_repurposing", "measure_mixing", "attend_over_text"),
     *("apply_zero_layer", "disturb_positions", "probe_syntax", "trigger_keys"),
@@ -73,7 +73,7 @@ def test_what_runs_on_a_device_asks_for_a_gpu_and_nothing_else_does(node, finish
 def test_what_draws_and_judges_is_not_submitted(node, finished):
     rules = [job["Rule"] for job in node.jobs(finished.folder)]
     assert not [rule for rule in rules if rule.startswith(("draw_", "judge_", "write_front"))]
-    assert len(rules) == 41, "each job once"
+    assert len(rules) == 44, "each job once"
     assert (finished.folder / "results/organism/claims.tsv").is_file()
 
 

@@ -1,4 +1,4 @@
-"""Many shards: planned for a model without a weight; on a cluster, within the limits of its scheduler."""
+"""Many shards: planned for a model without weights; on a cluster, within the scheduler's limits."""
 
 import re
 import runpy

@@ -84,6 +84,12 @@ DIMS = {
     "trace/by_category_neurons.nc": {"restoration": ("neuron_group", "category", "noise", "site", "layer")},
     "trace/attribution.nc": {"attention": ("prompt", "layer", "head"), "mlp": ("prompt", "layer")},
     "trace/by_category_attribution.nc": {"attention": ("category", "layer", "head")},
+    "trace/approximate.nc": {"p_target": ("prompt", "noise", "sample", "depth", "position")},
+    "trace/approximate_by_category.nc": {"restoration": ("category", "noise", "site", "depth")},
+    "trace/approximation.nc": {
+        "error": ("measure", "noise", "category", "site", "depth"),
+        "rank_correlation": ("measure", "noise", "category"),
+    },
     "trace/by_gap.nc": {"restoration": ("min_gap", "category", "noise", "site", "depth")},
     "trace/severed_mlp.nc": {"share": ("category", "noise", "site", "depth")},
     "attention_text.nc": {"first_by_position": ("layer", "head", "position")},
@@ -303,6 +309,16 @@ def test_shown_traces_are_those_of_the_whole(project):
             np.testing.assert_allclose(
                 chosen["p_target"], alike["p_target"].isel(position=slice(width)), atol=1e-5
             )
+
+
+def test_the_approximate_trace_by_itself_needs_no_exact_one(project):
+    config = project.config_with("trace.approximate", False)
+    with project.changed("config.yaml", config):
+        own = {"curate_prompts", "trace_approximate", "average_approximate", "draw_first_order"}
+        assert set(project.planned("--forceall", "approximate")) == {*own, "approximate"}
+        assert not {*project.planned("--forceall", "all")} & {*own, "compare_approximation"} - {
+            "curate_prompts"
+        }
 
 
 def test_a_jobs_cost_is_in_its_log_and_in_the_profile(project):

@@ -38,9 +38,6 @@ UNUSABLE = {
 """Files that are damaged: what reads each, what is said, and what makes it again."""
 
 
-pytestmark = pytest.mark.usefixtures("soaking")
-
-
 @pytest.fixture(scope="module")
 def here(project, tmp_path_factory):
     """The small project after its run, in a folder of its own."""
@@ -128,7 +125,7 @@ def test_a_model_in_anothers_place_is_seen_whatever_its_time(here):
 
 
 def test_new_times_of_files_alone_plan_nothing(here):
-    """A copy or a checkout gives all inputs the time of now: Snakemake compares contents up to a megabyte."""
+    """A copy or a checkout gives all inputs the time of now: contents are compared."""
     for path in (here.folder / "data").rglob("*"):
         os.utime(path)
     assert here.planned("all", "organism") == []
@@ -164,14 +161,24 @@ def test_a_clock_that_was_set_back_makes_nothing_twice(here, tmp_path):
     copy.dry_runs.close()
 
 
-@pytest.mark.parametrize("name", ["with spaces", "Größe 日本", 'it\'s "quoted" & $HOME'])
-def test_any_name_of_the_folder(here, tmp_path, name):
-    """And through a link: all is up to date there, and can be made there."""
-    copy = here.copy(tmp_path / name)
-    link = tmp_path / "link"
-    link.symlink_to(name)
-    for folder in (copy.folder, link):
-        assert replace(copy, folder=folder).planned("all") == []
+@pytest.fixture(params=["with spaces", "Größe 日本", 'it\'s "quoted" & $HOME'])
+def named(here, tmp_path, request):
+    """A copy whose folder has a name, and the same through a link."""
+    copy, link = here.copy(tmp_path / request.param), tmp_path / "link"
+    link.symlink_to(request.param)
+    yield copy, replace(copy, folder=link)
+    copy.dry_runs.close()
+
+
+def test_any_name_of_the_folder(named):
+    """All is up to date there."""
+    for project in named:
+        assert project.planned("all") == []
+
+
+@pytest.mark.usefixtures("soaking")
+def test_results_are_made_in_a_folder_of_any_name(named):
+    copy, linked = named
     before = contents(copy.folder)
     for file in (
         LENS,
@@ -179,9 +186,8 @@ def test_any_name_of_the_folder(here, tmp_path, name):
         "results/organism/figures/lens_grid_lines_logit_kl_final.png",
     ):
         (copy.folder / file).unlink()
-    make_whole(replace(copy, folder=link), before)
+    make_whole(linked, before)
     assert_same(contents(copy.folder), before)
-    copy.dry_runs.close()
 
 
 # Places ---------------------------------------------------------------------------------------

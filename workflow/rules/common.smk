@@ -7,28 +7,20 @@ from pathlib import Path
 WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from pipeline.config import check_project, read_config
+from pipeline.config import check_project, checked, read_config
 from pipeline.estimate import Estimates
 from pipeline.figure_table import asked_for, jobs
 from pipeline.models import UNPACKED, features_of, sources_of
 from pipeline.modules import code_of, digest, modules_behind
 from pipeline.of_models import OfModels
 from pipeline.requests import Requests
+from pipeline.results import drawn_from, in_report, of_model, page_in_report
 from pipeline.session import container, prepare
 from pipeline.shards import Shards
 from pipeline.texts import CORPUS, drawn, origin
 from strata.findings.table import files_asked, files_behind
-from strata.inputs import BadInput
 
 prepare(WORKFLOW / "scripts", workflow)
-
-
-def checked(check, *given):
-    """What a check returns; what it refuses ends the run with its one line."""
-    try:
-        return check(*given)
-    except BadInput as error:
-        sys.exit(str(error))
 
 
 # A file that is not YAML is refused here, with its line; Snakemake would name neither.

@@ -7,7 +7,7 @@ for name, figures in jobs(PROJECT.figures).items():
         name:
             f"draw_{name}"
         input:
-            data=sorted({path for figure in figures for path in data_of(figure)}),
+            data=sorted({path for figure in figures for path in drawn_from(figure, config["run"])}),
         output:
             png=[in_report(figure) for figure in figures],
             drawing=[figure.drawing for figure in figures],

@@ -1,5 +1,5 @@
 # model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner
-# Of many prompts, trace/{what}.nc is gathered from trace/shards/{shard}/{what}.nc.
+# Of many prompts, trace/{what}.nc is gathered from trace/shards/{shard}/{what}.nc. States to first order, by themselves: target approximate
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
@@ -75,6 +75,45 @@ use rule trace_prompts as trace_shown with:
     priority: 100
     params:
         **tracing(WINDOW, only=TRACE["shown"]),
+
+
+rule trace_approximate:
+    input:
+        prompts="results/{model}/prompts.tsv",
+        model=model_files,
+    output:
+        "results/{model}/trace/approximate.nc",
+    params:
+        **tracing(),
+    script:
+        "../scripts/trace/trace_approximate.py"
+
+
+rule approximate:
+    input:
+        expand("results/{model}/figures/trace_first_order.png", model=RUN),
+
+
+rule average_approximate:
+    input:
+        trace="results/{model}/trace/approximate.nc",
+    output:
+        "results/{model}/trace/approximate_by_category.nc",
+    params:
+        averaging=AVERAGING,
+    script:
+        "../scripts/trace/average_approximate.py"
+
+
+rule compare_approximation:
+    input:
+        **of_model(exact="trace/state.nc", approximate="trace/approximate.nc"),
+    output:
+        "results/{model}/trace/approximation.nc",
+    params:
+        averaging=AVERAGING,
+    script:
+        "../scripts/trace/compare_approximation.py"
 
 
 rule average_traces:

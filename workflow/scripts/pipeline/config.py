@@ -5,7 +5,7 @@ No model and no array library is imported here: this runs at every start of the 
 
 import difflib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,14 @@ class Project:
     named: list[str]
     figures: list[Figure]
     findings: Mapping[str, Mapping]
+
+
+def checked(check: Callable, *given: Any) -> Any:
+    """What a check returns; what it refuses ends the run with its one line."""
+    try:
+        return check(*given)
+    except BadInput as error:
+        sys.exit(str(error))
 
 
 def read_config(home: Path, file: str = "config.yaml") -> Mapping:

@@ -9,7 +9,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-SEEN = Path(".snakemake/contents.json")
+KEPT = Path(".snakemake")
+SEEN = "contents.json"
 """Digests of files as they were when they were read last, so that large ones are read once."""
 
 
@@ -25,26 +26,28 @@ def _digest(path: str) -> str:
     stat = os.stat(path)
     now = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
     key = os.path.abspath(path)
-    seen = _read()
+    seen = recall(SEEN)
     if seen.get(key, [None])[:-1] == now:
         return seen[key][-1]
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    _write(_read() | {key: [*now, found]})
+    keep(SEEN, recall(SEEN) | {key: [*now, found]})
     return found
 
 
-def _read() -> dict[str, list]:
+def recall(name: str) -> dict:
+    """What an earlier start kept by a name; empty if that is nothing."""
     try:
-        seen = json.loads(SEEN.read_text(encoding="utf-8"))
+        kept = json.loads((KEPT / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none yet, or cut short: all is read again
         return {}
-    return seen if isinstance(seen, dict) else {}
+    return kept if isinstance(kept, dict) else {}
 
 
-def _write(seen: dict[str, list]) -> None:
-    with suppress(OSError):  # where nothing can be written, files are read at every start
-        SEEN.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=SEEN.parent, delete=False) as file:
-            json.dump(seen, file)
-        os.replace(file.name, SEEN)  # jobs on a cluster read it meanwhile
+def keep(name: str, what: dict) -> None:
+    """Keep by a name what later starts need not find out again."""
+    with suppress(OSError):  # where nothing can be written, they do
+        KEPT.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=KEPT, delete=False) as file:
+            json.dump(what, file)
+        os.replace(file.name, KEPT / name)  # jobs on a cluster read it meanwhile

@@ -25,8 +25,15 @@ FEW, HOURS = 1000, 4
 GPU = 10
 """How many times as fast as a processor a GPU is, at least, where there is much to compute."""
 
-IMPORTS = {"": (0, 4.5e8), "device": (3, 5e8), "model": (5.5, 5.5e8)}
-"""Seconds and bytes of what a job imports: no torch (`LIGHT` has its seconds), torch, and models' classes."""
+IF_ASKED = {
+    *("trace_approximate", "average_approximate", "draw_first_order"),
+    *("compare_approximation", "draw_approximation"),
+}
+"""Rules that run where the key ``trace.approximate`` asks for them, or a person by name."""
+
+IMPORTS = {"": (0, 4.5e8), "device": (0.1, 5e8), "model": (0.3, 5.5e8)}
+"""Seconds until a job's work begins, and bytes of libraries: without torch, with it, with a model. Jobs on
+one machine are forks of a process that has imported them; on a cluster each does, for some seconds."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Estimates:
         self._config, self._prompts, self._counts = config, prompts, counts or {}
         self.work, self.shards = cache(self._work), cache(self._shards)
         self.needs, self._at_most = cache(self._needs), cache(self._bound)
-        self.jobs = cache(self._jobs)
+        self._named = cache(self._jobs)
 
     def _work(self, model: str) -> Work:
         """What is asked of a model.
@@ -95,8 +102,8 @@ class Estimates:
             minutes /= GPU
         return min(most, max(1, math.ceil(minutes / 60 / HOURS)))
 
-    def _jobs(self, rule: str, model: str) -> list[Cost]:
-        """The cost of each job of a rule for a model, its process included; none, if it has none.
+    def jobs(self, rule: str, model: str) -> list[Cost]:
+        """The cost of each job of a rule for a model, its process included; none, if a run has none.
 
         Raises
         ------
@@ -105,6 +112,11 @@ class Estimates:
         KeyError
             If it is not known what the rule costs.
         """
+        asked = rule not in IF_ASKED or self._config["trace"]["approximate"]
+        return self._named(rule, model) if asked else []
+
+    def _jobs(self, rule: str, model: str) -> list[Cost]:
+        """The same where its files are asked for by name."""
         work, (seconds, held) = self.work(model), IMPORTS[WHERE.get(rule, "")]
         jobs = RULES[rule](work) if rule in RULES else light(rule, work)
         return [replace(job, memory=held + job.memory, seconds=seconds + job.seconds) for job in jobs]
@@ -124,7 +136,7 @@ class Estimates:
             If it is not known what the rule costs.
         """
         try:
-            jobs = self.jobs(rule, model) or [Cost()]
+            jobs = self._named(rule, model) or [Cost()]
         except ModelUnavailable:
             return None
         n = self.processors(rule, model)

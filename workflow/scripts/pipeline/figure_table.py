@@ -22,7 +22,8 @@ class Figure:
 
     ``draw`` is a function of `strata.figures`, ``module.function``; ``data`` its arguments that are files;
     ``options`` its other arguments. ``needs`` is one of `pipeline.models.features_of` a model: one
-    without it has no such figure. ``format``: svg or pdf, of what is saved besides the PNG.
+    without it has no such figure. ``asked``: whether a run makes it, or only who names
+    it. ``format``: svg or pdf, of what is saved besides the PNG.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Figure:
     across: bool
     first_look: str
     needs: str
+    asked: bool
     format: str
 
     @property
@@ -94,7 +96,7 @@ def asked_for(figures: Sequence[Figure], models: Mapping[str, Container[str]]) -
         path.format(model=name)
         for figure in figures
         for name, features in models.items()
-        if figure.job != "training" and (not figure.needs or figure.needs in features)
+        if figure.asked and figure.job != "training" and (not figure.needs or figure.needs in features)
         for path in (figure.png, figure.drawing)
     ]
 
@@ -166,6 +168,7 @@ def _expand(row: str, content: Mapping, config: Mapping, file: str, number: int)
             across=content.get("across", False),
             first_look=content.get("first_look", ""),
             needs=content.get("needs", ""),
+            asked="asked" not in content or setting(config, content["asked"], where),
             format=config["figures"]["format"],
         )
 

@@ -1,14 +1,18 @@
 """Which files of the library a script depends on: every module that it imports, and what these import."""
 
 import ast
+import atexit
 import hashlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
+from pipeline.contents import keep, recall
 from strata.inputs import BadInput
 
 SCRIPTS = Path(__file__).parents[1]
+KNOWN = "modules.json"
 
 
 def code_of(script: str) -> list[str]:
@@ -28,7 +32,7 @@ def code_of(script: str) -> list[str]:
         If there is no such script.
     """
     path = SCRIPTS / f"{script}.py"
-    return [str(path.relative_to(SCRIPTS.parents[1])), *modules_behind(_imports(path))]
+    return [str(path.relative_to(SCRIPTS.parents[1])), *modules_behind(_module(path).imports)]
 
 
 def modules_behind(modules: Iterable[str]) -> list[str]:
@@ -49,7 +53,7 @@ def modules_behind(modules: Iterable[str]) -> list[str]:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += [p for name in _imports(path) for p in _imported(name)]
+            waiting += [p for name in _module(path).imports for p in _imported(name)]
     return sorted(str(path.relative_to(SCRIPTS.parents[1])) for path in found)
 
 
@@ -65,14 +69,14 @@ def check_function(name: str, package: str, where: str) -> None:
     path = _file(f"{package}.{module}")
     if path is None:
         raise BadInput(f"{where}: no module {module!r} of {package}")
-    if function not in _functions(path):
+    if function not in _module(path).functions:
         raise BadInput(f"{where}: no function {function!r} in {package}.{module}")
 
 
 def digest(paths: Iterable[str]) -> str:
     """What changes where the contents of files, named from the project's folder, do."""
-    contents = (hashlib.sha256((SCRIPTS.parents[1] / path).read_bytes()).digest() for path in paths)
-    return hashlib.sha256(b"".join(contents)).hexdigest()[:16]
+    digests = (bytes.fromhex(_module(SCRIPTS.parents[1] / path).digest) for path in paths)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
 @cache
@@ -90,20 +94,37 @@ def _file(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-@cache
-def _functions(path: Path) -> set[str]:
-    return {node.name for node in _tree(path).body if isinstance(node, ast.FunctionDef)}
+class Module(NamedTuple):
+    """What is asked of a file: a digest of its contents, what it imports of the library, its functions."""
+
+    digest: str
+    imports: list[str]
+    functions: list[str]
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _module(path: Path) -> Module:
+    content, known = path.read_bytes(), _known()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest not in known:
+        tree = ast.parse(content)
+        functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        known[digest] = [_imports(tree), functions]
+    return Module(digest, *known[digest])
 
 
 @cache
-def _imports(path: Path) -> list[str]:
+def _known() -> dict[str, list[list[str]]]:
+    """Imports and functions by the digest of a file, from earlier starts; kept at the end for later ones."""
+    known = recall(KNOWN)
+    n_before = len(known)
+    atexit.register(lambda: len(known) > n_before and keep(KNOWN, known))
+    return known
+
+
+def _imports(tree: ast.Module) -> list[str]:
     names = []
-    waiting: list[ast.AST] = [_tree(path)]
+    waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

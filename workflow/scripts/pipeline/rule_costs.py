@@ -295,6 +295,13 @@ def _windows(work: Work) -> running.Sites:
     return running.of_windows(work.shape.layers, made["window"], made["convention"])
 
 
+@rule(MODEL)
+def trace_approximate(work: Work) -> Cost:
+    made, shape = work.config["trace"], work.shape
+    versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
+    return _tracing(work, running.first_order(shape, work.traced, versions), 1, versions, len(work.traced))
+
+
 def _control(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     control = made["control"]

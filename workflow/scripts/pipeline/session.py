@@ -14,6 +14,7 @@ from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from pipeline.forks import run_scripts_in_forks
 from pipeline.resume import hold_folder
 from strata.inputs import in_one_line
 
@@ -63,6 +64,7 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     _end_with_failures(workflow)
     if workflow.is_main_process and not workflow.output_settings.dryrun:
         _hold_folder_once_it_runs()
+        run_scripts_in_forks()
 
 
 def container(workflow: "Workflow") -> str | None:

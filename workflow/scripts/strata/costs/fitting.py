@@ -46,7 +46,7 @@ def tuned(shape: Shape, steps: int, tokens: int, train: int, held_out: int) -> C
 def jacobian(shape: Shape, lengths: Sequence[int], max_tokens: int) -> Cost:
     """The Jacobian lens: a backward pass for each channel of the last depth, to the states of every depth."""
     c, own = shape.channels, [length - 1 for length in lengths]
-    there = forward(shape, own).times(2)  # once for the embedding, as blocks are given it
+    there = forward(shape, own)
     batches = max(1, -(-sum(own) // max_tokens))
     # Back to the states alone: one product for each matrix, twice as many in attention.
     pairs = sum(length * length for length in own)
@@ -58,7 +58,7 @@ def jacobian(shape: Shape, lengths: Sequence[int], max_tokens: int) -> Cost:
         passes=c * len(lengths),
         tokens=c * sum(own),
         operations=c * (back + drawn),
-        values=c * there.values / 2,
+        values=c * there.values,
         calls=c * batches * shape.layers * 2,
         memory=graph + 4 * shape.layers * c * c,
         disk=4 * shape.layers * c * c,

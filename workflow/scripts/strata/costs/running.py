@@ -194,3 +194,16 @@ def follow(
         longer = [prompt.written(n) for prompt in prompts if prompt.target > n]
         whole += trace(shape, longer, kinds, versions, max_rows=max_rows, written=n)
     return whole
+
+
+def first_order(shape: Shape, prompts: Sequence[Prompt], versions: int, measures: int = 2) -> Cost:
+    """States of so many versions of each prompt to first order (`strata.trace.approximate`).
+
+    Clean runs once; versions forth, each block again when it is its turn to go back, and back by measure.
+    """
+    one = forward(shape, [prompt.length for prompt in prompts])
+    pairs = sum(prompt.length**2 for prompt in prompts)
+    # Scores, and sums of values, have two sides that change: two products back for one forth.
+    back = one + Cost(operations=shape.layers * _attending(shape, pairs))
+    runs = one.times(1 + 2 * versions) + back.times(versions * measures)
+    return runs + decode(shape, len(prompts) * (2 + versions * (2 + measures)))

@@ -1,7 +1,7 @@
 """The parts of a model, found once; everything else in Strata asks `find_parts`."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -128,10 +128,12 @@ class Parts:
 
         def keep(module, args, kwargs):
             entered.append(entering(args, kwargs).clone())
+            raise _Entered
 
         handle = self.blocks[0].register_forward_pre_hook(keep, with_kwargs=True)
         try:
-            self.model.base_model(input_ids=input_ids, use_cache=False)
+            with suppress(_Entered):
+                self.model.base_model(input_ids=input_ids, use_cache=False)
         finally:
             handle.remove()
         return entered[0]
@@ -190,6 +192,10 @@ class Parts:
         if self.logit_cap is not None:
             logits = self.logit_cap * torch.tanh(logits / self.logit_cap)
         return logits
+
+
+class _Entered(Exception):
+    """The first block has been called."""
 
 
 def entering(args: tuple, kwargs: dict) -> Tensor:

@@ -82,6 +82,29 @@ class Prompt:
         return torch.where(whole[:, None], begun, ends)
 
 
+def inputs_of(prompts: Sequence[Prompt], width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the model is given of prompts of one length: their clean runs first, then all corrupted ones.
+
+    Parameters
+    ----------
+    width : channels of a token's embedding
+
+    Returns
+    -------
+    Token ids (run, position), and what is added to the tokens' embeddings (run, position, channel).
+    """
+    counts = torch.tensor([1] * len(prompts) + [len(prompt.labels) for prompt in prompts])
+    own = torch.tensor([list(prompt.input_ids) for prompt in prompts])
+    ids = own.repeat(2, 1).repeat_interleave(counts, 0)
+    noise = torch.zeros(*ids.shape, width)
+    row = len(prompts)
+    for prompt in prompts:
+        rows = slice(row, row := row + len(prompt.labels))
+        ids[rows, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
+        noise[rows, list(prompt.subject)] = torch.as_tensor(np.asarray(prompt.noise))
+    return ids, noise
+
+
 def subject_tokens(prompts: pd.DataFrame, ids: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """Ids of the tokens of every prompt's subject.
 

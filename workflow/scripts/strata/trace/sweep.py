@@ -18,7 +18,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -29,7 +28,7 @@ from strata.model.capture import watching
 from strata.model.memory import Fitting
 from strata.names import HEAD, NEURON
 from strata.progress import Progress, nested, silent
-from strata.trace.corruption import Prompt
+from strata.trace.corruption import Prompt, inputs_of
 from strata.trace.measures import MEASURES, Readout
 from strata.trace.sites import Restoration
 
@@ -351,15 +350,7 @@ class _Place:
 def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
     """The clean and the corrupted runs of prompts of one length."""
     device, n_clean = parts.device, len(prompts)
-    clean_ids = torch.tensor([list(prompt.input_ids) for prompt in prompts])
-    corrupted_ids = clean_ids.repeat_interleave(torch.tensor([len(p.labels) for p in prompts]), 0)
-    noise = torch.zeros(*corrupted_ids.shape, parts.token_embedding.embedding_dim)
-    row = 0
-    for prompt in prompts:
-        rows = slice(row, row := row + len(prompt.labels))
-        corrupted_ids[rows, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
-        noise[rows, list(prompt.subject)] = torch.as_tensor(np.asarray(prompt.noise))
-    noise = torch.cat([noise.new_zeros(n_clean, *noise.shape[1:]), noise]).to(device)
+    ids, noise = (each.to(device) for each in inputs_of(prompts, parts.token_embedding.embedding_dim))
     states: list[Tensor] = []
     pieces: dict[str, list[Tensor]] = {part: [] for part in wanted if part in PIECES}
     outputs: dict[str, list[Tensor]] = {part: [] for part in wanted if part and part not in PIECES}
@@ -383,7 +374,6 @@ def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) 
     cache = DynamicCache()
     try:
         # The base model: logits of all positions are not wanted.
-        ids = torch.cat([clean_ids, corrupted_ids]).to(device)
         # Clones: blocks may reuse their input.
         with watching(parts, **seen):
             parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)

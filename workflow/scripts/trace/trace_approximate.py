@@ -1,0 +1,26 @@
+"""Approximate what restoring each state would do, to first order: all states at once, no exact trace.
+
+Input: prompts.tsv, the model. Output: trace/approximate.nc.
+"""
+
+from pipeline.job import job
+from pipeline.open_model import open_model
+from strata import io
+from strata.model.architecture import find_parts
+from strata.model.batching import check_lengths
+from strata.trace.approximate import approximate_many
+from strata.trace.corruption import corrupt_as
+from strata.trace.dataset import traceable
+
+with job(snakemake) as progress:
+    settings, made = snakemake.params.model, snakemake.params.corruption
+    model, tokenizer = open_model(settings)
+    parts = find_parts(model)
+    table = traceable(io.read_prompts(snakemake.input.prompts))
+    ids = [tokenizer.encode(text) for text in table["text"]]
+    check_lengths(model, [*map(len, ids)], [f"prompt {name!r}" for name in table["id"]])
+    prompts, levels = corrupt_as(made, parts, table, ids)
+    labels = {"table": table, "token_strings": [*map(tokenizer.strings, ids)], "levels": levels}
+    traces = approximate_many(parts, prompts, snakemake.params.max_rows, progress, **labels)
+    paths, made_by = {"state": snakemake.output[0]}, {"model": settings, "config": made}
+    io.write_pieces(({"state": trace} for trace in traces), paths, "prompt", len(prompts), **made_by)
