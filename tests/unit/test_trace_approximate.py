@@ -9,6 +9,7 @@ from oracles import fractions, tiny_models
 from oracles.noised import IDS, TARGET, noised, table
 from strata.model.architecture import find_parts
 from strata.trace import approximate as approximation
+from strata.trace import dataset
 from strata.trace.approximate import approximate, approximate_many, first_order
 from strata.trace.dataset import as_dataset
 from strata.trace.sites import restoration
@@ -145,7 +146,7 @@ def test_pieces_have_the_labels_of_the_exact_dataset(monkeypatch):
         exact(parts, prompts), labels["table"], labels["token_strings"], labels["levels"], "depth"
     )
     for values in (1, 2**20):
-        monkeypatch.setattr(approximation, "VALUES", values)
+        monkeypatch.setattr(dataset, "VALUES", values)
         pieces = list(approximate_many(parts, prompts, **labels))
         assert len(pieces) == (3 if values == 1 else 1)
         start = 0

@@ -66,14 +66,14 @@ def test_modules_behind_follows_imports():
 
 
 def test_a_digest_is_of_the_contents(tmp_path):
-    files = [tmp_path / name for name in ("a", "b")]
-    for file in files:
-        file.write_text("1")
-    whole = digest(map(str, files))
-    files[0].touch()
-    assert digest(map(str, files)) == whole
-    files[0].write_text("2")
-    assert digest(map(str, files)) != whole
+    contents = {"a": "1", "b": "1", "newer": "1", "other": "2"}
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+
+    def of(*names: str) -> str:
+        return digest(str(tmp_path / name) for name in names)
+
+    assert of("a", "b") == of("newer", "b") != of("other", "b")
 
 
 def test_what_the_snakefile_imports_is_light():
