@@ -8,6 +8,7 @@ rule read_attention:
         **of_model(activations="activations.h5", prompts="prompts.tsv", averages="trace/by_category.nc"),
     output:
         **of_model(attention="attention.nc", heads="attention_heads.tsv"),
+    priority: 70
     params:
         **{key: ATTENTION[key] for key in ("contrast", "statistics")},
     script:
@@ -19,11 +20,11 @@ rule attend_over_text:
         text="results/{model}/text/text.nc",
         long=lambda wildcards: source_files(wildcards, "long_text"),
         weights="results/{model}/weights.h5",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/attention_text.nc",
     params:
-        model=model_settings,
+        model=MODELS.settings,
         attention={k: ATTENTION[k] for k in ("documents", "skip", "first", "outsized", "statistics")},
         long=lambda wildcards: drawn(config, wildcards.model, "long_text"),
     script:
@@ -35,6 +36,7 @@ rule measure_motion:
         **of_model(activations="activations.h5", prompts="prompts.tsv", averages="trace/by_category.nc"),
     output:
         "results/{model}/hidden.nc",
+    priority: 70
     params:
         hidden=config["hidden"],
     script:

@@ -17,7 +17,7 @@ rule decompose_embeddings:
 rule describe_channels:
     input:
         weights="results/{model}/weights.h5",
-        counts=exact_token_counts,
+        counts=MODELS.known_counts,
     output:
         "results/{model}/embedding/channels.nc",
     params:
@@ -30,13 +30,13 @@ rule disturb_positions:
     input:
         **of_model(channels="embedding/channels.nc", frequency="embedding/frequency.nc"),
         activations="results/{model}/text/activations.h5",
-        model=model_files,
+        model=MODELS.files,
     output:
         **of_model(experiments="embedding/experiments.nc", outliers="embedding/outlier_channels.nc"),
     priority: 60
     params:
         **{key: EMBEDDING[key] for key in ("experiments", "statistics")},
-        model=model_settings,
+        model=MODELS.settings,
     script:
         "../scripts/embedding/disturb_positions.py"
 
@@ -58,7 +58,7 @@ rule describe_gains:
 rule correlate_frequency:
     input:
         **of_model(weights="weights.h5", embedding="embedding.nc"),
-        counts=token_counts,
+        counts=MODELS.counts,
     output:
         **of_model(frequency="embedding/frequency.nc", table="embedding/frequency.tsv"),
     params:
@@ -70,7 +70,7 @@ rule correlate_frequency:
 rule describe_components:
     input:
         **of_model(weights="weights.h5", embedding="embedding.nc"),
-        counts=token_counts,
+        counts=MODELS.counts,
         grammar=lambda wildcards: "data/organism/grammar.yaml" if source_files(wildcards) == WORLD else [],
     output:
         **of_model(table="embedding/components.tsv", peaks="embedding/peaks.tsv"),
@@ -85,13 +85,13 @@ rule describe_components:
 rule apply_zero_layer:
     input:
         weights="results/{model}/weights.h5",
-        counts=token_counts,
+        counts=MODELS.counts,
     output:
         **of_model(exceptions="embedding/exceptions.tsv", attractors="embedding/attractors.tsv"),
         called="results/{model}/embedding/zero_layer.nc",
     priority: 60
     params:
-        model=model_settings,
+        model=MODELS.settings,
         zero_layer={**EMBEDDING["zero_layer"], **EMBEDDING["statistics"]},
     script:
         "../scripts/embedding/apply_zero_layer.py"
@@ -100,7 +100,7 @@ rule apply_zero_layer:
 rule find_clumps:
     input:
         weights="results/{model}/weights.h5",
-        counts=token_counts,
+        counts=MODELS.counts,
     output:
         **of_model(clump="embedding/clump.nc", table="embedding/clump.tsv"),
     params:

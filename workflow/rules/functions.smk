@@ -1,10 +1,7 @@
 # wildcards of a job, config.yaml -> what rules take as inputs and parameters, stage by stage
 
 
-OF_MODELS = OfModels(config["models"])
-model_files, model_contents, model_settings = OF_MODELS.files, OF_MODELS.contents, OF_MODELS.settings
-device, published_lens, depth_maps = OF_MODELS.device, OF_MODELS.lens, OF_MODELS.maps
-exact_token_counts, token_counts = OF_MODELS.known_counts, OF_MODELS.counts
+MODELS = OfModels(config["models"])
 
 
 def source_files(wildcards, kind="text"):
@@ -24,6 +21,6 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
         "only": only,
         "whole": whole,
         "pieces": pieces,
-        "model": model_settings,
+        "model": MODELS.settings,
         "max_rows": TRACE["max_rows"],
     }

@@ -2,8 +2,7 @@
 # One scheme for all, logs/{model}/RULE.log and RULE.benchmark.tsv; what a script imports is found, not listed; what runs on the
 # device of a model, which a parameter says, asks for a GPU where that is one, and for as many processors as help a model of its
 # size; and jobs that nobody waits for yield theirs to those on the way to the first figures, of priority 90 and more.
-GIVEN = workflow.resource_settings
-GPUS = workflow.global_resources.get("gpu").value
+GIVEN, GPUS = workflow.resource_settings, workflow.global_resources.get("gpu").value
 REQUESTS = Requests(config["models"], ESTIMATES, GIVEN.cores, GPUS)
 IMAGE = container(workflow)
 
@@ -27,7 +26,7 @@ for each in workflow.rules:
         each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
         each.benchmark = f"{path}.benchmark.tsv"
-        on_device = bool({model_settings, device} & set(filter(callable, each.params)))
+        on_device = bool({MODELS.settings, MODELS.device} & set(filter(callable, each.params)))
         processors, gpu_model = each.resources["_cores"].value, each.resources.get("gpu_model").raw
         each.resources.update({"nice": 0 if each.priority >= 90 else 10})
         each.resources.update(REQUESTS.of_rule(each.name, processors, on_device, gpu_model))

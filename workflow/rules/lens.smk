@@ -3,7 +3,7 @@
 # these -> results/{model}/lens/comparison.tsv, answers.tsv, questions.nc, explorer.html; probes.nc, contextless.nc, repurposing.nc, mixing.nc
 LENS = config["lens"]
 LENSES = of_model(**{decoder: f"lens/{decoder}.nc" for decoder in LENS["decoders"]})
-MAPS = {d: lambda wildcards, d=d: depth_maps(wildcards, d) for d in LENS["decoders"]}
+MAPS = {d: lambda wildcards, d=d: MODELS.maps(wildcards, d) for d in LENS["decoders"]}
 SHOWN = {"shown": lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else []}
 TEXT = of_model(activations="text/activations.h5", weights="weights.h5")
 
@@ -15,7 +15,7 @@ rule fit_tuned:
         **of_model(maps="lens/tuned_fitted.nc", report="lens/tuned_fit.tsv"),
     priority: 60
     params:
-        device=device,
+        device=MODELS.device,
         tuned={"norm": LENS["norm"], **LENS["tuned"]},
     script:
         "../scripts/lens/fit_tuned.py"
@@ -24,12 +24,12 @@ rule fit_tuned:
 rule fit_jacobian:
     input:
         text="results/{model}/text/text.nc",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/lens/jacobian_fitted.nc",
     priority: 60
     params:
-        model=model_settings,
+        model=MODELS.settings,
         jacobian=LENS["jacobian"],
     script:
         "../scripts/lens/fit_jacobian.py"
@@ -37,7 +37,7 @@ rule fit_jacobian:
 
 rule load_lens:
     input:
-        lens=published_lens,
+        lens=MODELS.lens,
         weights="results/{model}/weights.h5",
     output:
         "results/{model}/lens/{decoder}_published.nc",
@@ -48,13 +48,13 @@ rule load_lens:
 rule read_lens:
     input:
         **of_model(activations="activations.h5", weights="weights.h5", prompts="prompts.tsv"),
-        maps=depth_maps,
+        maps=MODELS.maps,
     output:
         "results/{model}/lens/{decoder}{part}.nc",
     priority: 90
     params:
         **{key: LENS[key] for key in ("top_k", "norm")} | SHOWN,
-        device=device,
+        device=MODELS.device,
     script:
         "../scripts/lens/read_lens.py"
 
@@ -62,12 +62,12 @@ rule read_lens:
 rule read_extended_lens:
     input:
         **of_model(activations="activations.h5", weights="weights.h5", prompts="prompts.tsv"),
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/lens/extended{part}.nc",
     params:
         **{key: LENS[key] for key in ("top_k", "norm")} | SHOWN,
-        model=model_settings,
+        model=MODELS.settings,
         extended=LENS["extended"],
     script:
         "../scripts/lens/read_extended_lens.py"
@@ -80,7 +80,7 @@ rule compare_lenses:
     input:
         **LENSES,
         prompts="results/{model}/prompts.tsv",
-        counts=token_counts,
+        counts=MODELS.counts,
     output:
         **of_model(answers="lens/answers.tsv", questions="lens/questions.nc"),
         comparison="results/{model}/lens/comparison.tsv",
@@ -111,7 +111,7 @@ rule fit_probes:
     output:
         "results/{model}/lens/probes.nc",
     params:
-        device=device,
+        device=MODELS.device,
         probes={**LENS["probes"], **LENS["statistics"]},
     script:
         "../scripts/lens/fit_probes.py"
@@ -121,11 +121,11 @@ rule measure_contextless:
     input:
         **MAPS,
         **TEXT,
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/lens/contextless.nc",
     params:
-        model=model_settings,
+        model=MODELS.settings,
         contextless={"norm": LENS["norm"], **LENS["extended"], **LENS["contextless"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_contextless.py"
@@ -137,7 +137,7 @@ rule measure_repurposing:
     output:
         "results/{model}/lens/repurposing.nc",
     params:
-        device=device,
+        device=MODELS.device,
         repurposing={**LENS["repurposing"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_repurposing.py"
@@ -146,11 +146,11 @@ rule measure_repurposing:
 rule measure_mixing:
     input:
         text="results/{model}/text/text.nc",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/lens/mixing.nc",
     params:
-        model=model_settings,
+        model=MODELS.settings,
         mixing={**LENS["mixing"], **LENS["statistics"]},
     script:
         "../scripts/lens/measure_mixing.py"

@@ -11,7 +11,7 @@ rule unpack_model:
         expand("results/{{model}}/model/{file}", file=UNPACKED),
     priority: 100
     params:
-        contents=model_contents,
+        contents=MODELS.contents,
     script:
         "../scripts/extract/unpack_model.py"
 
@@ -20,25 +20,25 @@ rule curate_prompts:
     input:
         prompts=list(PROJECT.prompts),
         named=PROJECT.named,
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/prompts.tsv",
     priority: 100
     params:
         **config["prompts"],
-        model=model_settings,
+        model=MODELS.settings,
     script:
         "../scripts/prompts/curate_prompts.py"
 
 
 rule extract_weights:
     input:
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/weights.h5",
     priority: 90
     params:
-        model=lambda wildcards: model_settings(wildcards, ("source", "revision", "dtype")),
+        model=lambda wildcards: MODELS.settings(wildcards, ("source", "revision", "dtype")),
     script:
         "../scripts/extract/extract_weights.py"
 
@@ -46,12 +46,12 @@ rule extract_weights:
 rule extract_activations:
     input:
         prompts="results/{model}/prompts.tsv",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/activations.h5",
     priority: 100
     params:
-        model=model_settings,
+        model=MODELS.settings,
         dtype=config["extract"]["dtype"],
     script:
         "../scripts/extract/extract_activations.py"

@@ -39,14 +39,14 @@ rule train_organism:
 
 rule evaluate_organism:
     input:
-        model=model_files,
+        model=MODELS.files,
         world=WORLD,
     output:
         table="results/{model}/evaluation.tsv",
         page=page_in_report("evaluation", "0 The organism", "what it knows"),
     params:
         seed=ORGANISM["evaluation"]["seed"],
-        contents=model_contents,
+        contents=MODELS.contents,
         folder=lambda wildcards, input: os.path.commonpath(input.model),
     script:
         "../scripts/organism/evaluate_organism.py"

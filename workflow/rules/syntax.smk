@@ -6,11 +6,11 @@ SYNTAX = config["syntax"]
 rule tag_text:
     input:
         source=lambda wildcards: source_files(wildcards, "tagged_text"),
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/syntax/text.nc",
     params:
-        model=lambda wildcards: model_settings(wildcards, ("source", "revision")),
+        model=lambda wildcards: MODELS.settings(wildcards, ("source", "revision")),
         text=lambda wildcards: drawn(config, wildcards.model, "tagged_text"),
     script:
         "../scripts/syntax/tag_text.py"
@@ -19,11 +19,11 @@ rule tag_text:
 use rule extract_text as extract_tagged_text with:
     input:
         text="results/{model}/syntax/text.nc",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/syntax/activations.h5",
     params:
-        model=model_settings,
+        model=MODELS.settings,
         dtype=SYNTAX["dtype"],
 
 
@@ -34,7 +34,7 @@ rule probe_syntax:
         **of_model(probes="syntax/probes.nc", accuracy="syntax/accuracy.tsv"),
         **of_model(centres="syntax/centres.tsv", order="syntax/order.tsv"),
     params:
-        device=device,
+        device=MODELS.device,
         probes={"epochs": SYNTAX["epochs"], **SYNTAX["statistics"]},
     script:
         "../scripts/syntax/probe_syntax.py"
@@ -43,11 +43,11 @@ rule probe_syntax:
 rule trigger_keys:
     input:
         text="results/{model}/syntax/text.nc",
-        model=model_files,
+        model=MODELS.files,
     output:
         **of_model(described="syntax/keys.nc", triggers="syntax/triggers.tsv", shared="syntax/keys.tsv"),
     params:
-        model=model_settings,
+        model=MODELS.settings,
         chosen=SYNTAX["keys"],
         statistics=SYNTAX["statistics"],
     script:

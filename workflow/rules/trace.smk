@@ -13,7 +13,7 @@ AVERAGING = {"n_resamples": AVERAGE["resamples"], **{k: AVERAGE[k] for k in ("mi
 rule trace_prompts:
     input:
         prompts="results/{model}/prompts.tsv",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/trace/state.nc",
     priority: 50
@@ -80,7 +80,7 @@ use rule trace_prompts as trace_shown with:
 rule trace_approximate:
     input:
         prompts="results/{model}/prompts.tsv",
-        model=model_files,
+        model=MODELS.files,
     output:
         "results/{model}/trace/approximate.nc",
     params:
@@ -122,6 +122,7 @@ rule average_traces:
     output:
         **of_model(by_gap="trace/by_gap.nc", tokens="trace/subject_tokens.nc", left_out="trace/left_out.tsv"),
         averages=[f"results/{{model}}/trace/by_category{measure}.nc" for measure in MEASURES],
+    priority: 70
     params:
         averaging=AVERAGING,
         other_gaps=AVERAGE["other_gaps"],
@@ -137,6 +138,7 @@ rule average_parts:
     output:
         averages=[f"results/{{model}}/trace/by_category_{part}.nc" for part in AVERAGED],
         shares=[f"results/{{model}}/trace/severed_{part}.nc" for part in ("mlp", "attn")],
+    priority: 70
     params:
         averaging=AVERAGING,
     script:
@@ -146,7 +148,7 @@ rule average_parts:
 rule compare_order:
     input:
         **of_model(averages="trace/by_category.nc", control="trace/control/state.nc", prompts="prompts.tsv"),
-        counts=token_counts,
+        counts=MODELS.counts,
     output:
         **of_model(order="trace/order.tsv", regression="trace/regression.tsv", curves="trace/curves.tsv"),
         control="results/{model}/trace/control/by_category.nc",
