@@ -1,6 +1,7 @@
 """Rows of the trace: the sweep against the loop, and against the rate of a large product."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from frame import Gemm, Row, Turns
@@ -28,6 +29,7 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
         yield from _state(parts, prompt, told, rounds)
     prompt = random_prompt(parts, LENGTHS[shape][0], SAMPLES.get(shape, 10))
     if shape == "small":
+        yield _levels(parts, shape, rounds)
         for what in WINDOWS[: 2 if quick else None]:
             turns = Turns(
                 {
@@ -38,6 +40,30 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
             )
             told = f"{shape}, {len(prompt.input_ids)} tokens, {len(prompt.labels)} samples"
             yield Row(f"trace of {what}", told, "ROME's loop", turns.ratio("loop", "sweep"), ">= 6", ">= 8")
+
+
+def _levels(parts: Parts, shape: str, rounds: int, n_levels: int = 6, samples: int = 2) -> Row:
+    """All levels of noise in one trace: the clean run is run once, and rows go through the model together."""
+    whole = random_prompt(parts, LENGTHS[shape][0], n_levels * samples)
+    rows = range(0, n_levels * samples, samples)
+    each = [
+        replace(
+            whole,
+            labels=whole.labels[row : row + samples],
+            corrupted_ids=whole.corrupted_ids[row : row + samples],
+            noise=whole.noise[row : row + samples],
+        )
+        for row in rows
+    ]
+    turns = Turns(
+        {
+            "each": lambda: [sweep(parts, [prompt]) for prompt in each],
+            "at once": lambda: sweep(parts, [whole]),
+        },
+        rounds,
+    )
+    told = f"{shape}, {len(whole.input_ids)} tokens, {n_levels} levels, {samples} samples"
+    return Row("trace, all noise levels", told, "one trace a level", turns.ratio("at once", "each"), "<= 1")
 
 
 def _state(parts: Parts, prompt: Prompt, told: str, rounds: int) -> Iterator[Row]:

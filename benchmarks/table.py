@@ -8,6 +8,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+import of_bootstrap
 import of_embedding
 import of_extraction
 import of_fits
@@ -24,6 +25,7 @@ ENGINES = {
     "extraction": of_extraction,
     "fits": of_fits,
     "embedding": of_embedding,
+    "bootstrap": of_bootstrap,
 }
 QUICK = "small"
 PATH = Path("results/benchmarks/table.tsv")

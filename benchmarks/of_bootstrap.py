@@ -1,23 +1,25 @@
-"""The bootstrap on 10,000 prompts, 48 depths, 6 levels, 1,000 resamples, by the sums it cannot do without.
+"""Rows of the bootstrap: 10,000 prompts, 48 depths, 6 levels, 1,000 resamples, by its necessary sums.
 
 Intervals of means: of as many values a prompt as levels and depths, against the same draws and one bare
 matrix product, how often each prompt is drawn times its values and their squares, in tiles. Averages of a
 trace: restorations of both sites from the samples of each prompt as they were drawn, with the transition of
 each; against the same draws and the products of the samples' weights and values alone, which know neither
-errors nor transitions. Both in turns, random values; peak memory is that of everything beyond the values.
+errors nor transitions. Random values; the same for every shape of model.
 """
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
-from frame import Peak, Turns
+from frame import Row, Turns
 
 from strata.stats.draws import interval_of_mean, times_drawn, units_drawn
 from strata.trace.averages import average_by_category
 
-LIMIT_SECONDS = 60
+SIZES = {"prompts": 10_000, "levels": 6, "depths": 48}
+RESAMPLES, SAMPLES = 1_000, 2
+QUICK = 1_000  # prompts
+LIMIT = 60  # seconds
 TILE = 100  # resamples at once of the references
 
 
@@ -76,43 +78,24 @@ def bare_trace(trace: xr.Dataset, resamples: int) -> None:
             sums[tile.start : tile.stop, level] = weights.reshape(len(tile), -1) @ values[level]
 
 
-def in_turns(engine: Callable[[], object], reference: Callable[[], object], rounds: int) -> str:
-    """Seconds of both and their ratio; medians."""
-    turns = Turns({"own": engine, "bare": reference}, rounds)
-    own, bare, ratio = turns.median("own"), turns.median("bare"), turns.ratio("own", "bare")
-    return f"{own:6.2f} s, reference {bare:6.2f} s, ratio {ratio:5.2f}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("prompts", 10_000), ("depths", 48), ("levels", 6), ("resamples", 1_000)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--samples", type=int, default=2, help="draws of noise, as config.yaml has")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    shape, resamples = (options.prompts, options.levels, options.depths), options.resamples
-
-    print(f"{options.prompts:,} prompts, {options.depths} depths, {options.levels} levels,")
-    print(f"{resamples:,} resamples, medians of {options.rounds} turns; at most {LIMIT_SECONDS} s wanted")
-    values = values_of(*shape)
-    with Peak() as peak:
-        interval_of_mean(values, resamples, 0.95, np.random.default_rng(1))
-    told = in_turns(
-        lambda: interval_of_mean(values, resamples, 0.95, np.random.default_rng(1)),
-        lambda: bare_mean(values, resamples),
-        options.rounds,
-    )
-    print(f"intervals of means       {told}, {peak.bytes / 1e6:,.0f} MB more")
-
-    trace = trace_of(*shape, options.samples)
-    how = {"min_gap": 0.1, "n_resamples": resamples, "interval": 0.95, "seed": 0}
-    with Peak() as peak:
-        average_by_category(trace, **how)
-    told = in_turns(
-        lambda: average_by_category(trace, **how), lambda: bare_trace(trace, resamples), options.rounds
-    )
-    print(f"averages of a trace      {told}, {peak.bytes / 1e6:,.0f} MB more")
-
-
-if __name__ == "__main__":
-    main()
+def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
+    if shape != "small":
+        return
+    sizes = SIZES | ({"prompts": QUICK} if quick else {})
+    values, trace = values_of(**sizes), trace_of(**sizes, samples=SAMPLES)
+    how = {"min_gap": 0.1, "n_resamples": RESAMPLES, "interval": 0.95, "seed": 0}
+    engines = {
+        "intervals of means": (
+            lambda: interval_of_mean(values, RESAMPLES, how["interval"], np.random.default_rng(1)),
+            lambda: bare_mean(values, RESAMPLES),
+        ),
+        "averages of a trace": (
+            lambda: average_by_category(trace, **how),
+            lambda: bare_trace(trace, RESAMPLES),
+        ),
+    }
+    told = f"{sizes['prompts']:,} x {sizes['depths']} x {sizes['levels']} x {RESAMPLES:,}"
+    for name, (own, bare) in engines.items():
+        turns = Turns({"sums": bare, "own": own}, rounds)
+        yield Row(f"bootstrap, {name}", told, "its sums as a product", turns.ratio("own", "sums"), "<= 1.5")
+        yield Row(f"bootstrap, {name}", told, f"{LIMIT} seconds", turns.median("own") / LIMIT, "<= 1")
