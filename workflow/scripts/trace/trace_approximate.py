@@ -8,6 +8,8 @@ from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.batching import check_lengths
+from strata.names import PROMPT
+from strata.pieces import PieceFile
 from strata.trace.approximate import approximate_many
 from strata.trace.corruption import corrupt_as
 from strata.trace.dataset import traceable
@@ -22,5 +24,6 @@ with job(snakemake) as progress:
     prompts, levels = corrupt_as(made, parts, table, ids)
     labels = {"table": table, "token_strings": [*map(tokenizer.strings, ids)], "levels": levels}
     traces = approximate_many(parts, prompts, snakemake.params.max_rows, progress, **labels)
-    paths, made_by = {"state": snakemake.output[0]}, {"model": settings, "config": made}
-    io.write_pieces(({"state": trace} for trace in traces), paths, "prompt", len(prompts), **made_by)
+    with PieceFile(snakemake.output[0], PROMPT, len(prompts), model=settings, config=made) as file:
+        for trace in traces:
+            file.write(trace)
