@@ -5,7 +5,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
 
@@ -109,11 +108,3 @@ def assert_same(one: dict[str, bytes], other: dict[str, bytes]) -> None:
     """The same files, byte for byte."""
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
-
-
-def wait_for(condition, what: str, seconds: float = 120) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.05)

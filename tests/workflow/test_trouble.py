@@ -18,8 +18,8 @@ from killed import (
     finished,
     killed_at_random,
     start,
-    wait_for,
 )
+from one_node import wait_until
 
 from strata import io
 
@@ -242,7 +242,7 @@ SLOW = ["--forcerun", "fit_tuned", "read_lens", "--", COMPARED]
 def test_two_runs_at_once_are_one_run_and_a_line(here):
     first = start(here, *SLOW)
     try:
-        wait_for(lambda: any(here.folder.glob(".snakemake/locks/*.lock")), "the first run's locks")
+        wait_until(lambda: any(here.folder.glob(".snakemake/locks/*.lock")), "the first run's locks", 120)
         second = here.snakemake(*SLOW)
     finally:
         said, _ = first.communicate()

@@ -4,7 +4,7 @@ No array library is imported here: the rules ask for this at every start of the 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION
@@ -224,49 +224,6 @@ OF_PROMPT, READ_PROMPT = 5e3, 2e-4
 """Bytes held of each prompt, also of those that another shard traces, and seconds for its tokens."""
 
 
-def _in_shards(work: Work, whole: Cost) -> list[Cost]:
-    """Each shard's part of what all prompts cost."""
-    n = len(work.traced)
-    parts = Counter(len(Share(number, work.shards).rows(n, GROUP)) for number in range(work.shards))
-    costs = {part: whole.times(part / max(1, n)) + Cost(seconds=READ_PROMPT * n) for part in parts}
-    return [costs[part] for part, times in sorted(parts.items()) for _ in range(times)]
-
-
-def whole_traces(work: Work) -> list[Cost]:
-    """What traces cost that are cut into shards, each at once."""
-    return [_states(work), _parts(work), _control(work)]
-
-
-@rule(MODEL)
-def trace_prompts(work: Work) -> Sequence[Cost]:
-    return [_states(work)] if work.shards == 1 else []
-
-
-@rule(MODEL)
-def trace_prompts_shard(work: Work) -> Sequence[Cost]:
-    return _in_shards(work, _states(work)) if work.shards > 1 else []
-
-
-@rule(MODEL)
-def trace_parts(work: Work) -> Sequence[Cost]:
-    return [_parts(work)] if work.shards == 1 else []
-
-
-@rule(MODEL)
-def trace_parts_shard(work: Work) -> Sequence[Cost]:
-    return _in_shards(work, _parts(work)) if work.shards > 1 else []
-
-
-@rule(MODEL)
-def trace_control(work: Work) -> Sequence[Cost]:
-    return [_control(work)] if work.shards == 1 else []
-
-
-@rule(MODEL)
-def trace_control_shard(work: Work) -> Sequence[Cost]:
-    return _in_shards(work, _control(work)) if work.shards > 1 else []
-
-
 def _states(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     whole = made["samples"] * _levels(made["everywhere"])
@@ -314,6 +271,39 @@ def _control(work: Work) -> Cost:
     kinds = [running.of_states(shape.layers)]
     done = running.trace(shape, prompts, kinds, versions, max_rows=made["max_rows"])
     return _tracing(work, done, 1, versions, len(work.traced))
+
+
+CUT = {"trace_prompts": _states, "trace_parts": _parts, "trace_control": _control}
+"""Rules of traces that are cut into shards, and what all their prompts cost."""
+
+
+def whole_traces(work: Work) -> list[Cost]:
+    """What traces cost that are cut into shards, each at once."""
+    return [whole(work) for whole in CUT.values()]
+
+
+def _at_once(whole: Callable[[Work], Cost]) -> Callable[[Work], list[Cost]]:
+    """One job, where there are no shards."""
+    return lambda work: [whole(work)] if work.shards == 1 else []
+
+
+def _in_shards(whole: Callable[[Work], Cost]) -> Callable[[Work], list[Cost]]:
+    """A job for each shard: its part of what all prompts cost."""
+
+    def jobs(work: Work) -> list[Cost]:
+        if work.shards == 1:
+            return []
+        n, cost = len(work.traced), whole(work)
+        parts = Counter(len(Share(number, work.shards).rows(n, GROUP)) for number in range(work.shards))
+        costs = {part: cost.times(part / max(1, n)) + Cost(seconds=READ_PROMPT * n) for part in parts}
+        return [costs[part] for part, times in sorted(parts.items()) for _ in range(times)]
+
+    return jobs
+
+
+for _name, _whole in CUT.items():
+    rule(MODEL, _name)(_at_once(_whole))
+    rule(MODEL, f"{_name}_shard")(_in_shards(_whole))
 
 
 @rule(MODEL)

@@ -66,8 +66,8 @@ WHERE: dict[str, str] = {}
 """By rule: `DEVICE` or `MODEL`."""
 
 
-def rule(where: str) -> Callable:
-    """Enter a function under its name, which is that of its rule."""
+def rule(where: str, name: str | None = None) -> Callable:
+    """Enter a function under the name of its rule, which is its own if none is given."""
 
     def enter(cost: Callable[[Work], Cost | Sequence[Cost]]) -> Callable[[Work], Sequence[Cost]]:
         def jobs(work: Work) -> list[Cost]:
@@ -76,8 +76,8 @@ def rule(where: str) -> Callable:
             held = work.shape.parameters * bytes_of(work.section["dtype"]) if where == MODEL else 0
             return [replace(one, memory=one.memory + held) for one in each]
 
-        RULES[cost.__name__] = jobs
-        WHERE[cost.__name__] = where
+        RULES[name or cost.__name__] = jobs
+        WHERE[name or cost.__name__] = where
         return jobs
 
     return enter
