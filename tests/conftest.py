@@ -3,6 +3,7 @@
 And a real browser, Debian's Chromium or Google's Chrome, that must be on the PATH.
 """
 
+import gc
 import shutil
 
 import pytest
@@ -19,6 +20,10 @@ FLAGS = (
 )
 
 
+ALONE = {"tests/workflow/test_every_family.py"}
+"""Of the workflow's tests, those that have runs of their own."""
+
+
 @pytest.hookimpl(optionalhook=True)  # there may be one process, without the plugin
 def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import LoadScopeScheduling
@@ -26,9 +31,14 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
-            return "tests/workflow" if file.startswith("tests/workflow/") else file
+            apart = file in ALONE or not file.startswith("tests/workflow/")
+            return file if apart else "tests/workflow"
 
     return ByFile(config, log)
+
+
+def pytest_collection_finish():
+    gc.freeze()  # what is imported by now stays; statsmodels and others collect garbage at every call
 
 
 def pytest_addoption(parser):

@@ -6,6 +6,8 @@ import pytest
 from oracles.coverage import INTERVALS, LEAST, coverage, size_of_order_test
 from oracles.transitions import ORDER
 
+pytestmark = pytest.mark.long
+
 TRIALS = {"distance of two groups": 25}  # of others 100
 
 

@@ -11,6 +11,8 @@ from oracles.trace_example import AVERAGE, make_trace
 from strata import io
 from strata.trace.averages import average_by_category
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "docs/notebook.ipynb"
 MODEL = ROOT / "data/models/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -209,6 +209,7 @@ def one_long_category(seed):
     return states, layers
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", [noise_only, one_long_layer, one_long_category])
 def test_p_is_uniform_where_steps_do_not_know_of_transitions(case):
     ps = []
@@ -276,6 +277,7 @@ def test_p_is_for_all_tests_together():
     np.testing.assert_allclose(np.sort(found["p_adjusted"].values.ravel()), holm)
 
 
+@pytest.mark.long
 def test_prompts_of_one_fact_are_shuffled_together():
     """Twins step and cross alike: shuffled apart, the test would be wrong more often than it says."""
     p = []

@@ -119,6 +119,7 @@ def test_readme_line_of_installation_is_what_make_does():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_readme_snakemake_commands_plan_without_error(tmp_path):
     """On a machine that has what the README brings first, and no network."""
     readme = (ROOT / "README.md").read_text()

@@ -90,6 +90,7 @@ def test_what_never_crosses_comes_last_and_what_is_excluded_is_bounded():
         assert bound["value"] == pytest.approx(slow_superiority(*filled)[0] / 400) and bound["n"] == 40
 
 
+@pytest.mark.long
 def test_bounds_are_the_extremes_of_every_placement():
     rng = np.random.default_rng(0)
     groups, missing = [rng.normal(size=n) for n in (3, 4, 3)], (1, 2, 1)

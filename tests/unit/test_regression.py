@@ -25,6 +25,7 @@ def test_regression_recovers_planted_coefficients():
     assert one(alone, group="non_english", statistic="coefficient")["value"] == pytest.approx(-1.3, abs=0.05)
 
 
+@pytest.mark.long
 def test_regression_intervals_cover_as_often_as_they_say():
     hits, trials = 0, 150
     for seed in range(trials):

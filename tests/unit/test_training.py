@@ -46,6 +46,7 @@ def test_the_shipped_tokenizer_is_the_one_its_corpus_gives(tokenizer, variant):
     assert load_tokenizer(shipped(variant)).base.get_vocab() == tokenizer.get_vocab()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_training_reproduces_the_beginning_of_the_shipped_loss_curve(corpus, tokenizer, variant):
     recipe = recipe_of(variant)

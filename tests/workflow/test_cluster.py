@@ -10,6 +10,8 @@ from one_node import GPU, wait_until
 from PIL import Image
 from reruns import DRAWN
 
+pytestmark = pytest.mark.long
+
 ON_DEVICE = {
     *("curate_prompts", "extract_activations", "extract_text", "extract_tagged_text"),
     *("trace_prompts", "trace_parts", "trace_control", "trace_shown", "trace_approximate"),

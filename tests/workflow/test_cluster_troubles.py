@@ -8,6 +8,8 @@ import pytest
 from one_node import wait_until
 from test_cluster import fresh_copy
 
+pytestmark = pytest.mark.long
+
 FILES = {
     "gather_text": ("text", "text/token_counts.tsv"),
     "tag_text": ("syntax", "syntax/text.nc"),

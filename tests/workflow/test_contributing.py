@@ -12,6 +12,8 @@ from small_project import ROOT
 
 from oracles.recipes import apply, recipe
 
+pytestmark = pytest.mark.long
+
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 MOST_FILES = {
     "A prompt category": 1,

@@ -15,6 +15,8 @@ from small_project import PROMPTS, TEXTS, make_project, teach
 from oracles import tiny_models, tiny_tokenizers
 from strata.text.tokenizer import load_tokenizer
 
+pytestmark = pytest.mark.long
+
 STAGES = (
     "lens/comparison.tsv",
     "lens/answers.tsv",

@@ -18,6 +18,8 @@ from pipeline.figure_table import expand_figures
 from strata import io
 from strata.organism.tokenizer import as_pretrained, train_tokenizer
 
+pytestmark = pytest.mark.long
+
 DEPTHS = (12, 18, 30, 48)
 STRANGE = {
     "plain_english": [

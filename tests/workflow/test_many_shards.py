@@ -9,7 +9,10 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 from test_cluster import fresh_copy
+
+pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parents[2]
 BENCHMARK = runpy.run_path(str(ROOT / "benchmarks/bench_dag.py"))

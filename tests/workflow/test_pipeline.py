@@ -150,6 +150,7 @@ def test_lens_ends_where_the_model_does(project, decoder):
     )
 
 
+@pytest.mark.long
 def test_published_lenses_take_the_place_of_fitted_ones(project):
     """What was fitted here, saved in the formats that others publish, reads out the same."""
     results, published = project.folder / "results/organism/lens", project.folder / "published"
@@ -189,6 +190,7 @@ CONLLU = """\
 """
 
 
+@pytest.mark.long
 def test_tags_come_from_a_treebank_that_the_user_names(project):
     sentences = [CONLLU.replace("One", word) for word in ("one", "two", "three", "four")]
     with project.changed(
@@ -246,6 +248,7 @@ def pixels(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
 
 
+@pytest.mark.long
 def test_no_picture_comes_under_another_ones_caption(project):
     """Rows of the table in another order: the same pictures under the same names, and nothing to draw."""
     table = project.read("workflow/figures.yaml")

@@ -24,6 +24,8 @@ from strata.model.architecture import find_parts
 from strata.trace.sites import restoration
 from strata.trace.sweep import trace_prompts
 
+pytestmark = pytest.mark.long
+
 MODEL = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
 TEXT = Path("data/texts/news.txt")
 PROMPTS = {

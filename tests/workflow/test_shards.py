@@ -5,6 +5,8 @@ import shutil
 import pytest
 import yaml
 
+pytestmark = pytest.mark.long
+
 KINDS = ["state", "control/state", "mlp", "attn", "state_severed_mlp", "state_severed_attn"]
 KINDS += ["heads", "neurons", "attribution"]
 FOLDER = "results/organism/trace"

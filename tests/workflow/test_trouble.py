@@ -23,6 +23,8 @@ from one_node import wait_until
 
 from strata import io
 
+pytestmark = pytest.mark.long
+
 LENS = "results/organism/lens/logit.nc"
 ACTIVATIONS = "results/organism/activations.h5"
 COMPARED = "results/organism/lens/comparison.tsv"
