@@ -3,11 +3,13 @@
 The process knows nothing of Strata: each fork imports the library from the folder that it runs in.
 """
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 
@@ -35,8 +37,11 @@ class DryRuns:
 
 
 def _serve() -> None:
+    for name in ("conllu", "jsonschema", "pandas", "safetensors", "snakemake.benchmark", "snakemake.storage"):
+        import_module(name)
     from snakemake import cli
 
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()

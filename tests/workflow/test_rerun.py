@@ -1,10 +1,9 @@
 """Change one thing: exactly what it touches is made again."""
 
 import json
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from reruns import JUDGED, MODULES, PROMPTS, SHOWN_IN_FINDINGS, TABLE
@@ -55,44 +54,40 @@ def plan_with_module(project, module: str) -> Plan:
         return project.plan(*TARGETS)
 
 
+def first_of_each(names: Sequence[str], between: str) -> list:
+    """For parameters: the first of each section or package; the others are long, together."""
+    first = {name.rpartition(between)[0].partition(".")[0]: name for name in reversed(names)}
+    others = [name for name in names if name not in first.values()]
+    return [*first.values(), *(pytest.param(name, marks=pytest.mark.long) for name in others)]
+
+
+KEYS, EDITED = first_of_each([*TABLE], "."), first_of_each([*MODULES], "/")
+
+
 @pytest.fixture(scope="module")
-def plans(project, tmp_path_factory):
-    """What every change would rerun, to be had with ``result()``: dry runs, at once in a copy a core."""
-    copies = SimpleQueue()
-    n_copies = os.cpu_count()
-    for n in range(n_copies):
-        copy = project.copy(tmp_path_factory.mktemp("copies") / str(n))
-        (copy.folder / "data/models/copy").symlink_to("organism")
-        copy.write("data/sentences.conllu", "1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\t_\n\n")
-        copy.write("data/other.txt", "one two three\n\nfour five\n\nsix seven\n")
-        copies.put(copy)
-
-    def plan(plan_with, change: str) -> Plan:
-        copy = copies.get()
-        try:
-            return plan_with(copy, change)
-        finally:
-            copies.put(copy)
-
-    with ThreadPoolExecutor(n_copies) as pool:
-        keys = {key: pool.submit(plan, plan_with_key, key) for key in TABLE}
-        modules = {module: pool.submit(plan, plan_with_module, module) for module in MODULES}
-    return keys | modules
+def plan_of(project, tmp_path_factory):
+    """A function that gives what a change would rerun: dry runs in a copy, one for each change."""
+    copy = project.copy(tmp_path_factory.mktemp("copies") / "project")
+    (copy.folder / "data/models/copy").symlink_to("organism")
+    copy.write("data/sentences.conllu", "1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\t_\n\n")
+    copy.write("data/other.txt", "one two three\n\nfour five\n\nsix seven\n")
+    yield cache(lambda change: (plan_with_key if change in TABLE else plan_with_module)(copy, change))
+    copy.dry_runs.close()
 
 
-@pytest.mark.parametrize("key", TABLE)
-def test_a_changed_key_reruns_exactly_its_rules(plans, key):
+@pytest.mark.parametrize("key", KEYS)
+def test_a_changed_key_reruns_exactly_its_rules(plan_of, key):
     _, rules = TABLE[key]
     # What sub-blocks add is drawn, and nothing is judged by it.
     updates_only = key in ("lens.grid.decoders", "lens.grid.prompts")
     expected = rules if updates_only else judged(rules)
     # The report tells the whole configuration.
-    assert sorted(plans[key].result().jobs) == sorted({*expected, "write_front"})
+    assert sorted(plan_of(key).jobs) == sorted({*expected, "write_front"})
 
 
-def test_a_variant_of_the_organism_is_trained_anew_alone(plans):
+def test_a_variant_of_the_organism_is_trained_anew_alone(plan_of):
     for variant in ("organism", EVERY_DEPTH):
-        assert set(plans[f"organism.variants.{variant}.every_depth"].result().jobs.values()) == {1}
+        assert set(plan_of(f"organism.variants.{variant}.every_depth").jobs.values()) == {1}
 
 
 def test_a_declared_model_that_is_not_run_touches_nothing(project):
@@ -132,9 +127,9 @@ def test_a_file_of_prompts_in_another_format_reruns_the_same(project):
         shutil.rmtree(folder / "of")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_an_edited_module_reruns_the_rules_that_depend_on_it(plans, module):
-    assert sorted(plans[module].result().jobs) == judged(MODULES[module])
+@pytest.mark.parametrize("module", EDITED)
+def test_an_edited_module_reruns_the_rules_that_depend_on_it(plan_of, module):
+    assert sorted(plan_of(module).jobs) == judged(MODULES[module])
 
 
 def test_a_caption_or_a_label_redraws_nothing(project):
@@ -144,9 +139,9 @@ def test_a_caption_or_a_label_redraws_nothing(project):
         assert project.planned(*TARGETS) == []
 
 
-@pytest.mark.parametrize("key", TABLE)
-def test_what_a_changed_key_reruns_fits_on_a_page(plans, key):
-    plan = plans[key].result()
+@pytest.mark.parametrize("key", KEYS)
+def test_what_a_changed_key_reruns_fits_on_a_page(plan_of, key):
+    plan = plan_of(key)
     # A key of the model itself reruns nearly every rule, and each takes a line.
     assert plan.lines <= max(60, len(plan.jobs) + 25)
 
