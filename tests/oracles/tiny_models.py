@@ -98,6 +98,8 @@ MODELS = {
 """By name: the model's class, its configuration's, and what that is given."""
 
 NAMES = list(MODELS)
+UNLIKE = ["gpt-neo", "ctrl", "opt-350m", "bloom", "gemma3"]
+"""Local attention; a slow tokenizer; norms after additions; ALiBi; scales, windows and a beginning token."""
 PARALLEL = {"gpt-j", "gpt-neox", "falcon", "falcon-new", "phi"}
 """Those whose MLPs run beside their attention."""
 

@@ -177,6 +177,7 @@ def analysed(names: list[str], folder: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_every_figure_by_category_can_be_drawn(names, tmp_path):
     found = analysed(names, tmp_path)

@@ -77,6 +77,7 @@ def test_intervals_equal_the_loop_over_the_same_resamples(monkeypatch):
             assert float(cell[f"transition_{end}"]) == pytest.approx(expected, rel=1e-4, nan_ok=True)
 
 
+@pytest.mark.long
 def test_interval_covers_the_planted_mean_as_often_as_it_says():
     rng = np.random.default_rng(1)
     hits, trials = 0, 100

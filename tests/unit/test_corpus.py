@@ -39,6 +39,7 @@ def test_every_kind_occurs_about_as_often_as_asked(corpus, documents):
         assert counts[kind] / len(documents) == pytest.approx(weight / total, rel=0.12), kind
 
 
+@pytest.mark.long
 def test_withheld_wordings_never_occur_with_their_fact(corpus, documents):
     everything = "\n".join(d.text for d in documents).lower()
     told = withheld = 0

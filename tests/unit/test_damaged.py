@@ -111,6 +111,7 @@ def test_garbled_numbers_are_never_read(here, data, kind):
         path.write_bytes(content)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # xarray wonders at what it decodes
 @pytest.mark.parametrize("kind", KINDS)
 def test_garbled_anywhere_is_a_value_or_a_line(here, data, kind):

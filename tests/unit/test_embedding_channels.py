@@ -168,6 +168,7 @@ def test_rivalry_is_spearmans_and_mann_and_whitneys(found):
             assert not at["auc_low"] < 0.5 < at["auc_high"]
 
 
+@pytest.mark.long
 def test_in_noise_there_is_no_rivalry():
     drawn = [describe(slow.random(seed)) for seed in range(15)]
     assert sum(d.attrs["two_groups"] for d in drawn) <= 1

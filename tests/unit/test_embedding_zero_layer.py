@@ -269,6 +269,7 @@ def test_chance_cosine_equals_a_simulation():
     assert (nearest < found).mean() == pytest.approx(0.9, abs=0.01)
 
 
+@pytest.mark.long
 def test_share_by_length_equals_a_simulation():
     rng = np.random.default_rng(0)
     norm = np.exp(0.3 * rng.normal(size=300))

@@ -65,6 +65,7 @@ def test_each_script_is_a_process_that_has_its_libraries(folder):
     assert len(measured) == 2 and measured[0].startswith("s\t")
 
 
+@pytest.mark.long
 def test_a_script_that_ends_badly_fails_its_job_alone(folder):
     done = snakemake(folder, "--keep-going", "failed", "one.json", "--forcerun", "tell", "fail")
     assert done.returncode != 0 and "exit status 3" in done.stderr

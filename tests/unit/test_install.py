@@ -50,6 +50,7 @@ def test_the_wheel_holds_every_file_of_the_library_and_nothing_else(wheel):
     assert {"strata/py.typed", "strata/figures/explorer.css", "strata/findings/findings.md.j2"} <= held
 
 
+@pytest.mark.long
 def test_the_installed_library_is_imported_from_where_it_is(wheel, tmp_path):
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     run(*pip, "install", "--no-deps", "--no-index", "--target", str(tmp_path), str(wheel))

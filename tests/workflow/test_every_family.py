@@ -38,9 +38,6 @@ STAGES = (
     "embedding/zero_layer.nc",
     "embedding/clump.tsv",
 )
-UNLIKE = ["gpt-neo", "ctrl", "opt-350m", "bloom", "gemma3"]
-"""Local attention; a slow tokenizer; norms after additions; ALiBi; scales, windows and a beginning token."""
-
 WORDS = sorted({word for text in TEXTS for word in text.split()})
 
 ASKED = [p["text"] + p["target"] for prompts in PROMPTS.values() for p in prompts if "target" in p]
@@ -59,14 +56,14 @@ def copied_tokenizer(source, folder) -> int:
 
 
 def pytest_generate_tests(metafunc):
-    names = tiny_models.NAMES if metafunc.config.getoption("--all-families") else UNLIKE
+    names = tiny_models.NAMES if metafunc.config.getoption("--all-families") else tiny_models.UNLIKE
     metafunc.parametrize("name", names)
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory, pytestconfig):
     """What the pipeline makes of all of them."""
-    names = tiny_models.NAMES if pytestconfig.getoption("--all-families") else UNLIKE
+    names = tiny_models.NAMES if pytestconfig.getoption("--all-families") else tiny_models.UNLIKE
     project = make_project(tmp_path_factory.mktemp("families"))
     config = project.read("config.yaml")
     section = config["models"]["organism"] | {"text": "data/text.txt", "tagged_text": None}

@@ -286,6 +286,7 @@ def check(project):
         os.chdir(ROOT)
 
 
+@pytest.mark.long
 def test_the_first_figures_are_named_with_their_paths(project):
     done = project.snakemake("--forcerun", "draw_lens_grids", "draw_single_traces", "--", "all")
     assert done.returncode == 0, done.stderr

@@ -63,6 +63,7 @@ def seen_in(page: Page) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_every_figure_and_page_of_the_report_opens(project, opened):
     page = opened(viewport={"width": 1300, "height": 900})
     assert all(loaded for _, loaded in page.evaluate(SHOWN)) and page.evaluate(BROKEN) == []
