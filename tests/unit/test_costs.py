@@ -143,6 +143,7 @@ def restorations(parts, what):
     return restoration(what, parts.n_layers, width, convention)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", KINDS)
 def test_a_trace(parts, shape, what):
     prompts, sizes = prompts_of(parts.token_embedding.embedding_dim)

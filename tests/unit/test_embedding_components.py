@@ -321,7 +321,6 @@ def test_components_of_the_svd_are_orthogonal_and_explain_the_most(found):
     np.testing.assert_allclose(np.linalg.norm(found["direction"], axis=-1), 1)
 
 
-@pytest.mark.long
 def test_a_random_matrix_tells_nothing():
     small, above, asked = [], 0, 0
     for seed in range(6):

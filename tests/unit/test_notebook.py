@@ -90,6 +90,7 @@ def test_the_extended_lens_says_what_the_model_says_from_where_it_begins(model, 
 # The trace ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["state", "mlp"])
 def test_a_trace_is_one_forward_per_site_with_the_same_noise(model, what):
     ids = model.tokenizer.encode(TEXT)

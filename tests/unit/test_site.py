@@ -41,6 +41,7 @@ def test_scripts_that_write_pages_are_not_on_it(site):
     assert list(site.rglob("*.py")) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "link, said",
     [

@@ -51,6 +51,7 @@ def test_effects_are_slopes_where_restoring_begins(name):
     assert (error < 1e-3 * largest).all(), error / largest
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in tiny_models.NAMES if name not in IN_FLOAT32])
 def test_errors_fall_with_the_square_of_the_noise(name, monkeypatch):
     """In float64, the softmax too: with half of the noise the error is a quarter, the effect a half."""

@@ -37,10 +37,10 @@ class DryRuns:
 
 
 def _serve() -> None:
-    for name in ("conllu", "jsonschema", "pandas", "safetensors", "snakemake.benchmark", "snakemake.storage"):
-        import_module(name)
     from snakemake import cli
 
+    for name in ("conllu", "jsonschema", "pandas", "safetensors", "snakemake.benchmark", "snakemake.storage"):
+        import_module(name)
     gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)

@@ -47,6 +47,7 @@ def test_what_the_model_lacks_is_said(results):
         assert embedding.attrs["position_embedding"].startswith("absent")
 
 
+@pytest.mark.long
 def test_findings_are_asked_of_both(project):
     done = project.snakemake("findings")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pytest
 from small_project import MODEL, SECOND
 
 COMPLETED, EVERY = "those that the model completes", "as if the model completed each"
@@ -14,6 +15,7 @@ def headings(done) -> dict[str, str]:
     return dict(lines)
 
 
+@pytest.mark.long
 def test_what_was_made_is_counted_and_nothing_is_made(project):
     done = project.snakemake("estimate")
     found = headings(done)
