@@ -1,6 +1,6 @@
 # make         set up .venv, run the pipeline, write results/report.html
 # make test    set up .venv, run the tests, but for those that are long by nature
-# make test-all  these too: real models, a cluster, troubles, simulations; half an hour
+# make test-all  these too: real models, a cluster, troubles, simulations; forty minutes
 # make smollm2 bring SmolLM2-135M-Instruct (98 MB) to data/models; make gemma3 the same for Gemma 3 270M (253 MB)
 # make news    bring the text that both are declared with (comes with either)
 # make families  a tiny model of every family through the pipeline: some minutes
