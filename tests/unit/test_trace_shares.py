@@ -74,10 +74,7 @@ def whole(prompts, small_groups, tmp_path, monkeypatch):
     return {name: (tmp_path / path).read_bytes() for name, path in write(every(prompts), "trace").items()}
 
 
-LONG = pytest.mark.long
-
-
-@pytest.mark.parametrize("n", [2, *(pytest.param(n, marks=LONG) for n in (1, 3, 7))])
+@pytest.mark.parametrize("n", [2, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 3, 7))])
 def test_gathered_shards_are_the_file_made_at_once(whole, prompts, tmp_path, n):
     """Of seven shards, some are empty, and in all but one there are no prompts whose heads are traced."""
     shards = {}

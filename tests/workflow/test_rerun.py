@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import pytest
@@ -54,14 +54,17 @@ def plan_with_module(project, module: str) -> Plan:
         return project.plan(*TARGETS)
 
 
-def first_of_each(names: Sequence[str], between: str) -> list:
-    """For parameters: the first of each section or package; the others are long, together."""
-    first = {name.rpartition(between)[0].partition(".")[0]: name for name in reversed(names)}
-    others = [name for name in names if name not in first.values()]
-    return [*first.values(), *(pytest.param(name, marks=pytest.mark.long) for name in others)]
+def first_of_each(names: Iterable[str], kind: Callable[[str], str]) -> list:
+    """For parameters: the names, of which all but the first of each kind are long, together."""
+    seen, found = set(), []
+    for name in names:
+        found.append(pytest.param(name, marks=pytest.mark.long) if kind(name) in seen else name)
+        seen.add(kind(name))
+    return found
 
 
-KEYS, EDITED = first_of_each([*TABLE], "."), first_of_each([*MODULES], "/")
+KEYS = first_of_each(TABLE, lambda key: key.partition(".")[0])
+EDITED = first_of_each(MODULES, lambda module: module.rpartition("/")[0])
 
 
 @pytest.fixture(scope="module")
