@@ -5,12 +5,14 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from snakemake.logging import logger
+from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.settings.types import DeploymentMethod
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -62,6 +64,7 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
     _end_with_failures(workflow)
+    _look_for_jobs_once_in_a_while()
     if workflow.is_main_process and not workflow.output_settings.dryrun:
         _hold_folder_once_it_runs()
         run_scripts_in_forks()
@@ -132,6 +135,27 @@ def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -
         place = folder if os.path.lexists(folder) else os.curdir
         if not (os.path.isdir(place) and os.access(place, os.W_OK | os.X_OK)):
             sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
+
+
+def _look_for_jobs_once_in_a_while() -> None:
+    """Snakemake 9 plans another look for jobs at each look, and so ever more of them: here, one at a time."""
+    lock, planned = threading.Lock(), set()
+
+    def plan(self: JobScheduler, delay: float) -> None:
+        def look() -> None:
+            with lock:
+                planned.discard(self)
+            self._open_jobs.release()
+
+        with lock:
+            if self in planned:
+                return
+            planned.add(self)
+        timer = threading.Timer(delay, look)
+        timer.daemon = True  # the end of a run need not wait for it
+        timer.start()
+
+    JobScheduler._schedule_reevalutation = plan
 
 
 def _print_jobs_once() -> None:
