@@ -8,7 +8,7 @@
 # make profile where the last run's time went, by rule
 # make soak    30 runs killed at random moments, 20 changed and cancelled, each equal to an undisturbed one: hours
 # make bench   the engines against lower bounds and references, in one table; QUICK=1 for one shape
-# make scale   how long 1,000 shards of 100,000 prompts take to be planned, and what the estimate says of them
+# make scale   1,000 shards of 100,000 prompts: how long they take to be planned, their estimate, what they ask of a scheduler
 # make bench-peers  Strata compared with other packages: each with its own environment, from the package index
 # make slurm   a SLURM for the tests, from Debian's packages; make container  the image of --sdm apptainer
 # make docs    the pages written from tables and comments, and the documentation as a site, site/index.html
@@ -88,8 +88,9 @@ endif
 # Each group of packages has an environment of its own, not Strata's.
 PEERS := build/peers-new/installed build/peers-old/installed
 
-scale: .venv/installed
-	folder=$$(mktemp -d) && $(BIN)/python benchmarks/bench_dag.py $$folder/project --estimate; rm -rf $$folder
+scale: .venv/installed slurm
+	folder=$$(mktemp -d) && $(BIN)/python benchmarks/bench_dag.py $$folder/planned --estimate && \
+	PYTHONPATH=workflow/scripts:tests/workflow $(BIN)/python benchmarks/bench_cluster.py $$folder/submitted; rm -rf $$folder
 
 bench-peers: .venv/installed-dev $(PEERS)
 	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/peers/compare.py

@@ -19,7 +19,7 @@ from browser.shown import (
 )
 from oracles.contrast import contrast
 from oracles.explorer import assert_rounded
-from oracles.explorer_example import ALL_DEPTHS, TEXTS, WHOLE_DEPTHS, make_lenses, make_trace, of_prompt
+from oracles.explorer_example import ALL_DEPTHS, LAST, TEXTS, WHOLE_DEPTHS, make_lenses, make_trace, of_prompt
 from strata.figures.explorer import build_explorer
 from strata.figures.style import readable
 
@@ -84,36 +84,35 @@ def test_everything_packed_comes_out(page, lenses):
             assert set(found) == set(exact) - {"top_str", "bits_target"}, name
 
 
-@pytest.mark.parametrize(
-    "said,text",
-    [
-        ("percent(0)", "100.0 %"),
-        ("percent(Math.log(0.9967))", "99.7 %"),
-        ("percent(Math.log(0.51349))", "51 %"),
-        ("percent(Math.log(0.099))", "9.9 %"),
-        ("percent(Math.log(0.0996))", "10 %"),
-        ("percent(Math.log(0.0001234))", "0.012 %"),
-        ("percent(Math.log(1.04e-6))", "1.0·10⁻⁴ %"),
-        ("percent(Math.log(9.97e-9))", "1.0·10⁻⁶ %"),
-        ("percent(-1000)", "5.1·10⁻⁴³³ %"),
-        ("amount(0.0123)", "0.012"),
-        ("amount(1.345)", "1.34"),
-        ("amount(2.345)", "2.3"),
-        ("amount(31.26)", "31"),
-        ("share(0.6244)", "0.62"),
-        ("share(0.0312)", "0.031"),
-        ("share(0.0001)", "< 0.001"),
-        ("fixed(-3.456, 1)", "−3.5"),
-        ("ordinal(98, 100)", "99"),
-        ("ordinal(1234, 100)", "≈ 1,200"),
-        ("ordinal(1234, 2000)", "1,235"),
-        ("depthName(0.5)", "½"),
-        ("depthName(11.5)", "11½"),
-        ("depthMeaning(3)", "the output of block 2"),
-    ],
-)
-def test_numbers_are_written_for_readers(page, said, text):
-    assert page.evaluate(said) == text
+WRITTEN = {
+    "percent(0)": "100.0 %",
+    "percent(Math.log(0.9967))": "99.7 %",
+    "percent(Math.log(0.51349))": "51 %",
+    "percent(Math.log(0.099))": "9.9 %",
+    "percent(Math.log(0.0996))": "10 %",
+    "percent(Math.log(0.0001234))": "0.012 %",
+    "percent(Math.log(1.04e-6))": "1.0·10⁻⁴ %",
+    "percent(Math.log(9.97e-9))": "1.0·10⁻⁶ %",
+    "percent(-1000)": "5.1·10⁻⁴³³ %",
+    "amount(0.0123)": "0.012",
+    "amount(1.345)": "1.34",
+    "amount(2.345)": "2.3",
+    "amount(31.26)": "31",
+    "share(0.6244)": "0.62",
+    "share(0.0312)": "0.031",
+    "share(0.0001)": "< 0.001",
+    "fixed(-3.456, 1)": "−3.5",
+    "ordinal(98, 100)": "99",
+    "ordinal(1234, 100)": "≈ 1,200",
+    "ordinal(1234, 2000)": "1,235",
+    "depthName(0.5)": "½",
+    "depthName(11.5)": "11½",
+    "depthMeaning(3)": "the output of block 2",
+}
+
+
+def test_numbers_are_written_for_readers(page):
+    assert {said: page.evaluate(said) for said in WRITTEN} == WRITTEN
 
 
 # What is shown ------------------------------------------------------------------------------
@@ -253,6 +252,13 @@ def test_all_colourings_are_offered(page):
     )
 
 
+STYLES = """rows => rows.map((row) => Array.from(row.querySelectorAll("td"), (cell) => {
+    const { backgroundColor, color } = getComputedStyle(cell);
+    return [backgroundColor, color];
+}))"""
+"""Colours of grounds and letters, row by row from the top."""
+
+
 @pytest.mark.parametrize("name", SCALES)
 def test_colours_are_those_of_the_scale(open_page, name):
     lenses = make_lenses(texts={FIRST: TEXTS[FIRST]})
@@ -268,17 +274,14 @@ def test_colours_are_those_of_the_scale(open_page, name):
     colours = [to_hex(c) for c in colormaps["viridis"].colors]
     for decoder, lens in lenses.items():
         choose_decoder(page, decoder)
-        values = values_of(lens)
+        values, shown = values_of(lens), page.locator("#depths tr").evaluate_all(STYLES)
         for depth in WHOLE_DEPTHS:
             for token in range(N_TOKENS):
                 share = float(np.clip(norm(values[depth, token]), 0, 1))
                 wanted = round((1 - share if near else share) * 255)
-                background, ink = cell(page, depth, token).evaluate(
-                    "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
-                )
-                found = colours.index(to_hex(rgb(background)))
-                assert abs(found - wanted) <= 2, (depth, token)
-                assert contrast(rgb(background), rgb(ink)) >= 4.5
+                background, ink = map(rgb, shown[LAST - depth][token])
+                assert abs(colours.index(to_hex(background)) - wanted) <= 2, (depth, token)
+                assert contrast(background, ink) >= 4.5
     shown = page.locator("#ticks span").all_text_contents()
     if ticks:
         assert shown == ticks

@@ -69,10 +69,12 @@ def shipped():
     return build_explorer(make_shipped(), model="organism")
 
 
+@pytest.mark.long
 def test_the_shipped_prompts_make_at_most_12_megabytes(shipped):
     assert 9e6 < len(shipped) <= 12e6
 
 
+@pytest.mark.long
 def test_the_shipped_prompts_are_there_within_two_seconds(open_page, shipped):
     """From the start of loading until the first grid is painted; tried again where others compute too."""
     drawn, end = [], time.monotonic() + 60
@@ -84,6 +86,7 @@ def test_the_shipped_prompts_are_there_within_two_seconds(open_page, shipped):
     assert drawn[-1] < 2000, drawn
 
 
+@pytest.mark.long
 def test_the_shipped_prompts_take_less_than_a_second_of_processor_time(browser, tmp_path, shipped):
     """To be loaded and drawn, however busy the machine is."""
     file = tmp_path / "page.html"
@@ -98,6 +101,7 @@ def test_the_shipped_prompts_take_less_than_a_second_of_processor_time(browser, 
     page.close()
 
 
+@pytest.mark.long
 def test_a_prompt_is_unpacked_when_it_is_shown(open_page, shipped):
     page = open_page(
         shipped, "#prompt=prompt-150&decoder=tuned&colour=kl_final", viewport={"width": 1400, "height": 900}

@@ -94,7 +94,7 @@ def test_what_is_no_such_file(here, content):
         io.open_dataset("y.nc")
 
 
-@pytest.mark.parametrize("kind", ["lens.nc", "weights.h5"])
+@pytest.mark.parametrize("kind", ["lens.nc", pytest.param("weights.h5", marks=pytest.mark.long)])
 def test_garbled_numbers_are_never_read(here, data, kind):
     path = Path(write(here, kind, data))
     content, draw = path.read_bytes(), random.Random(0)

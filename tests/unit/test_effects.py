@@ -76,6 +76,7 @@ def test_effect_sizes_of_every_pair():
     assert one(found, group="semantic to invented", statistic="Cliff's delta")["n"] == 33  # one never crosses
 
 
+@pytest.mark.long
 def test_intervals_cover_the_planted_difference_as_often_as_they_say():
     hits = {name: 0 for name in ("difference of means", "Hedges' g", "Cliff's delta")}
     truth = {"difference of means": 0.5, "Hedges' g": 1.0, "Cliff's delta": 2 * stats.norm.cdf(0.5**0.5) - 1}

@@ -321,6 +321,7 @@ def test_components_of_the_svd_are_orthogonal_and_explain_the_most(found):
     np.testing.assert_allclose(np.linalg.norm(found["direction"], axis=-1), 1)
 
 
+@pytest.mark.long
 def test_a_random_matrix_tells_nothing():
     small, above, asked = [], 0, 0
     for seed in range(6):
@@ -331,9 +332,7 @@ def test_a_random_matrix_tells_nothing():
         above += int((distance > found["auc_random"]).sum())
         asked += int(np.isfinite(distance).sum())
         assert not found["two_groups"].values.any()
-    assert np.sum(np.array(small) < 0.05) <= 1, (
-        "after correction one in twenty at most, and none of six mostly"
-    )
+    assert np.sum(np.array(small) < 0.05) <= 1, "after correction one in twenty, mostly none of six"
     assert above / asked < 0.2
 
 

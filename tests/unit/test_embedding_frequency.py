@@ -53,6 +53,7 @@ def test_each_resample_is_ranked_anew():
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.long
 def test_intervals_cover_the_planted_correlation():
     """Of normal variables with correlation r Spearman's is 6/pi asin(r/2) in the limit."""
     r, hits = 0.6, 0
@@ -194,6 +195,7 @@ def test_planted_frequency_is_found_where_it_is():
     assert np.isnan(found["unique_share"].sel(feature="log frequency")).all()
 
 
+@pytest.mark.long
 def test_random_embeddings_hold_no_frequency():
     covered, total = 0, 0
     for seed in range(12):

@@ -80,6 +80,7 @@ def test_planted_outliers_lead_the_ranking(found):
     }
 
 
+@pytest.mark.long
 def test_in_noise_nothing_recurs_and_nothing_correlates():
     recurrent, p = [], []
     for seed in range(8):

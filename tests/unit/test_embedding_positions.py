@@ -36,6 +36,7 @@ def test_fits_equal_lomb_and_scargles():
         assert found["explained"][column] == pytest.approx(explained, abs=1e-8)
 
 
+@pytest.mark.long
 def test_a_sinusoid_in_noise_explains_its_share():
     """Variance of the wave 2, of the noise 1."""
     rng = np.random.default_rng(0)

@@ -103,6 +103,7 @@ def test_every_site_is_drawn_linear_and_on_a_log_scale():
     assert "90%" in figure.get_supxlabel()
 
 
+@pytest.mark.long
 def test_a_large_model_is_one_sheet_without_numbers():
     attention, in_text = make_attention(48, 25), make_in_text(48, 25)
     for figure, n_maps in (
@@ -215,7 +216,7 @@ def test_attention_by_position_has_a_line_a_layer():
     assert "7 samples" in figure.get_supxlabel()
 
 
-@pytest.mark.parametrize("n_layers,n_heads", [(5, 3), (48, 25), (4, 1)])
+@pytest.mark.parametrize("n_layers,n_heads", [(5, 3), pytest.param(48, 25, marks=pytest.mark.long), (4, 1)])
 def test_attention_by_position_has_a_panel_a_head(n_layers, n_heads):
     in_text = make_in_text(n_layers, n_heads)
     figure = draw_first_by_position_heads(in_text)

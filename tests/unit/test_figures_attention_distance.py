@@ -33,7 +33,10 @@ def maps_of(figure):
     return [np.ma.getdata(axes.images[0].get_array()) for axes in figure.axes if axes.images]
 
 
-@pytest.mark.parametrize("n_layers,n_heads,n_distances", [(5, 3, 17), (48, 25, 65), (1, 1, 3)])
+DEEP = pytest.param(48, 25, 65, marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("n_layers,n_heads,n_distances", [(5, 3, 17), DEEP, (1, 1, 3)])
 def test_every_head_is_there_in_the_order_of_layers(n_layers, n_heads, n_distances):
     in_text = make_in_text(n_layers, n_heads, n_distances)
     figure = draw_by_distance(in_text)

@@ -161,6 +161,7 @@ def test_energies_are_told_in_multiples_of_a_random_subspace():
     assert "median 2e-09, maximum 3e-06; 2,000 tokens" in figure.get_supxlabel()
 
 
+@pytest.mark.long
 def test_deep_models_fit():
     for figure in (
         draw_accuracy(make_probes(49)),

@@ -70,6 +70,7 @@ def test_the_whole_heat_map_has_a_panel_for_each_category_and_noise(averages):
         assert axes.get_title().endswith("n = 4")
 
 
+@pytest.mark.long
 def test_whole_figures_stay_within_a_page(averages):
     seven = xr.concat(
         [averages.assign_coords(category=[f"{c}{i}" for c in CATEGORIES]) for i in range(3)],
@@ -206,6 +207,7 @@ def test_subjects_of_one_token_only_are_said(trace):
     render(figures.draw_subject_tokens(average_subject_tokens(single, **AVERAGE)))
 
 
+@pytest.mark.long
 def test_words_do_not_overlap(trace, averages):
     options = {name: value for name, value in AVERAGE.items() if name != "min_gap"}
     by_gap = average_by_gap(trace, [0.25, 0.5, 0.99], **options)

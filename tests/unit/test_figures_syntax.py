@@ -174,6 +174,7 @@ def test_keys_of_untagged_text_have_no_empty_panels():
     assert len(figure.axes) == 4 and list(lines(figure.axes[-1])) == ["token"]
 
 
+@pytest.mark.long
 def test_deep_models_fit():
     for figure in (
         draw_accuracy(make_result(49)),

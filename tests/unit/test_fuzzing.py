@@ -198,6 +198,7 @@ def as_yaml(value: Any) -> bytes:
     return yaml.safe_dump(value, allow_unicode=True).encode(errors="surrogatepass")
 
 
+@pytest.mark.long
 @fuzzed(120)
 @given(changed(CATEGORY) | changed(TEMPLATES), st.sampled_from([(".json", as_json), (".yaml", as_yaml)]))
 def test_categories(content, form):

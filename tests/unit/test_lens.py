@@ -91,6 +91,7 @@ def test_lens_agrees_with_whole_vocabulary_in_float64(monkeypatch, kind, with_bi
     check_against_oracle(monkeypatch, example(kind, with_bias, vocab), tile, group, inf)
 
 
+@pytest.mark.long
 def test_compiled_lens_agrees_too(monkeypatch):
     check_against_oracle(monkeypatch, example(), tile=3, group=2, compile_from=0)
 

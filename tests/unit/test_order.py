@@ -31,6 +31,7 @@ def test_planted_order_is_found_with_its_direction():
     assert [result(every, noise=level)["p"] for level in ("0.5", "3x")] == [1 / 200] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kin", [False, True], ids=["a prompt a fact", "pairs of one fact"])
 def test_without_order_p_is_uniform(kin):
     p = []

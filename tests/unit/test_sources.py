@@ -203,6 +203,7 @@ def test_what_was_brought_before_is_known(tmp_path, monkeypatch, no_network):
     assert not is_cached("owner/tiny")
 
 
+@pytest.mark.long
 def test_what_was_brought_before_is_loaded_without_a_network(tmp_path):
     snapshot = brought(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -239,7 +239,10 @@ def test_prompts_traced_together_are_traced_as_each_alone(what):
         agree(trace, prompt, parts, what, 2)
 
 
-@pytest.mark.parametrize("what", WHATS)
+IN_SEVERED = [pytest.param(what, marks=pytest.mark.long) for what in WHATS if "severed" in what]
+
+
+@pytest.mark.parametrize("what", ["state", "mlp", pytest.param("attn", marks=pytest.mark.long), *IN_SEVERED])
 def test_between_subject_and_final_token_only_the_levels_named_are_traced(what):
     parts = find_parts(tiny_models.build("gpt2"))
     prompts = [noised(subject=(1, 2), others=[(4, 8)], seed=1), noised(IDS[::-1], subject=(3,), seed=2)]

@@ -87,6 +87,7 @@ def test_gathered_shards_are_the_file_made_at_once(whole, prompts, tmp_path, n):
         assert (tmp_path / f"trace/{name}.nc").read_bytes() == expected, name
 
 
+@pytest.mark.long
 def test_what_is_made_at_once_is_what_is_made_again(whole, prompts, tmp_path):
     again = write(every(prompts), "trace")
     assert {name: (tmp_path / path).read_bytes() for name, path in again.items()} == whole

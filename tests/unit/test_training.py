@@ -41,6 +41,7 @@ def tokenizer(corpus):
     return train_tokenizer((d.text for d in sample), SECTION["recipe"]["vocab_size"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_shipped_tokenizer_is_the_one_its_corpus_gives(tokenizer, variant):
     assert load_tokenizer(shipped(variant)).base.get_vocab() == tokenizer.get_vocab()
@@ -175,6 +176,7 @@ def test_at_a_share_of_one_every_depth_counts_alike(stepped):
     torch.testing.assert_close(stepped(1.0), slow_gradient(range(1, 4)), atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_smaller_share_is_right_on_average(stepped):
     """The mean gradient over draws, against its own standard error in a direction that is drawn."""
     whole = slow_gradient(range(1, 4))

@@ -12,6 +12,8 @@ from small_project import make_project
 
 from oracles import tiny_gguf
 
+pytestmark = pytest.mark.long
+
 FOLDER = "results/tiny/model"
 TARGETS = ("results/tiny/prompts.tsv", "results/tiny/weights.h5")
 

@@ -85,6 +85,7 @@ def test_every_figure_and_page_of_the_report_opens(project, opened):
     assert reported <= set(found) and {"claims.html", "run.html"} <= set(found)
 
 
+@pytest.mark.long
 def test_the_first_page_can_be_read_on_a_phone(opened):
     page = opened(viewport={"width": 390, "height": 800})
     text = page.locator("#what-was-run")

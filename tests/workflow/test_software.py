@@ -52,6 +52,7 @@ def test_a_script_runs_in_the_image(run, tmp_path):
     assert asked.startswith("exec ") and "envs/strata.sif" in asked and "gather_text.py" in asked
 
 
+@pytest.mark.long
 def test_without_the_image_it_is_said_in_a_line_how_to_make_it(run):
     done = run(has_image=False)
     said = [line for line in done.stderr.splitlines() if not line.startswith("Using workflow")]
