@@ -1,7 +1,8 @@
 """What many shards ask of a cluster's scheduler: `make scale`.
 
-Snakemake submits the traces of `bench_dag.py`'s project to a real slurmctld. The cluster is simulated: one node says
-that it has processors and memory for all jobs, and each job waits for a moment and makes its empty files.
+Snakemake submits the traces of `bench_dag.py`'s project to a real slurmctld. The cluster is simulated: one
+node says that it has processors and memory for all jobs, and each job waits for a moment and makes its
+files, empty.
 """
 
 import argparse
@@ -46,7 +47,7 @@ for place, argument in enumerate(sys.argv):
         sys.argv[place] = f"--wrap=sleep {{wait:.2f}} && mkdir -p $(dirname {{files}}) && touch {{files}}"
 os.execv("{real}", ["sbatch", *sys.argv[1:]])
 """
-SQUEUE = "#!/bin/sh\necho >> {log}\nexec {real} \"$@\"\n"
+SQUEUE = '#!/bin/sh\necho >> {log}\nexec {real} "$@"\n'
 
 
 def watch(node: Node, counts: list[int], ended: threading.Event) -> None:
@@ -77,7 +78,12 @@ def main() -> None:
         node.start()
         questions = cluster / "questions"
         for name, text in (
-            ("sbatch", SBATCH.format(python=sys.executable, files=FILES, longest=LONGEST, real=shutil.which("sbatch"))),
+            (
+                "sbatch",
+                SBATCH.format(
+                    python=sys.executable, files=FILES, longest=LONGEST, real=shutil.which("sbatch")
+                ),
+            ),
             ("squeue", SQUEUE.format(log=questions, real=shutil.which("squeue"))),
         ):
             (cluster / "bin" / name).write_text(text)

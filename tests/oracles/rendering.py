@@ -13,10 +13,11 @@ from matplotlib.transforms import Affine2D, Bbox
 
 
 def render(figure: Figure) -> None:
-    """Draw the whole figure; a warning is an error."""
+    """Lay out and draw the whole figure, but for its pixels; a warning is an error."""
+    FigureCanvasAgg(figure)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        FigureCanvasAgg(figure).draw()
+        figure.draw_without_rendering()
 
 
 def notice(figure: Figure) -> str:

@@ -309,6 +309,7 @@ KEYS = [
     ("hidden.pooled", "a\x1b[31m", ["semantic"], "hidden.pooled: 'a\\x1b[31m' does not match"),
     ("lens.mixing", "shares", [1.5], "lens.mixing.shares.0: 1.5 is greater than the maximum of 1"),
     ("lens.mixing", "horizon", True, "lens.mixing.horizon: True is not of type 'integer'"),
+    ("figures", "dpi", 0, "figures.dpi: 0 is less than the minimum of 20"),
     ("figures", "width", 0, "figures.width: 0 is less than or equal to the minimum of 0"),
     ("prompts", "prefix_first", None, "prompts.prefix_first: None is not of type 'string'"),
     ("", "syntax", [], "syntax: [] is not of type 'object'"),

@@ -10,7 +10,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from pypdf import PdfReader
 
-from strata.figures.saving import DPI, MAX_PIXELS, save_figure
+from strata.figures.saving import DPI, MAX_WIDTH, save_figure
 from strata.figures.style import LINE_COLOURS, new_figure
 
 
@@ -74,9 +74,21 @@ def test_both_formats_have_the_same_place(paths):
     # A PNG has whole pixels at either edge.
     np.testing.assert_allclose(pixels, points / 72 * dpi, atol=2)
     assert points[0] / 72 > 3.5 * 5
-    assert pixels[0] <= MAX_PIXELS and dpi[0] < DPI, "a wide sheet has fewer pixels an inch"
+    assert pixels[0] <= MAX_WIDTH * DPI and dpi[0] < DPI, "a wide sheet has fewer pixels an inch"
     assert "<!-- below -->" in text and "<!-- far out -->" in text
     assert "date" not in text.lower().split("<g", 1)[0]
+
+
+def test_pixels_an_inch_are_those_asked_for_and_the_layout_does_not_hang_on_them(paths):
+    sizes, texts = [], []
+    for dpi in (50, 200):
+        save_figure(make_figure(), *paths, dpi=dpi)
+        image = Image.open(paths[0])
+        assert image.info["dpi"] == pytest.approx((dpi, dpi), rel=1e-3)
+        sizes.append(np.array(image.size) / dpi)
+        texts.append(re.findall(r"<!-- .* -->|translate\([^)]*\)", paths[1].read_text()))
+    np.testing.assert_allclose(*sizes, atol=2 / 50)
+    assert texts[0] == texts[1]
 
 
 def test_a_png_is_a_palette_that_looks_like_the_figure(paths):

@@ -2,12 +2,15 @@
 
 import errno
 import os
+import threading
+import time
 
 import pytest
 import torch
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from pipeline.job import in_words
-from pipeline.session import failure, where_to_look
+from pipeline.session import failure, plan_one_look, where_to_look
 from strata.model.device import require, usable
 
 LOG = """batches of prompts: 50%
@@ -89,3 +92,26 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
             RuntimeError, match="finds no GPU here; declare the model with device: cpu, or auto"
         ):
             usable(device)
+
+
+def test_however_many_looks_for_jobs_are_asked_for_one_is_planned():
+    """As Snakemake asks: behind every look, and whenever a job ends."""
+
+    class Scheduler:
+        def __init__(self):
+            self._open_jobs = threading.Semaphore(0)
+
+    one, other = Scheduler(), Scheduler()
+    plan = plan_one_look()
+    for _ in range(20):
+        plan(one, 0.05)
+    plan(other, 0.05)
+    assert one._open_jobs.acquire(timeout=10) and other._open_jobs.acquire(timeout=10)
+    time.sleep(0.2)
+    assert not one._open_jobs.acquire(blocking=False)
+    plan(one, 0.05)
+    assert one._open_jobs.acquire(timeout=10), "and after it the next"
+
+
+def test_snakemake_plans_looks_by_the_name_that_is_replaced():
+    assert callable(JobScheduler._schedule_reevalutation)

@@ -249,6 +249,7 @@ TABLE = {
         ],
     ),
     "figures.format": ("pdf", DRAWN),
+    "figures.dpi": (60, DRAWN),
     "figures.width": (8, DRAWN),
     "organism.corpus.seed": (5, [*CORPUS, *TEXT, *SYNTAX]),
     "organism.corpus.mixture.facts": (5.0, [*CORPUS, *TEXT, *SYNTAX]),

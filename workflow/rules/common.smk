@@ -34,7 +34,7 @@ PROJECT = checked(check_project, config, WORKFLOW, WRITTEN)
 RUN = {model: config["models"][model] for model in config["run"]}
 ESTIMATES = Estimates(config, PROJECT.prompts)
 SHARDS = Shards(config, ESTIMATES)
-FORM = {key: config["figures"][key] for key in ("format", "width")} | {"order": config["average"]["order"]}
+FORM = {k: config["figures"][k] for k in ("format", "width", "dpi")} | {"order": config["average"]["order"]}
 
 
 # The profile's limit is that of one machine: a cluster's jobs each have their own.

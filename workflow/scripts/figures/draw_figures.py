@@ -28,13 +28,14 @@ with job(snakemake) as progress:
         return read(path, model)
 
     said = set()
-    paths, width = zip(snakemake.output.png, snakemake.output.drawing, strict=True), snakemake.params.width
-    for png, drawing in progress(list(paths), "figures"):
+    paths = list(zip(snakemake.output.png, snakemake.output.drawing, strict=True))
+    size = snakemake.params.width, snakemake.params.dpi
+    for png, drawing in progress(paths, "figures"):
         figure = snakemake.params.figures[Path(png).stem]
         module, _, function = figure["draw"].rpartition(".")
         draw = getattr(import_module(f"strata.figures.{module}"), function)
         data = {argument: opened(path) for argument, path in figure["data"].items()}
-        save_figure(draw(**data, **figure["options"]), png, drawing, width)
+        save_figure(draw(**data, **figure["options"]), png, drawing, *size)
         if (look := figure.get("first_look")) and look not in said:
             said.add(look)
             print(f"{look}: {png}", file=sys.__stderr__, flush=True)

@@ -32,4 +32,4 @@ with job(snakemake) as progress:
     }
     saved = zip(snakemake.params.drawn, snakemake.output.png, snakemake.output.drawing, strict=True)
     for name, png, drawing in progress(list(saved), "figures"):
-        save_figure(drawn[name](), png, drawing, snakemake.params.width)
+        save_figure(drawn[name](), png, drawing, snakemake.params.width, snakemake.params.dpi)

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -64,7 +64,8 @@ def prepare(scripts: Path, workflow: "Workflow") -> None:
     workflow.onsuccess(lambda log: _tell(where_to_look(models())))
     _print_jobs_once()
     _end_with_failures(workflow)
-    _look_for_jobs_once_in_a_while()
+    # Snakemake 9 plans another look behind each, and one whenever a job ends: ever more of them.
+    JobScheduler._schedule_reevalutation = plan_one_look()
     if workflow.is_main_process and not workflow.output_settings.dryrun:
         _hold_folder_once_it_runs()
         run_scripts_in_forks()
@@ -137,25 +138,25 @@ def check_writable(folders: Iterable[str] = ("results", "logs", ".snakemake")) -
             sys.exit(f"{folder}: cannot be written to (expected: a folder, or room for one, of this user's)")
 
 
-def _look_for_jobs_once_in_a_while() -> None:
-    """Snakemake 9 plans another look for jobs at each look, and so ever more of them: here, one at a time."""
+def plan_one_look() -> Callable[[JobScheduler, float], None]:
+    """A function that plans a scheduler's next look for jobs, so many seconds from now: one at a time."""
     lock, planned = threading.Lock(), set()
 
-    def plan(self: JobScheduler, delay: float) -> None:
+    def plan(scheduler: JobScheduler, delay: float) -> None:
         def look() -> None:
             with lock:
-                planned.discard(self)
-            self._open_jobs.release()
+                planned.remove(scheduler)
+            scheduler._open_jobs.release()
 
         with lock:
-            if self in planned:
+            if scheduler in planned:
                 return
-            planned.add(self)
+            planned.add(scheduler)
         timer = threading.Timer(delay, look)
         timer.daemon = True  # the end of a run need not wait for it
         timer.start()
 
-    JobScheduler._schedule_reevalutation = plan
+    return plan
 
 
 def _print_jobs_once() -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from strata.figures.style import LINE_COLOURS
 
-DPI = 125  # of the PNG, and of what is pixels within the other; less on sheets wider than the next allows
-MAX_PIXELS = 1750  # of the PNG's width: more than a report shows
+DPI = 125  # of the layout, and of the PNG where nothing else is asked for
+MAX_WIDTH = 14  # inches: a PNG has no more pixels than a sheet of this width, more than a report shows
 MARGIN = 0.1  # around all that is drawn, inches
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
 N_FREQUENT = 104  # of these are the most frequent colours: grounds, letters, grids
@@ -35,7 +35,7 @@ SETTINGS = {
 UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 
-def save_figure(figure: Figure, png: str, drawing: str, width: float | None = None) -> None:
+def save_figure(figure: Figure, png: str, drawing: str, width: float | None = None, dpi: float = DPI) -> None:
     """Save a figure as PNG and as SVG or PDF, the same bytes for the same figure.
 
     The layout is made once, for both; it does not change any more afterwards.
@@ -46,12 +46,15 @@ def save_figure(figure: Figure, png: str, drawing: str, width: float | None = No
         Where the SVG or PDF goes; its suffix says which it is.
     width : float, optional
         Of a column, in centimetres: a drawing that is wider is scaled down to it, letters and all.
+    dpi : float
+        Pixels an inch of the PNG, fewer on a sheet wider than `MAX_WIDTH`, and of what is pixels within the
+        other.
     """
     kind = Path(drawing).suffix[1:]
     with matplotlib.rc_context(SETTINGS):
         box = _lay_out(figure)
-        Path(png).write_bytes(_png(figure, box))
-        figure.savefig(drawing, format=kind, dpi=DPI, bbox_inches=box, metadata=UNDATED[kind])
+        Path(png).write_bytes(_png(figure, box, dpi))
+        figure.savefig(drawing, format=kind, dpi=dpi, bbox_inches=box, metadata=UNDATED[kind])
     if width and width < 2.54 * box.width:
         {"svg": _narrow_svg, "pdf": _narrow_pdf}[kind](drawing, width * CM)
 
@@ -79,11 +82,11 @@ def _narrow_pdf(path: str, points: float) -> None:
 def as_png(figure: Figure) -> bytes:
     """The PNG alone, for a page that holds it."""
     with matplotlib.rc_context(SETTINGS):
-        return _png(figure, _lay_out(figure))
+        return _png(figure, _lay_out(figure), DPI)
 
 
-def _png(figure: Figure, box: Bbox) -> bytes:
-    dpi = min(DPI, MAX_PIXELS / box.width)
+def _png(figure: Figure, box: Bbox, dpi: float) -> bytes:
+    dpi *= min(1, MAX_WIDTH / box.width)
     pixels, png = BytesIO(), BytesIO()
     figure.savefig(pixels, format="png", dpi=dpi, bbox_inches=box, pil_kwargs={"compress_level": 0})
     few = _in_few_colours(Image.open(pixels).convert("RGB"))
