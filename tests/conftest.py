@@ -1,4 +1,5 @@
-"""How tests are shared among processes: by file, but those of the workflow together: they need one run.
+"""How tests are shared among processes: by file, but those of the workflow together, and those of a cluster:
+each need one run.
 
 And a real browser, Debian's Chromium or Google's Chrome, that must be on the PATH.
 """
@@ -23,6 +24,8 @@ FLAGS = (
 ALONE = {"tests/workflow/test_every_family.py"}
 """Of the workflow's tests, those that have runs of their own."""
 
+ON_A_CLUSTER = {f"tests/workflow/test_{name}.py" for name in ("cluster", "cluster_troubles", "many_shards")}
+
 
 @pytest.hookimpl(optionalhook=True)  # there may be one process, without the plugin
 def pytest_xdist_make_scheduler(config, log):
@@ -31,8 +34,9 @@ def pytest_xdist_make_scheduler(config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
-            apart = file in ALONE or not file.startswith("tests/workflow/")
-            return file if apart else "tests/workflow"
+            if file in ALONE or not file.startswith("tests/workflow/"):
+                return file
+            return "tests/workflow, a cluster" if file in ON_A_CLUSTER else "tests/workflow"
 
     return ByFile(config, log)
 

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 from PIL import Image
 from pypdf import PdfReader
 
@@ -89,6 +90,38 @@ def test_pixels_an_inch_are_those_asked_for_and_the_layout_does_not_hang_on_them
         texts.append(re.findall(r"<!-- .* -->|translate\([^)]*\)", paths[1].read_text()))
     np.testing.assert_allclose(*sizes, atol=2 / 50)
     assert texts[0] == texts[1]
+
+
+class Solver(ConstrainedLayoutEngine):
+    """One whose places end in other digits."""
+
+    def __init__(self, last: float):
+        super().__init__()
+        self.last = last
+
+    def execute(self, figure):
+        super().execute(figure)
+        for part in figure.subfigs:
+            part.bbox_relative.set_points(part.bbox_relative.get_points() * (1 + self.last))
+        for axes in figure.axes:
+            place = axes.get_position(original=True).get_points()
+            axes.set_position(Bbox(place * (1 + self.last)), which="original")
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_last_digits_of_a_layout_change_nothing(paths, parts):
+    """They are not the same in every run: the solver's sums hang on where things lie in memory."""
+    saved = []
+    for last in (0, 1e-15, -1e-15):
+        figure = new_figure(5, 4)
+        places = figure.subfigures(1, 2, width_ratios=(1, 1.7)) if parts == 2 else [figure]
+        for place in places:
+            for axes in place.subplots(2, 1):
+                axes.plot([0, 3, 1])
+        figure.set_layout_engine(Solver(last))
+        save_figure(figure, *paths)
+        saved.append([path.read_bytes() for path in paths])
+    assert saved[0] == saved[1] == saved[2]
 
 
 def test_a_png_is_a_palette_that_looks_like_the_figure(paths):

@@ -47,7 +47,7 @@ KEYS = [key for key in TABLE if not key.startswith(("run", "models.", "organism.
 
 
 def test_twenty_changes_and_cancellations(project, tmp_path):
-    """The organism, one key of its configuration after another, each for good, a run cancelled behind each."""
+    """The organism, one key after another changed for good, and a run that is cancelled behind each."""
     draw, here = random.Random(0), project.copy(tmp_path / "here")
     shipped = project.read("config.yaml") | {"run": ["organism"]}
     here.write("config.yaml", shipped)

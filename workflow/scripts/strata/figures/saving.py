@@ -18,6 +18,7 @@ from strata.figures.style import LINE_COLOURS
 DPI = 125  # of the layout, and of the PNG where nothing else is asked for
 MAX_WIDTH = 14  # inches: a PNG has no more pixels than a sheet of this width, more than a report shows
 MARGIN = 0.1  # around all that is drawn, inches
+PLACES = 9  # decimals of where panels are, as shares of the figure
 N_COLOURS = 256  # a palette makes a third of the bytes, and the eye sees no difference
 N_FREQUENT = 104  # of these are the most frequent colours: grounds, letters, grids
 N_DRAWN = 96  # more are for colours that were drawn; the rest for blends at edges
@@ -154,4 +155,14 @@ def _lay_out(figure: Figure) -> Bbox:
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)
+    _round_places(figure)
     return figure.get_tightbbox(renderer).padded(MARGIN)
+
+
+def _round_places(figure: Figure) -> None:
+    """The solver's last digits differ from run to run, and names in an SVG come of them."""
+    for axes in figure.axes:
+        place = axes.get_position(original=True).get_points()
+        axes.set_position(Bbox(np.round(place, PLACES)), which="original")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(np.round(part.bbox_relative.get_points(), PLACES))
