@@ -274,12 +274,12 @@ def test_colours_are_those_of_the_scale(open_page, name):
     colours = [to_hex(c) for c in colormaps["viridis"].colors]
     for decoder, lens in lenses.items():
         choose_decoder(page, decoder)
-        values, shown = values_of(lens), page.locator("#depths tr").evaluate_all(STYLES)
+        values, styles = values_of(lens), page.locator("#depths tr").evaluate_all(STYLES)
         for depth in WHOLE_DEPTHS:
             for token in range(N_TOKENS):
                 share = float(np.clip(norm(values[depth, token]), 0, 1))
                 wanted = round((1 - share if near else share) * 255)
-                background, ink = map(rgb, shown[LAST - depth][token])
+                background, ink = map(rgb, styles[LAST - depth][token])
                 assert abs(colours.index(to_hex(background)) - wanted) <= 2, (depth, token)
                 assert contrast(background, ink) >= 4.5
     shown = page.locator("#ticks span").all_text_contents()

@@ -213,7 +213,7 @@ def make_project(folder: Path) -> Project:
         "shown": ["once"],
     }
     config["trace"]["control"]["noise"] = {"absolute": [0.5], "relative": []}
-    config["figures"] |= {"noise": "0.5", "dpi": 40}
+    config["figures"]["noise"] = "0.5"
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}
     config["attention"] |= {"first": 4, "skip": 2, "long": {"tokens": 60, "samples": 4}}

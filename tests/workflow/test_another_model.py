@@ -58,7 +58,7 @@ def test_findings_are_asked_of_both(project):
     assert f"| {MODEL} | – | – | – | cannot be asked: no twin |" in twins
     assert re.search(rf"\| {SECOND} \| −?\d\.\d{{3}} \| .* \| [1-9]\d* \| \w", twins)
     pictures = sorted((project.folder / "docs/figures").glob("findings_*.png"))
-    assert len(pictures) == 5 and all(2000 < picture.stat().st_size < 150_000 for picture in pictures)
+    assert len(pictures) == 5 and all(5000 < picture.stat().st_size < 150_000 for picture in pictures)
     assert all(f"(figures/{picture.name})" in page for picture in pictures)
 
 

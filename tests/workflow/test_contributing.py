@@ -73,7 +73,7 @@ def test_a_category(made):
 
 
 def test_a_figure(made):
-    assert (made / "figures/lens_entropy.png").stat().st_size > 2000
+    assert (made / "figures/lens_entropy.png").stat().st_size > 5000
 
 
 def test_a_decoder(made):
