@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-LARGE = 2048
+LARGE, LARGE_ON_GPU = 2048, 8192
 """Rows and columns of the matrices whose product is the measure of the machine."""
 
 ON_DISK = 2**28
@@ -53,6 +53,8 @@ class Turns:
             for name, function in functions.items():
                 began = time.perf_counter()
                 function()
+                if torch.cuda.is_initialized():  # what is still being computed there is waited for
+                    torch.cuda.synchronize()
                 if turn:  # the first round warms up
                     self.seconds[name].append(time.perf_counter() - began)
 
@@ -91,11 +93,12 @@ def _anonymous() -> int:
 
 
 class Gemm:
-    """A large float32 product on all threads; called, it runs for about so many seconds."""
+    """A large float32 product, on all threads or a GPU; called, it runs for about so many seconds."""
 
-    def __init__(self, seconds: float = 0.0):
-        self._factors = torch.randn(2, LARGE, LARGE)
-        self._out = torch.empty(LARGE, LARGE)
+    def __init__(self, device: torch.device, seconds: float = 0.0):
+        self._size = LARGE if device.type == "cpu" else LARGE_ON_GPU
+        self._factors = torch.randn(2, self._size, self._size, device=device)
+        self._out = torch.empty(self._size, self._size, device=device)
         self._times = 1
         began = Turns({"product": self}, 3).median("product")
         self._times = max(1, round(seconds / began))
@@ -107,12 +110,12 @@ class Gemm:
     @property
     def operations(self) -> float:
         """Of one call."""
-        return 2.0 * LARGE**3 * self._times
+        return 2.0 * self._size**3 * self._times
 
 
-def gemm_rate(rounds: int = 7) -> float:
-    """Operations a second of a large float32 product on all threads."""
-    product = Gemm()
+def gemm_rate(device: torch.device, rounds: int = 7) -> float:
+    """Operations a second of a large float32 product, on all threads or a GPU."""
+    product = Gemm(device)
     return product.operations / Turns({"product": product}, rounds).median("product")
 
 

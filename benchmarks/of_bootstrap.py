@@ -10,6 +10,7 @@ errors nor transitions. Random values; the same for every shape of model.
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 import xarray as xr
 from frame import Row, Turns
 
@@ -78,8 +79,8 @@ def bare_trace(trace: xr.Dataset, resamples: int) -> None:
             sums[tile.start : tile.stop, level] = weights.reshape(len(tile), -1) @ values[level]
 
 
-def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
-    if shape != "small":
+def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:
+    if shape != "small" or device.type != "cpu":  # of processors alone
         return
     sizes = SIZES | ({"prompts": QUICK} if quick else {})
     values, trace = values_of(**sizes), trace_of(**sizes, samples=SAMPLES)

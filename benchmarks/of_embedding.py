@@ -7,7 +7,7 @@ import torch
 from frame import Row, Turns
 from shapes import SHAPES
 
-from strata.embedding.scores import Scores
+from strata.embedding.scores import ON_GPU, Scores
 
 VOCABULARIES = ((50_257, None), (262_144, 640))
 """Tokens, and channels where they are not the shape's."""
@@ -15,21 +15,21 @@ VOCABULARIES = ((50_257, None), (262_144, 640))
 ROWS, COLUMNS = 1024, 8192
 
 
-def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
+def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:
     for vocab, channels in VOCABULARIES[: 1 if quick else None]:
         matrix = np.random.default_rng(0).standard_normal(
             (vocab, channels or SHAPES[shape].hidden_size), "f4"
         )
-        some = range(ROWS)
-        out = torch.empty(ROWS, COLUMNS)
+        n_rows = ROWS * (1 if device.type == "cpu" else ON_GPU)
+        keys = torch.from_numpy(matrix).to(device)
+        out = torch.empty(n_rows, COLUMNS, device=device)
 
-        def bare(matrix=matrix, out=out) -> None:
-            query = torch.from_numpy(matrix[:ROWS])
-            for tile in torch.from_numpy(matrix).split(COLUMNS):
-                torch.mm(query, tile.T, out=out[:, : len(tile)])
+        def bare(keys=keys, out=out) -> None:
+            for tile in keys.split(COLUMNS):
+                torch.mm(keys[: len(out)], tile.T, out=out[:, : len(tile)])
 
-        def search(matrix=matrix, some=some) -> None:
-            Scores(matrix, matrix).best_others(1, rows=ROWS, columns=COLUMNS, among=some)
+        def search(matrix=matrix, some=range(n_rows)) -> None:
+            Scores(matrix, matrix).best_others(1, rows=ROWS, columns=COLUMNS, device=device, among=some)
 
         turns = Turns({"product": bare, "search": search}, rounds)
         told = f"{vocab:,} tokens x {matrix.shape[1]} channels"

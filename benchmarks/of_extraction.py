@@ -19,8 +19,8 @@ LENGTHS = (8, 12, 20, 24, 60, 120)
 MAX_TOKENS = 1024
 
 
-def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
-    parts = random_model(shape)
+def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:
+    parts = random_model(shape, device)
     vocab = parts.token_embedding.num_embeddings
     texts = [torch.randint(vocab, (length,)).tolist() for length in LENGTHS for _ in range(4)]
 
@@ -40,5 +40,5 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
 def extract(parts: Parts, texts: list[list[int]], dtype: str, folder: Path) -> None:
     starts = list(accumulate(map(len, texts), initial=0))
     with ActivationFile(folder / dtype, sizes(parts, starts[-1]), LAYOUT, dtype) as file:
-        for text, taken in capture_documents(parts, texts, LAYOUT, file.largest, MAX_TOKENS):
+        for text, taken in capture_documents(parts, texts, LAYOUT, file.form, MAX_TOKENS):
             file.write(starts[text], taken)

@@ -15,25 +15,27 @@ STEPS = 5
 CLASSES, TOKENS = 3000, 10_000
 
 
-def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
-    yield _tuned(shape, rounds)
-    yield _probes(shape, rounds)
+def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:
+    yield _tuned(shape, device, rounds)
+    yield _probes(shape, device, rounds)
     if shape == "small":
-        yield _jacobian(rounds)
+        yield _jacobian(device, rounds)
 
 
-def _tuned(shape: str, rounds: int, tokens: int = 64) -> Row:
+def _tuned(shape: str, device: torch.device, rounds: int, tokens: int = 64) -> Row:
     config = SHAPES[shape]
     depths, channels, vocab = config.num_hidden_layers + 1, config.hidden_size, config.vocab_size
-    decoder = random_decoder(channels, vocab)
-    stream = torch.randn(depths, tokens, channels)
-    everything = torch.randn(depths, 3 * channels, channels)
+    decoder = random_decoder(channels, vocab, device)
+    stream = torch.randn(depths, tokens, channels, device=device)
+    everything = torch.randn(depths, 3 * channels, channels, device=device)
     whitening = tuned.Whitening.of([everything])
     training = tuned.Training(whitening, decoder, 10**6, 1e-3)
-    maps = [torch.randn(channels, channels) for _ in range(depths - 1)]
+    maps = [torch.randn(channels, channels, device=device) for _ in range(depths - 1)]
     # Logits of every depth and their gradient; a map, its whitening and its gradient.
     logits = bare_product(stream.flatten(0, 1), decoder.unembedding)
-    back = bare_product(torch.randn((depths - 1) * tokens, vocab), decoder.unembedding.T.contiguous())
+    back = bare_product(
+        torch.randn((depths - 1) * tokens, vocab, device=device), decoder.unembedding.T.contiguous()
+    )
 
     def products() -> None:
         logits()
@@ -50,22 +52,24 @@ def _tuned(shape: str, rounds: int, tokens: int = 64) -> Row:
     )
 
 
-def _probes(shape: str, rounds: int) -> Row:
+def _probes(shape: str, device: torch.device, rounds: int) -> Row:
     channels = SHAPES[shape].hidden_size
     # Token frequencies fall as in text, and every token occurs.
     often = torch.multinomial(1 / torch.arange(1, CLASSES + 1), TOKENS - CLASSES, replacement=True)
-    labels = torch.cat([torch.arange(CLASSES), often])
-    states = torch.randn(CLASSES, channels)[labels] + torch.randn(TOKENS, channels)
+    labels = torch.cat([torch.arange(CLASSES), often]).to(device)
+    states = torch.randn(CLASSES, channels, device=device)[labels] + torch.randn(
+        TOKENS, channels, device=device
+    )
     sums = Moments.of(states, labels, CLASSES)
     probe = fit(sums, np.arange(CLASSES))
-    scores, weight = torch.empty(BATCH, CLASSES), probe.weight.clone()
+    scores, weight = torch.empty(BATCH, CLASSES, device=device), probe.weight.clone()
 
     def products() -> None:
         torch.linalg.eigh(sums.covariance)
         for batch in states.split(BATCH):
             whitened = batch @ weight[:channels]
-            torch.mm(whitened, weight.T, out=scores)
-            scores.T @ whitened
+            torch.mm(whitened, weight.T, out=scores[: len(batch)])
+            scores[: len(batch)].T @ whitened
 
     def epoch() -> None:
         refine(probe, sums, states, labels, epochs=1, seed=0)
@@ -75,16 +79,16 @@ def _probes(shape: str, rounds: int) -> Row:
     return Row("probes, a step", told, "their products", turns.ratio("epoch", "products"), "<= 1.4", "<= 1.2")
 
 
-def _jacobian(rounds: int, length: int = 32, documents: int = 4) -> Row:
+def _jacobian(device: torch.device, rounds: int, length: int = 32, documents: int = 4) -> Row:
     """Of the organism's shape: every channel costs a backward pass."""
-    parts = random_model("organism")
+    parts = random_model("organism", device)
     texts = torch.randint(parts.token_embedding.num_embeddings, (documents, length + 1)).tolist()
 
     def own() -> None:
         jacobian.fit(parts, texts, skip=4)
 
     def plain() -> None:
-        embedded = parts.embed(torch.tensor(texts)[:, :-1]).requires_grad_()
+        embedded = parts.embed(torch.tensor(texts, device=device)[:, :-1]).requires_grad_()
         hidden = embedded
         for layer in range(parts.n_layers):
             hidden = parts.run_block(layer, hidden, 0)

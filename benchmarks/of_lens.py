@@ -11,18 +11,18 @@ from oracles import lens as oracle
 from strata.lens.readout import read_out
 
 LENGTHS = (128, 512)
-TILE = (512, 4096)
+TILE, ON_GPU = (512, 4096), (8192, 8192)
 OF_ORACLE = 4
 """Tokens that plain numpy is given; its time is in proportion."""
 
 
-def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
+def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:
     config = SHAPES[shape]
     depths, channels, vocab = config.num_hidden_layers + 1, config.hidden_size, config.vocab_size
-    decoder = random_decoder(channels, vocab)
+    decoder = random_decoder(channels, vocab, device)
     for length in LENGTHS[: 1 if quick else None]:
-        stream = torch.randn(depths, length, channels)
-        ids = torch.randint(vocab, (2, length))
+        stream = torch.randn(depths, length, channels, device=device)
+        ids = torch.randint(vocab, (2, length), device=device)
         told = f"{shape}, {depths} depths, {length} tokens"
 
         def lens(stream=stream, ids=ids) -> None:
@@ -37,9 +37,12 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
                 *ids[:, :OF_ORACLE].numpy(),
             )
 
+        on_cpu = device.type == "cpu"
         product = bare_product(stream.flatten(0, 1), decoder.unembedding)
-        turns = Turns({"product": product, "lens": lens, "numpy": numpy}, rounds)
+        turns = Turns({"product": product, "lens": lens} | ({"numpy": numpy} if on_cpu else {}), rounds)
         yield Row("lens", told, "bare product", turns.ratio("lens", "product"), "<= 1.4", "<= 1.2")
+        if not on_cpu:
+            continue
         faster = turns.ratio("numpy", "lens") * length / OF_ORACLE
         yield Row("lens", told, "whole vocabulary in numpy", faster, ">= 10")
         with Peak() as peak:
@@ -49,11 +52,12 @@ def rows(shape: str, rounds: int, quick: bool) -> Iterator[Row]:
 
 def bare_product(rows: torch.Tensor, matrix: torch.Tensor) -> Callable[[], None]:
     """A product of rows with the rows of a matrix of which nothing is kept, in tiles that suit a cache."""
-    out = torch.empty(*TILE)
+    size = TILE if rows.device.type == "cpu" else ON_GPU
+    out = torch.empty(*size, device=rows.device)
 
     def multiply() -> None:
-        for some in rows.split(TILE[0]):
-            for others in matrix.split(TILE[1]):
+        for some in rows.split(size[0]):
+            for others in matrix.split(size[1]):
                 torch.mm(some, others.T, out=out[: len(some), : len(others)])
 
     return multiply

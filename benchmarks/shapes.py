@@ -10,6 +10,7 @@ from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
 from strata.trace.corruption import Prompt
 
+CPU = torch.device("cpu")
 ENDS = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": None}
 
 
@@ -35,20 +36,20 @@ SHAPES = {
 }
 
 
-def random_model(shape: str) -> Parts:
+def random_model(shape: str, device: torch.device = CPU) -> Parts:
     """A model of a shape, in float32 as the pipeline loads it."""
     torch.manual_seed(0)
-    return model_of(SHAPES[shape])
+    return model_of(SHAPES[shape], device)
 
 
-def model_of(config: PretrainedConfig) -> Parts:
+def model_of(config: PretrainedConfig, device: torch.device = CPU) -> Parts:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    return find_parts(fused(model.eval().requires_grad_(False)))
+    return find_parts(fused(model.eval().requires_grad_(False)).to(device))
 
 
-def random_decoder(channels: int, vocab: int) -> LogitDecoder:
+def random_decoder(channels: int, vocab: int, device: torch.device = CPU) -> LogitDecoder:
     norm = Norm("layer", torch.ones(channels), torch.zeros(channels), 1e-5)
-    return LogitDecoder(norm, torch.randn(vocab, channels) * 0.1)
+    return LogitDecoder(norm, torch.randn(vocab, channels) * 0.1).to(device)
 
 
 def random_prompt(parts: Parts, length: int, samples: int = 10, subject: int = 1) -> Prompt:

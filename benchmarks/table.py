@@ -17,7 +17,7 @@ import of_trace
 import pandas as pd
 import torch
 from frame import disk_rate, gemm_rate
-from shapes import SHAPES
+from shapes import CPU, SHAPES
 
 ENGINES = {
     "trace": of_trace,
@@ -38,15 +38,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"shape {QUICK} alone, few rounds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", type=torch.device, default=CPU, help="cuda: what is asked of a GPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     shapes, rounds = ([QUICK], 3) if options.quick else (options.shapes, options.rounds)
-    machine = f"{options.threads} threads: {gemm_rate() / 1e9:.0f} GFLOP/s in a large float32 product"
+    on_cpu = options.device.type == "cpu"
+    machine = f"{options.threads} threads" if on_cpu else torch.cuda.get_device_name(options.device)
+    machine += f": {gemm_rate(options.device) / 1e9:,.0f} GFLOP/s in a large float32 product"
     print(f"{machine}, {disk_rate() / 1e6:.0f} MB/s to disk; medians of {rounds} rounds", flush=True)
     rows = []
     for shape in shapes:
         for engine in options.engines:
-            for row in ENGINES[engine].rows(shape, rounds, options.quick):
+            for row in ENGINES[engine].rows(shape, options.device, rounds, options.quick):
                 rows.append(asdict(row) | {"met": row.met})
                 what = f"{row.engine:28} {row.shape:36} {row.reference:32}"
                 bounds = f"must {row.must}" + (f", aim {row.aim}" if row.aim else "")

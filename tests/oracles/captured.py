@@ -11,7 +11,7 @@ from strata.model.weights import weights
 
 def activations_of(parts, ids):
     """The residual stream and what sub-blocks add, of one prompt ``p``."""
-    taken = by_token(capture(parts, torch.tensor([ids])))
+    [taken] = by_token(capture(parts, torch.tensor([ids])))
     kept = {name: (LAYOUT[name], taken[name]) for name in ("resid", "attn_out", "mlp_out")}
     of_token = {"prompt": ("token", np.full(len(ids), "p", object)), "token_id": ("token", ids)}
     return xr.Dataset(kept, coords=of_token)

@@ -5,6 +5,7 @@ the hidden states (1, position, channel) that changes them.
 """
 
 from contextlib import ExitStack, contextmanager
+from itertools import product
 
 import torch
 
@@ -167,16 +168,17 @@ def measured(logits, clean_logits, target_id, completions):
     ).float()
 
 
-def trace_batched(parts, prompt, what, width=1):
+def trace_batched(parts, prompt, what, width=1, every=1):
     """The loop that ROME's code runs: all rows of a site in one batch, the clean row beside them.
 
-    Returns log p of the target (row, site, position), every position; for benchmarks.
+    Returns log p of the target (row, site, position), every position; for benchmarks. Of all sites and
+    positions, ``every`` so many, the others are NaN.
     """
     n_layers, length, n_rows = len(parts.blocks), len(prompt.input_ids), len(prompt.labels)
-    ids = torch.tensor([list(prompt.input_ids)] * (1 + n_rows))
-    ids[1:, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids)
-    noise = torch.zeros(1 + n_rows, length, prompt.noise.shape[-1])
-    noise[1:, list(prompt.subject)] = torch.as_tensor(prompt.noise)
+    ids = torch.tensor([list(prompt.input_ids)] * (1 + n_rows), device=parts.device)
+    ids[1:, list(prompt.subject)] = torch.as_tensor(prompt.corrupted_ids).to(ids)
+    noise = torch.zeros(1 + n_rows, length, prompt.noise.shape[-1], device=ids.device)
+    noise[1:, list(prompt.subject)] = torch.as_tensor(prompt.noise).to(noise)
     corrupting = (parts.token_embedding, "output", lambda hidden: hidden + noise)
     held = {}
 
@@ -213,18 +215,17 @@ def trace_batched(parts, prompt, what, width=1):
     part = what.removeprefix("state_severed_")
     if part != what:
         forward([(module, "output", keep(layer)) for layer, module in enumerate(modules[part])])
-    restored = torch.zeros(n_rows, n_layers, length)
-    for site in range(n_layers):
-        for position in range(length):
-            if what in modules:
-                layers = window(site, width, "code", n_layers)
-                edited = [(modules[what][layer], "output", from_clean(position)) for layer in layers]
-            else:
-                edited = [(parts.blocks[site], "input", from_clean(position))]
-                if part != what:
-                    edited += [
-                        (modules[part][layer], "output", from_corrupted(layer, position))
-                        for layer in range(site, n_layers)
-                    ]
-            restored[:, site, position] = forward(edited)[:, prompt.target_id]
+    restored = torch.full((n_rows, n_layers, length), torch.nan)
+    for site, position in list(product(range(n_layers), range(length)))[::every]:
+        if what in modules:
+            layers = window(site, width, "code", n_layers)
+            edited = [(modules[what][layer], "output", from_clean(position)) for layer in layers]
+        else:
+            edited = [(parts.blocks[site], "input", from_clean(position))]
+            if part != what:
+                edited += [
+                    (modules[part][layer], "output", from_corrupted(layer, position))
+                    for layer in range(site, n_layers)
+                ]
+        restored[:, site, position] = forward(edited)[:, prompt.target_id].cpu()
     return restored

@@ -12,7 +12,7 @@ IDS = torch.tensor([[5, 17, 3, 60, 2], [9, 9, 41, 0, 96]])
 
 def test_layout_names_every_axis():
     parts = find_parts(tiny_models.build("gpt2"))
-    arrays = by_token(capture(parts, IDS[:1]))
+    [arrays] = by_token(capture(parts, IDS[:1]))
     expected = sizes(parts, n_tokens=IDS.shape[1])
     for name, dims in LAYOUT.items():
         assert arrays[name].shape == tuple(expected[d] for d in dims), name
@@ -29,7 +29,7 @@ def test_documents_together_are_what_they_are_one_by_one(name):
     together = dict(capture_documents(parts, DOCUMENTS, max_tokens=36))
     assert sorted(together) == list(range(len(DOCUMENTS)))
     for index, document in enumerate(DOCUMENTS):
-        alone = by_token(capture(parts, torch.tensor([document])))
+        [alone] = by_token(capture(parts, torch.tensor([document])))
         assert set(together[index]) == set(alone) == set(LAYOUT)
         for what, values in alone.items():
             size = np.nanmax(np.abs(values), initial=0)

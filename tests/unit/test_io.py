@@ -28,7 +28,7 @@ def fill(path, dtype="float32", **made_by):
     with io.ActivationFile(path, SIZES, LAYOUT, dtype, **made_by) as file:
         for start, stop in ((0, 4), (4, 6)):
             part = {
-                name: values[name].take(range(start, stop), axis=dims.index("token"))
+                name: (values[name] / file.form.scale).take(range(start, stop), axis=dims.index("token"))
                 for name, dims in LAYOUT.items()
             }
             file.write(start, part)
@@ -57,9 +57,9 @@ def test_half_the_digits_hold_what_is_beyond_the_half_type(tmp_path):
     """States of some models reach 8e5, float16 65,504."""
     path = tmp_path / "activations.h5"
     with io.ActivationFile(path, SIZES, {"resid": LAYOUT["resid"]}, "float16") as file:
-        assert 4e6 < file.largest < 4.2e6
-        values = np.geomspace(0.004, file.largest, 90).reshape(3, 6, 5)
-        file.write(0, {"resid": values})
+        assert 4e6 < file.form.largest < 4.2e6
+        values = np.geomspace(0.004, file.form.largest, 90).reshape(3, 6, 5)
+        file.write(0, {"resid": values / file.form.scale})
     with h5py.File(path) as stored:
         assert stored["resid"].dtype == "float16"
     with xr.open_dataset(path, engine="h5netcdf") as dataset:

@@ -14,8 +14,8 @@ from strata.lens import readout as lens
 from strata.lens.comparison import at_whole_depths
 from strata.lens.decoders import DepthMaps
 from strata.lens.labels import as_dataset, next_tokens
-from strata.lens.readout import carry_by, pieces, read_activations, read_out
-from strata.lens.stream import stream_depths
+from strata.lens.readout import carry_by, read_activations, read_out
+from strata.lens.stream import pieces, stream_depths
 from strata.model.architecture import find_parts
 from strata.model.capture import capture
 from strata.model.norms import Norm

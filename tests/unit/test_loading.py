@@ -16,6 +16,7 @@ from strata.model.continuations import continuations
 from strata.model.loading import load_model
 from strata.model.source import ModelUnavailable
 from strata.model.vocabulary import cut_vocabulary
+from strata.stored import Form
 from strata.text.tokenizer import load_tokenizer
 
 ORGANISM = Path("data/models/organism")
@@ -116,7 +117,7 @@ def test_activations_that_do_not_fit_the_file_are_refused():
     found = dict(capture_documents(find_parts(model), [[1, 2, 3]]))
     assert abs(found[0]["resid"]).max() > 65504
     with pytest.raises(OverflowError, match=r"document 0: resid of depth 1 reaches 7e\+04.*dtype: float32"):
-        list(capture_documents(find_parts(model), [[1, 2, 3]], largest=65504))
+        list(capture_documents(find_parts(model), [[1, 2, 3]], form=Form("float16", 1.0)))
 
 
 # Continuations ------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ ROOT = Path("workflow/scripts")
 ORDER = [
     *("names", "inputs", "schemas", "progress", "pages"),
     *(
+        "stored",
         "io",
         "pieces",
         "stats",

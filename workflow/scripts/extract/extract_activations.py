@@ -25,7 +25,7 @@ with job(snakemake) as progress:
     starts = list(accumulate(map(len, ids), initial=0))
     names = [f"prompt {name!r}" for name in table["id"]]
     with io.ActivationFile(snakemake.output[0], shape, LAYOUT, dtype, **made_by) as file:
-        captured = capture_documents(parts, ids, LAYOUT, file.largest, progress=progress, names=names)
+        captured = capture_documents(parts, ids, LAYOUT, file.form, progress=progress, names=names)
         for prompt, taken in captured:
             file.write(starts[prompt], taken)
         file.label(

@@ -19,6 +19,7 @@ import xarray as xr
 
 import strata
 from strata.names import NOISE, TOKEN
+from strata.stored import FORMS
 
 PROVENANCE = "provenance"
 
@@ -26,10 +27,6 @@ KINDS = {".nc": "netCDF", ".h5": "HDF5"}
 
 LARGE = 2**14
 """Values from which a variable is compressed."""
-
-SCALE = {"float16": np.float32(64), "float32": np.float32(1)}
-"""What activations are divided by on disk, by type; read back, they are as they were. Some models have states
-of a few hundred thousand, beyond float16's 65,504; a power of two costs no digit of those above 0.004."""
 
 CHECKED = {"fletcher32": True}
 """Numbers have checksums, which HDF5 compares when it reads them: what a disk has garbled is no result. But
@@ -199,12 +196,12 @@ class ActivationFile:
     variables : mapping
         Name of a variable to its dimensions, the token dimension among them.
     dtype : str
-        Type on disk, a key of `SCALE`.
+        Type on disk, a key of `strata.stored.FORMS`.
 
     Attributes
     ----------
-    largest : float
-        The largest number that the file holds.
+    form : strata.stored.Form
+        In which the file's numbers are to be written; read back, they are as they were.
     """
 
     def __init__(
@@ -215,9 +212,7 @@ class ActivationFile:
         dtype: str,
         **made_by: Any,
     ):
-        self._path, self._variables = path, dict(variables)
-        self._dtype, self._scale = np.dtype(dtype), SCALE[dtype]
-        self.largest = float(np.finfo(dtype).max) * float(self._scale)
+        self._path, self._variables, self.form = path, dict(variables), FORMS[dtype]
         self._file = h5py.File(path, "w", track_order=True)
         self._file.attrs[PROVENANCE] = provenance(path, made_by)
         for name, size in sizes.items():
@@ -225,20 +220,19 @@ class ActivationFile:
             self._file[name].make_scale(name)
         for name, dims in variables.items():
             stored = self._file.create_dataset(name, tuple(sizes[d] for d in dims), dtype)
-            if self._scale != 1:
-                stored.attrs["scale_factor"] = self._scale  # as in the CF conventions, which xarray reads
+            if self.form.scale != 1:
+                # As in the CF conventions, which xarray reads.
+                stored.attrs["scale_factor"] = np.float32(self.form.scale)
             for axis, d in enumerate(dims):
                 stored.dims[axis].attach_scale(self._file[d])
 
     def write(self, start: int, values: Mapping[str, np.ndarray]) -> None:
-        """Write tokens from ``start`` on; each array has its token axis where the layout says."""
+        """Write tokens from ``start`` on, in the file's form; their axis is where the layout says."""
         for name, array in values.items():
             axis = self._variables[name].index(TOKEN)
             where: list[slice] = [slice(None)] * array.ndim
             where[axis] = slice(start, start + array.shape[axis])
-            # To the file's type here: HDF5's own conversion takes several times as long.
-            scaled = array if self._scale == 1 else array / self._scale
-            self._file[name][tuple(where)] = scaled.astype(self._dtype, copy=False)
+            self._file[name][tuple(where)] = array
 
     def label(self, coordinates: Mapping[str, Iterable[Any]]) -> None:
         """Attach coordinates along tokens (numbers or strings), when all is written."""

@@ -22,7 +22,7 @@ with job(snakemake) as progress:
     documents = documents_of(text)
     starts = list(accumulate(map(len, documents), initial=0))
     with io.ActivationFile(snakemake.output[0], shape, layout, dtype, **made_by) as file:
-        for document, taken in capture_documents(parts, documents, layout, file.largest, progress=progress):
+        for document, taken in capture_documents(parts, documents, layout, file.form, progress=progress):
             file.write(starts[document], taken)
         labels = {name: values.values for name, values in text.variables.items() if values.dims == ("token",)}
         file.label(labels)

@@ -16,6 +16,9 @@ from strata.progress import Progress, silent
 SPARE = 4
 """More candidates than asked for are scored again. Of more ties than these, which ones are kept is open."""
 
+ON_GPU = 16
+"""Times as many rows of a tile on a GPU: all columns are brought there for each tile of rows."""
+
 
 def _as_it_is(tile: Tensor) -> Tensor:
     return tile
@@ -55,7 +58,7 @@ class Scores:
         *,
         rows: int = 1024,
         columns: int = 8192,
-        device: str = "cpu",
+        device: str | torch.device = "cpu",
         among: range | None = None,
         progress: Progress = silent,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -64,7 +67,7 @@ class Scores:
         Parameters
         ----------
         rows, columns : int
-            Size of a tile.
+            Size of a tile; `ON_GPU` times the rows where ``device`` is one.
         among : range, optional
             Rows that are asked for; all.
 
@@ -82,11 +85,14 @@ class Scores:
         if len(self._keys) <= k:
             raise ValueError(f"{k} other tokens are asked for, of {len(self._keys)} in all")
         among = range(len(self)) if among is None else among
+        rows *= 1 if torch.device(device).type == "cpu" else ON_GPU
         every = progress([*tiles(among.stop, rows, among.start)], "tiles of tokens")
         parts = [self._of_tile(k, at, columns, device) for at in every]
         return tuple(torch.cat(part).numpy() for part in zip(*parts, strict=True))
 
-    def _of_tile(self, k: int, at: slice, columns: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_tile(
+        self, k: int, at: slice, columns: int, device: str | torch.device
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query = self._of_query(_tensor(self._queries[at], device))
         rows = torch.arange(at.start, at.stop, device=device)
         best = torch.empty(len(rows), 0, device=device)
@@ -109,12 +115,12 @@ class Scores:
         own = self._exact(query, rows, device)
         return others.gather(1, order)[:, :k].cpu(), exact[:, :k].cpu(), own.cpu()
 
-    def _exact(self, query: Tensor, other: Tensor, device: str) -> Tensor:
+    def _exact(self, query: Tensor, other: Tensor, device: str | torch.device) -> Tensor:
         """Score (row) of each row with one other, products and sums in float64."""
         key = self._of_key(_tensor(self._keys[other.cpu().numpy()], device))
         score = torch.linalg.vecdot(query.double(), key.double())
         return score if self._bias is None else score + self._bias[other].double()
 
 
-def _tensor(tile: np.ndarray, device: str) -> Tensor:
+def _tensor(tile: np.ndarray, device: str | torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(tile)).to(device, torch.float32)

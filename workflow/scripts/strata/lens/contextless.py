@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from strata.lens.names import DECODER, REFERENCE
-from strata.lens.readout import Carry, pieces
+from strata.lens.readout import Carry
+from strata.lens.stream import pieces
 from strata.model.readout import LogitDecoder
 from strata.names import BEGINNING, CHANNEL, DEPTH, DOCUMENT, SPLIT, TOKEN, TOKEN_ID
 from strata.progress import Progress, silent

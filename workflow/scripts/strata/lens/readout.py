@@ -13,17 +13,15 @@ import shutil
 import sysconfig
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from torch.linalg import vecdot
 
 from strata.lens.decoders import DepthMaps
-from strata.lens.stream import stream_depths, with_half_depths
+from strata.lens.stream import pieces, stream_depths, with_half_depths
 from strata.model.memory import Fitting
 from strata.model.readout import LogitDecoder
 from strata.names import CHANNEL, LAYER, PROMPT, TOKEN, TOKEN_ID
@@ -35,8 +33,11 @@ BLOCK = 64
 COLUMNS = 2**13
 """Vocabulary entries that tokens are multiplied with at once."""
 
-GROUP = 2**20
-"""Logits reduced together: few enough for a core's cache, enough to hide the calls' overhead."""
+GROUP = 2**21
+"""Logits reduced together, at most: few enough for a cache, enough to hide the calls' overhead."""
+
+GROUPS = 8
+"""Of a tile, at least where it has as many tokens: beside its logits, twice a group's are held."""
 
 ON_GPU = 16
 """Times as many on a GPU, and tiles as much larger: its calls cost more, and no cache has to hold them."""
@@ -124,9 +125,11 @@ def read_out(
     padded = -(-vocab // BLOCK) * BLOCK
     times = 1 if on_cpu else ON_GPU
     tile = max(1, min(n_tokens, times * max_bytes // (4 * n_depths * padded)))
-    group = max(1, min(tile, times * GROUP // (n_depths * padded)))
+    group = max(1, min(tile // GROUPS, times * GROUP // (n_depths * padded)))
     tile -= tile % group
     buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
+    # Made once: memory that is new costs more than what is computed in it. Compiled, there is none.
+    room = None if compiled or not on_cpu else states.new_empty(2, group, n_depths, vocab)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
         stop = min(start + tile, n_tokens)
         rows = decoder.rows(states[:, start:stop]).transpose(0, 1).flatten(0, 1)
@@ -139,12 +142,14 @@ def read_out(
         for first in range(start, stop, group):
             tokens = slice(first, min(first + group, stop))
             z = logits[first - start : tokens.stop - start]
+            own_room = None if room is None else room[:, : len(z)]
             # An incomplete last group is not worth compiling for.
-            how = reduce if len(z) == group else _reduce
+            how = partial(reduce if len(z) == group else _reduce, room=own_room)
             fields = _read_tokens(z, vocab, n_stream, input_ids[tokens], target_ids[tokens], k, how)
             if rank_guesses:
                 guesses = fields["top_id"][:, :n_stream, 0]
-                fields["rank_of_guess"] = _ranks_of(guesses, z[:, :n_stream, :vocab])
+                of_stream = None if own_room is None else own_room[0, :, :n_stream]
+                fields["rank_of_guess"] = _ranks_of(guesses, z[:, :n_stream, :vocab], of_stream)
             if word_ids is not None:
                 log_total = (fields["top_logit"] - fields["top_logprob"])[..., :1]
                 fields |= _read_words(z[..., :vocab], log_total, word_ids[tokens])
@@ -223,27 +228,35 @@ def _top(padded: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return value, ids.gather(-1, at)
 
 
-def _reduce(z: Tensor, maximum: Tensor, references: Tensor, own: Tensor) -> tuple[Tensor, ...]:
+def _reduce(
+    z: Tensor, maximum: Tensor, references: Tensor, own: Tensor, room: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """Reduce logits ``z`` (token, depth, vocab), ``maximum`` (token, depth), over the vocabulary.
 
     ``references`` (token, 2, vocab) are probabilities, ``own`` (token, depth, 3) logits to rank.
     Returns Σ exp(z'), Σ exp(z') z' (token, depth), Σ p z' (token, depth, 2) with z' = z − maximum,
-    and the number of logits above each of ``own`` (token, depth, 3).
+    and the number of logits above each of ``own`` (token, depth, 3). ``room`` (2, token, depth, vocab) is
+    written over.
     """
-    shifted = z - maximum[..., None]
-    e = shifted.exp()
+    shifted = torch.sub(z, maximum[..., None], out=None if room is None else room[0])
+    e = torch.exp(shifted, out=None if room is None else room[1])
     cross = (references @ shifted.mT).mT  # several times faster than the other way round
-    return e.sum(-1), vecdot(e, shifted), cross, _count_above(z, own)
+    total = e.sum(-1)
+    weighted = torch.mul(e, shifted, out=None if room is None else room[1]).sum(-1)
+    return total, weighted, cross, _count_above(z, own, None if room is None else room[0])
 
 
-def _count_above(z: Tensor, own: Tensor) -> Tensor:
-    """How many of ``z`` (token, depth, vocab) are above each of ``own`` (token, depth, n)."""
-    # Counted in floating point (exact to 2**24), which is four times faster than in booleans.
-    larger = partial(torch.gt, z, out=torch.empty_like(z))
+def _count_above(z: Tensor, own: Tensor, room: Tensor | None = None) -> Tensor:
+    """How many of ``z`` (token, depth, vocab) are above each of ``own`` (token, depth, n).
+
+    ``room``, as large as ``z``, is written over.
+    """
+    # Counted in floating point (exact to 2**24), which is four times faster than in booleans; on a GPU too.
+    larger = partial(torch.gt, z, out=torch.empty_like(z) if room is None else room)
     return torch.stack([larger(own[..., i, None]).sum(-1) for i in range(own.shape[-1])], -1)
 
 
-def _ranks_of(guesses: Tensor, logits: Tensor) -> Tensor:
+def _ranks_of(guesses: Tensor, logits: Tensor, room: Tensor | None = None) -> Tensor:
     """How many logits (token, depth, vocab) are above those of guesses (token, guess): (token, depth, guess).
 
     Most depths guess alike: of each token, what is guessed several times is ranked once.
@@ -256,7 +269,7 @@ def _ranks_of(guesses: Tensor, logits: Tensor) -> Tensor:
     def at_every_depth(index: Tensor) -> Tensor:
         return index[:, None].expand(-1, logits.shape[1], -1)
 
-    ranks = _count_above(logits, logits.gather(-1, at_every_depth(different)))
+    ranks = _count_above(logits, logits.gather(-1, at_every_depth(different)), room)
     return ranks.gather(-1, at_every_depth(place))
 
 
@@ -375,24 +388,3 @@ def read_pieces(
     for piece in progress(cut, "pieces"):
         for some, fields in fitting(read, piece):
             yield slice(some[0].start, some[-1].stop), fields
-
-
-def pieces(prompts: np.ndarray, max_tokens: int) -> list[list[slice]]:
-    """Cut the tokens of prompts in a row into pieces of whole prompts.
-
-    Parameters
-    ----------
-    prompts : (token), the prompt that each token belongs to
-    max_tokens : of a piece, unless one prompt alone has more
-
-    Returns
-    -------
-    Of each piece its prompts, the tokens of each
-    """
-    starts = np.flatnonzero(np.append(True, prompts[1:] != prompts[:-1])).tolist()
-    found: list[list[slice]] = [[]]
-    for start, stop in pairwise([*starts, len(prompts)]):
-        if found[-1] and stop - found[-1][0].start > max_tokens:
-            found.append([])
-        found[-1].append(slice(start, stop))
-    return found

@@ -8,6 +8,8 @@ The logit lens reads both. The other decoders read whole depths: their maps are 
 half-depths would double what they cost.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,3 +36,24 @@ def with_half_depths(resid: Tensor, attn_out: Tensor) -> Tensor:
     stream[::2] = resid
     torch.add(resid[:-1], attn_out, out=stream[1::2])
     return stream
+
+
+def pieces(prompts: np.ndarray, max_tokens: int) -> list[list[slice]]:
+    """Cut the tokens of prompts in a row into pieces of whole prompts.
+
+    Parameters
+    ----------
+    prompts : (token), the prompt that each token belongs to
+    max_tokens : of a piece, unless one prompt alone has more
+
+    Returns
+    -------
+    Of each piece its prompts, the tokens of each
+    """
+    starts = np.flatnonzero(np.append(True, prompts[1:] != prompts[:-1])).tolist()
+    found: list[list[slice]] = [[]]
+    for start, stop in pairwise([*starts, len(prompts)]):
+        if found[-1] and stop - found[-1][0].start > max_tokens:
+            found.append([])
+        found[-1].append(slice(start, stop))
+    return found

@@ -14,6 +14,7 @@ from strata.model.batching import Batch, batches
 from strata.model.memory import Fitting
 from strata.names import CHANNEL, DEPTH, HEAD, LAYER, TOKEN
 from strata.progress import Progress, silent
+from strata.stored import FORMS, Form
 
 LAYOUT = {
     "resid": (DEPTH, TOKEN, CHANNEL),
@@ -26,8 +27,6 @@ LAYOUT = {
 
 AT_ONCE = 32
 """Tokens whose logits are normalised at once, so that a cache has them."""
-
-LARGEST = torch.finfo(torch.float32).max
 
 See = Callable[[int, Tensor], None]
 """Is shown the depth or layer, and what passes there: only while it runs, so that what is kept is copied."""
@@ -227,25 +226,53 @@ def not_finite(name: str, where: str, dtype: torch.dtype) -> str:
 
 
 def by_token(
-    captured: Capture, prompt: int = 0, largest: float = LARGEST, name: str = "a prompt"
-) -> dict[str, np.ndarray]:
-    """What was kept of one prompt, in the layout of the file, without padding, as float32.
+    captured: Capture, form: Form = FORMS["float32"], names: Sequence[str] | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """What was kept of each prompt, in the layout and the form of a file, without padding.
+
+    Parameters
+    ----------
+    form : of the arrays; what was captured is divided by its scale in place
+    names : of the prompts, for errors
 
     Raises
     ------
     OverflowError
-        If a number is not finite, or beyond the ``largest`` that a file holds; names the prompt, the depth
-        and the remedy.
+        If a number of a prompt is not finite, or too large for the form; names the prompt, the depth and the
+        remedy.
     """
-    found = {}
+    stored, sizes = _stored(captured, form)
+    axes = {kind: LAYOUT[kind].index(TOKEN) for kind in stored}
+    for prompt, length in enumerate(captured.lengths):
+        for kind, size in sizes.items():
+            own = size[:, prompt, :length].amax(-1)
+            if not own.le(form.largest).all():
+                name = "a prompt" if names is None else names[prompt]
+                what, dtype = f"{kind} of {LAYOUT[kind][0]}", getattr(captured, kind).dtype
+                raise OverflowError(_overflow(name, what, own, form.largest, dtype))
+        yield {
+            kind: values[(slice(None),) * axes[kind] + (prompt, slice(length))]
+            for kind, values in stored.items()
+        }
+
+
+@torch.inference_mode()
+def _stored(captured: Capture, form: Form) -> tuple[dict[str, np.ndarray], dict[str, Tensor]]:
+    """All prompts' arrays in a form, and the largest number of each (depth or layer, prompt, position)."""
+    stored, sizes = {}, {}
     for kind, dims in LAYOUT.items():
-        if (values := getattr(captured, kind)) is not None:
-            axis = dims.index(TOKEN)
-            own = values.select(axis, prompt).narrow(axis, 0, captured.lengths[prompt])
-            if axis and not (sizes := own.flatten(1).abs().amax(1).float()).le(largest).all():
-                raise OverflowError(_overflow(name, f"{kind} of {dims[0]}", sizes, largest, own.dtype))
-            found[kind] = own.float().cpu().numpy()
-    return found
+        if (values := getattr(captured, kind)) is None:
+            continue
+        if (axis := dims.index(TOKEN)) > 0:
+            # Over heads or channels. No absolute values are made: that takes several times as long.
+            other = 1 if axis == 2 else -1
+            sizes[kind] = torch.maximum(values.amax(other), -values.amin(other)).float().cpu()
+        values = values.float()
+        if form.scale != 1:
+            values *= 1 / form.scale
+        # All prompts in one copy. To the file's type here: HDF5's own conversion takes several times as long.
+        stored[kind] = values.to(getattr(torch, form.dtype)).cpu().numpy()
+    return stored, sizes
 
 
 def _overflow(name: str, what: str, sizes: Tensor, largest: float, dtype: torch.dtype) -> str:
@@ -263,7 +290,7 @@ def capture_documents(
     parts: Parts,
     documents: Sequence[Sequence[int]],
     keep: Collection[str] = tuple(LAYOUT),
-    largest: float = LARGEST,
+    form: Form = FORMS["float32"],
     max_tokens: int = 1024,
     progress: Progress = silent,
     names: Sequence[str] | None = None,
@@ -275,7 +302,7 @@ def capture_documents(
     documents : token ids
     names : what errors call them; by their index, if not given
     keep : names of `LAYOUT`
-    largest : size that a number may have
+    form : of the arrays
     max_tokens : that go through the model at once
 
     Returns
@@ -290,6 +317,6 @@ def capture_documents(
             return capture(parts, batch.ids[some], keep, batch.lengths[some])
 
         for rows, found in fitting(captured, range(len(batch.which))):
-            for row, index in enumerate(batch.which[rows.start : rows.stop]):
-                name = f"document {index}" if names is None else names[index]
-                yield index, by_token(found, row, largest, name)
+            which = batch.which[rows.start : rows.stop]
+            named = [f"document {index}" if names is None else names[index] for index in which]
+            yield from zip(which, by_token(found, form, named), strict=True)

@@ -30,7 +30,7 @@ from strata.progress import Progress, nested, silent
 from strata.trace.corruption import Prompt, inputs_of
 from strata.trace.dataset import Frame, as_dataset
 from strata.trace.measures import LOGIT_DIFFERENCE, LOGP_TARGET, MEASURES, ON_GPU, PIECE, Readout
-from strata.trace.sweep import Trace, batches
+from strata.trace.sweep import Trace, batches, rows_at_once
 
 APPROXIMATED = (LOGP_TARGET, LOGIT_DIFFERENCE)
 """The measures, the first ones of those of exact traces and in their order."""
@@ -94,7 +94,7 @@ def approximate(
     ----------
     prompts : sequence of Prompt
     max_rows : int
-        Hidden states that go through a block at once; bounds memory, changes nothing else.
+        Hidden states that go through a block at once, as for `strata.trace.sweep.trace_prompts`.
     progress : callable
         Given the batches and what they are, returns them again.
 
@@ -109,7 +109,7 @@ def approximate(
     def together(some: list[int]) -> list[Trace]:
         return _traces(parts, [prompts[index] for index in some])
 
-    for batch in progress(batches(prompts, max_rows), "batches of prompts"):
+    for batch in progress(batches(prompts, rows_at_once(parts, max_rows)), "batches of prompts"):
         for some, done in fitting(together, batch):
             traces.update(zip(some, done, strict=True))
     return [traces[index] for index in range(len(prompts))]
