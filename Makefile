@@ -93,7 +93,7 @@ scale: .venv/installed slurm
 	PYTHONPATH=workflow/scripts:tests/workflow $(BIN)/python benchmarks/bench_cluster.py $$folder/submitted; rm -rf $$folder
 
 bench-peers: .venv/installed-dev $(PEERS)
-	PYTHONPATH=workflow/scripts:tests $(BIN)/python benchmarks/peers/compare.py
+	PYTHONPATH=workflow/scripts:tests:benchmarks $(BIN)/python benchmarks/peers/compare.py
 
 $(PEERS): build/peers-%/installed: benchmarks/peers/requirements-%.txt
 	$(PYTHON) -m venv build/peers-$*

@@ -1,5 +1,6 @@
 """What benchmarks share: engine and reference in turns, peaks of memory, the machine's own rates, rows."""
 
+import ctypes
 import os
 import statistics
 import tempfile
@@ -71,6 +72,7 @@ class Peak:
     """The most anonymous memory held while it is open, beyond what was held before; bytes. Linux."""
 
     def __enter__(self) -> "Peak":
+        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would be used again unseen
         self._open, self._before = True, _anonymous()
         self.bytes = 0
         self._thread = threading.Thread(target=self._watch)

@@ -1,15 +1,19 @@
 """Rows of the trace: the sweep against the loop, and against the rate of a large product."""
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from frame import Gemm, Row, Turns
 from shapes import random_model, random_prompt
+from shipped import shipped
 from torch.utils.flop_counter import FlopCounterMode
 
 from oracles.trace import trace_batched
 from strata.model.architecture import Parts
+from strata.notebook.load import unpacked
 from strata.trace.corruption import Prompt
 from strata.trace.sites import restoration
 from strata.trace.sweep import trace_prompts
@@ -19,6 +23,10 @@ SAMPLES = {"xl": 2}
 OF_LOOP = 7
 """Of the sites one in so many are put back by the loop, whose time is in proportion: every site costs it a
 forward pass of the whole model. No number of layers or tokens is a multiple of it: all are met."""
+
+SMOLLM2 = Path("data/models/SmolLM2-135M-Instruct.Q4_1.gguf")
+OF_SHIPPED = 8
+"""Of the shipped prompts one in so many is traced."""
 
 WINDOW = 3
 SAME = 1e-6
@@ -31,6 +39,8 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
         prompt = random_prompt(parts, length, SAMPLES.get(shape, 10))
         told = f"{shape}, {length} tokens, {len(prompt.labels)} samples"
         yield from _state(parts, prompt, told, rounds)
+    if shape == "smollm2" and SMOLLM2.exists() and not quick:
+        yield _shipped(parts, rounds)
     prompt = random_prompt(parts, LENGTHS[shape][0], SAMPLES.get(shape, 10))
     if shape == "small":
         yield _levels(parts, shape, rounds)
@@ -45,6 +55,21 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
             told = f"{shape}, {len(prompt.input_ids)} tokens, {len(prompt.labels)} samples"
             faster = turns.ratio("loop", "sweep") * of_loop(parts, prompt)
             yield Row(f"trace of {what}", told, "ROME's loop", faster, ">= 6", ">= 8")
+
+
+def _shipped(parts: Parts, rounds: int, samples: int = 2) -> Row:
+    """A share of the shipped prompts, in SmolLM2's tokens, as they are traced together."""
+    with tempfile.TemporaryDirectory() as folder:
+        every = [*shipped(unpacked(SMOLLM2, Path(folder)))][::OF_SHIPPED]
+    prompts = [
+        random_prompt(parts, len(each.ids), samples, range(each.subject[0], each.subject[1] + 1))
+        for each in every
+    ]
+    product = Gemm(parts.device, seconds=1)
+    turns = Turns({"sweep": lambda: sweep(parts, prompts), "product": product}, rounds)
+    peak = turns.ratio("product", "sweep") * necessary(parts, prompts) / product.operations
+    told = f"smollm2, {len(prompts)} shipped prompts, {samples} samples"
+    return Row("trace of states", told, "GEMM peak, necessary operations", peak, ">= 0.65", ">= 0.8")
 
 
 def _levels(parts: Parts, shape: str, rounds: int, n_levels: int = 6, samples: int = 2) -> Row:
@@ -128,7 +153,9 @@ def necessary(parts: Parts, prompts: list[Prompt]) -> float:
             own = others * carried + seen
             through = own + (keys_values + queries) * carried
             last = keys_values * carried + queries + others + pair * length
-            for layer in range(1, n_layers):
+            # The embedding alone is put back where other tokens of the subject stay corrupted.
+            shared = len(prompt.subject) > 1 and position in prompt.subject
+            for layer in range(0 if shared else 1, n_layers):
                 between = n_layers - 2 - layer
                 site = own + between * through + last if between >= 0 else others + pair * length
                 total += rows * (site + readout)

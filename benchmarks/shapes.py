@@ -1,5 +1,7 @@
 """Random models and prompts of the shapes that are measured; no weights are read."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PretrainedConfig
@@ -52,16 +54,16 @@ def random_decoder(channels: int, vocab: int, device: torch.device = CPU) -> Log
     return LogitDecoder(norm, torch.randn(vocab, channels) * 0.1).to(device)
 
 
-def random_prompt(parts: Parts, length: int, samples: int = 10, subject: int = 1) -> Prompt:
-    """A prompt of random tokens with noise on one of them."""
+def random_prompt(parts: Parts, length: int, samples: int = 10, subject: Sequence[int] = (1,)) -> Prompt:
+    """A prompt of random tokens with noise on some of them."""
     rng = np.random.default_rng(length)
     n_channels, vocab = parts.token_embedding.embedding_dim, parts.token_embedding.num_embeddings
     ids = rng.integers(vocab, size=length).tolist()
     return Prompt(
         input_ids=ids,
-        subject=[subject],
+        subject=[*subject],
         labels=[("1", sample) for sample in range(samples)],
-        corrupted_ids=np.full((samples, 1), ids[subject]),
-        noise=rng.standard_normal((samples, 1, n_channels), np.float32),
+        corrupted_ids=np.array([[ids[position] for position in subject]] * samples),
+        noise=rng.standard_normal((samples, len(subject), n_channels), np.float32),
         target_id=42,
     )

@@ -11,14 +11,13 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from shipped import shipped
 
 from strata.notebook.load import unpacked
-from strata.text.prompt_formats import read_prompt_file
-from strata.text.prompts import subject_span, target_tokens, untraceable
-from strata.text.tokenizer import load_tokenizer
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = {
@@ -46,24 +45,16 @@ MODELS = {
 
 def prompts_for(folder: Path, of_each: int, noise_sd: float, samples: int) -> dict:
     """Prompts whose subjects are whole tokens, so many of each category."""
-    tokenizer = load_tokenizer(str(folder), None, True)
     found = {name: [] for name in ("text", "words", "ids", "subject", "target")}
-    for path in sorted(Path("data/prompts").glob("*.yaml")):
-        taken = 0
-        for prompt in read_prompt_file(path).content["prompts"]:
-            if taken == of_each or not {"subject", "target"} <= set(prompt):
-                continue
-            ids, offsets = tokenizer.encode_with_offsets(prompt["text"])
-            target = target_tokens(prompt, tokenizer.following)
-            span = subject_span(prompt, offsets)
-            if len(ids) > LONGEST or untraceable(span, len(ids), target):
-                continue
-            if prompt["text"].count(prompt["subject"]) > 1:  # they differ in which one is meant
-                continue
-            row = (prompt["text"], prompt["subject"], list(ids), span, target[0])
-            for values, value in zip(found.values(), row, strict=True):
-                values.append(value)
-            taken += 1
+    taken = Counter()
+    for prompt in shipped(folder):
+        # Where the subject is there twice, packages differ in which one is meant.
+        twice = prompt.text.count(prompt.words) > 1
+        if twice or len(prompt.ids) > LONGEST or taken[prompt.category] == of_each:
+            continue
+        for name, values in found.items():
+            values.append(getattr(prompt, name))
+        taken[prompt.category] += 1
     return found | {"noise_sd": noise_sd, "samples": samples}
 
 
