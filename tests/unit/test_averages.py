@@ -8,7 +8,7 @@ from oracles.random_traces import OPTIONS, add_measures, make_trace, record_draw
 from strata.stats.thresholds import LEAST_UNITS
 from strata.trace import resampling, restoration
 from strata.trace.averages import average_by_category, average_by_gap, average_heads, left_out
-from strata.trace.resampling import Samples
+from strata.trace.resampling import Drawn, Samples
 from strata.trace.transition import EXCLUDED, MARGIN
 
 
@@ -282,3 +282,22 @@ def test_groups_of_neurons_have_the_averages_of_their_own_traces():
 def test_what_was_not_traced_has_no_averages():
     nothing = xr.Dataset(attrs={"not_traced": "groups of neurons"})
     assert average_heads(nothing, "neuron_group", **OPTIONS).identical(nothing)
+
+
+@pytest.mark.parametrize(("n_samples", "kinds"), [(1, 1), (2, 3), (3, 10)])
+def test_what_is_drawn_several_times_is_restored_once(n_samples, kinds):
+    rng = np.random.default_rng(n_samples)
+    prompt = np.sort(rng.integers(4, size=3000))
+    weights = rng.multinomial(n_samples, np.full(n_samples, 1 / n_samples), size=3000)[:, None] / n_samples
+    different, which = Drawn(prompt, np.arange(3000), weights).different()
+    assert len(different.prompt) == 4 * kinds
+    assert np.array_equal(different.prompt[which], prompt)
+    assert np.array_equal(different.weights[which], weights)
+    assert (np.diff(different.prompt) >= 0).all()
+
+
+def test_what_hardly_comes_twice_is_left_as_it_was_drawn():
+    weights = np.random.default_rng(0).multinomial(10, np.full(10, 0.1), size=500)[:, None] / 10
+    drawn = Drawn(np.zeros(500, int), np.arange(500), weights)
+    different, which = drawn.different()
+    assert different is drawn and np.array_equal(which, np.arange(500))

@@ -109,7 +109,7 @@ def read_out(
         raise ValueError(f"ids beyond the vocabulary of {vocab} entries")
     on_cpu = states.device.type == "cpu"
     compiled = on_cpu and n_depths * n_tokens * vocab >= compile_from and _can_compile()
-    reduce = torch.compile(_reduce, dynamic=False) if compiled else _reduce
+    reduce = torch.compile(_reduce, dynamic=False) if compiled else None
     logging.info("lens: %s reduction", "compiled" if compiled else "eager")
 
     k = min(top_k, vocab)
@@ -128,8 +128,8 @@ def read_out(
     group = max(1, min(tile // GROUPS, times * GROUP // (n_depths * padded)))
     tile -= tile % group
     buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
-    # Made once: memory that is new costs more than what is computed in it. Compiled, there is none.
-    room = None if compiled or not on_cpu else states.new_empty(2, group, n_depths, vocab)
+    # Made once: memory that is new costs more than what is computed in it.
+    room = states.new_empty(2, group, n_depths, vocab, dtype=torch.float32)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
         stop = min(start + tile, n_tokens)
         rows = decoder.rows(states[:, start:stop]).transpose(0, 1).flatten(0, 1)
@@ -142,13 +142,13 @@ def read_out(
         for first in range(start, stop, group):
             tokens = slice(first, min(first + group, stop))
             z = logits[first - start : tokens.stop - start]
-            own_room = None if room is None else room[:, : len(z)]
+            own_room = room[:, : len(z)]
             # An incomplete last group is not worth compiling for.
-            how = partial(reduce if len(z) == group else _reduce, room=own_room)
+            how = reduce if reduce and len(z) == group else partial(_reduce, room=own_room)
             fields = _read_tokens(z, vocab, n_stream, input_ids[tokens], target_ids[tokens], k, how)
             if rank_guesses:
                 guesses = fields["top_id"][:, :n_stream, 0]
-                of_stream = None if own_room is None else own_room[0, :, :n_stream]
+                of_stream = own_room[0, :, :n_stream]
                 fields["rank_of_guess"] = _ranks_of(guesses, z[:, :n_stream, :vocab], of_stream)
             if word_ids is not None:
                 log_total = (fields["top_logit"] - fields["top_logprob"])[..., :1]
@@ -236,14 +236,15 @@ def _reduce(
     ``references`` (token, 2, vocab) are probabilities, ``own`` (token, depth, 3) logits to rank.
     Returns Σ exp(z'), Σ exp(z') z' (token, depth), Σ p z' (token, depth, 2) with z' = z − maximum,
     and the number of logits above each of ``own`` (token, depth, 3). ``room`` (2, token, depth, vocab) is
-    written over.
+    written over; what is compiled needs none.
     """
-    shifted = torch.sub(z, maximum[..., None], out=None if room is None else room[0])
-    e = torch.exp(shifted, out=None if room is None else room[1])
+    one, other = (None, None) if room is None else room
+    shifted = torch.sub(z, maximum[..., None], out=one)
+    e = torch.exp(shifted, out=other)
     cross = (references @ shifted.mT).mT  # several times faster than the other way round
     total = e.sum(-1)
-    weighted = torch.mul(e, shifted, out=None if room is None else room[1]).sum(-1)
-    return total, weighted, cross, _count_above(z, own, None if room is None else room[0])
+    weighted = torch.mul(e, shifted, out=other).sum(-1)
+    return total, weighted, cross, _count_above(z, own, one)
 
 
 def _count_above(z: Tensor, own: Tensor, room: Tensor | None = None) -> Tensor:
@@ -256,10 +257,11 @@ def _count_above(z: Tensor, own: Tensor, room: Tensor | None = None) -> Tensor:
     return torch.stack([larger(own[..., i, None]).sum(-1) for i in range(own.shape[-1])], -1)
 
 
-def _ranks_of(guesses: Tensor, logits: Tensor, room: Tensor | None = None) -> Tensor:
+def _ranks_of(guesses: Tensor, logits: Tensor, room: Tensor) -> Tensor:
     """How many logits (token, depth, vocab) are above those of guesses (token, guess): (token, depth, guess).
 
-    Most depths guess alike: of each token, what is guessed several times is ranked once.
+    Most depths guess alike: of each token, what is guessed several times is ranked once. ``room``, as large
+    as ``logits``, is written over.
     """
     first = (guesses[:, :, None] == guesses[:, None]).byte().argmax(-1)
     new = first == torch.arange(guesses.shape[1], device=guesses.device)

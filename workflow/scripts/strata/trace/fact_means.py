@@ -8,6 +8,9 @@ from scipy import sparse
 from strata.stats.defined import ratio
 from strata.stats.draws import error_of_mean
 
+DENSE = 20
+"""Entries for each that is not zero up to which a whole matrix multiplies faster than a sparse one."""
+
 
 class Means(NamedTuple):
     """Means over the prompts of facts, (..., noise, ...) after what is drawn, as are the others.
@@ -29,13 +32,15 @@ class Totals:
         self._sums = self._squares = self._crossed = 0
         self._counts = self._squared_counts = self._n_facts = 0
 
-    def add(self, values: np.ndarray, fact: np.ndarray, resample: np.ndarray) -> None:
+    def add(self, values: np.ndarray, which: np.ndarray, fact: np.ndarray, resample: np.ndarray) -> None:
         """Add facts as they were drawn, each with all its prompts.
 
         Parameters
         ----------
-        values : array [prompt drawn, noise, ...]
+        values : array [value, noise, ...]
             NaN, everything of a noise level, where a prompt does not count.
+        which : int array [prompt drawn]
+            Which of the values is its.
         fact : int array [prompt drawn]
             Which of the facts below it belongs to.
         resample : int array [fact drawn]
@@ -48,11 +53,11 @@ class Totals:
             by_level = np.where(counts[..., None], by_level, 0)
         counts, sums = counts.astype(float), by_level.reshape(len(values), -1)
         if len(resample) < len(fact):
-            of_fact = _adder(fact, len(resample))
+            of_fact = _adder(fact, which, (len(resample), len(values)))
             counts, sums = of_fact @ counts, of_fact @ sums
+            of_resample = _adder(resample, np.arange(len(sums)), (self._n_resamples, len(sums)))
         else:
-            resample = resample[fact]
-        of_resample = _adder(resample, self._n_resamples)
+            of_resample = _adder(resample[fact], which, (self._n_resamples, len(values)))
         total = of_resample @ sums
         self._sums = self._sums + total
         if counts.max(initial=0) > 1:
@@ -84,13 +89,13 @@ def mean_over_facts(values: np.ndarray, facts: np.ndarray) -> Means:
 
     NaN where a prompt does not count; ``facts`` [prompt], the name of what each asks.
     """
-    names, which = np.unique(facts, return_inverse=True)
+    names, fact = np.unique(facts, return_inverse=True)
     totals = Totals(1)
-    totals.add(values, which, np.zeros(len(names), int))
+    totals.add(values, np.arange(len(values)), fact, np.zeros(len(names), int))
     return Means(*(part[0] for part in totals.means()))
 
 
-def _adder(groups: np.ndarray, n_groups: int) -> sparse.csr_array:
-    """The matrix [group, item] that adds up the items of each group."""
-    entries = (np.ones(len(groups)), (groups, np.arange(len(groups))))
-    return sparse.csr_array(entries, shape=(n_groups, len(groups)))
+def _adder(groups: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> np.ndarray | sparse.csr_array:
+    """The matrix [group, item] that adds up items, some several times, where each of them is of a group."""
+    adder = sparse.csr_array((np.ones(len(groups)), (groups, items)), shape=shape)
+    return adder.toarray() if np.prod(shape) < DENSE * len(groups) else adder

@@ -84,10 +84,11 @@ class Samples:
         for at_once, drawn in self._drawn(members, n_resamples, rng):
             totals = [Totals(at_once) for _ in functions]
             for some in drawn.blocks(self.facts, max(1, BLOCK_VALUES // self.values[0, :, 0].size)):
-                restored = self._restored(some, min_gap)
+                different, which = some.different()
+                restored = self._restored(different, min_gap)
                 facts, fact = np.unique(some.fact, return_inverse=True)
                 for total, function in zip(totals, functions, strict=True):
-                    total.add(function(restored), fact, facts // len(members))
+                    total.add(function(restored), which, fact, facts // len(members))
             batches.append([total.means() for total in totals])
         return [Means(*map(np.concatenate, zip(*each, strict=True))) for each in zip(*batches, strict=True)]
 
@@ -152,6 +153,21 @@ class Drawn:
     prompt: np.ndarray
     fact: np.ndarray
     weights: np.ndarray
+
+    def different(self) -> tuple["Drawn", np.ndarray]:
+        """Each prompt once with the same weights, and which of these every draw [draw] is; ``fact`` is lost.
+
+        Of two samples there are but three drawings; of many, hardly any comes twice.
+        """
+        n_draws, n_levels, n_samples = self.weights.shape
+        with np.errstate(invalid="ignore"):
+            times = np.rint(self.weights * n_samples).reshape(n_draws, -1)
+        kinds = (n_samples + 1.0) ** times.shape[1]
+        if n_levels > 1 or kinds * (1 + self.prompt.max(initial=0)) > 2**53 or kinds > n_draws:
+            return self, np.arange(n_draws)
+        code = times @ (n_samples + 1.0) ** np.arange(n_samples) + kinds * self.prompt
+        _, first, which = np.unique(code, return_index=True, return_inverse=True)
+        return Drawn(self.prompt[first], self.fact[first], self.weights[first]), which
 
     def blocks(self, facts: np.ndarray, size: int) -> Iterator["Drawn"]:
         """About ``size`` draws at a time, of the same facts, ``facts`` [prompt], and sorted by prompt.
