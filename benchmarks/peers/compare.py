@@ -11,7 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +44,18 @@ MODELS = {
 
 
 def prompts_for(folder: Path, of_each: int, noise_sd: float, samples: int) -> dict:
-    """Prompts whose subjects are whole tokens, so many of each category."""
-    found = {name: [] for name in ("text", "words", "ids", "subject", "target")}
-    taken = Counter()
+    """Prompts whose subjects are whole tokens, so many of each category, those of middle length."""
+    by_category = defaultdict(list)
     for prompt in shipped(folder):
         # Where the subject is there twice, packages differ in which one is meant.
-        twice = prompt.text.count(prompt.words) > 1
-        if twice or len(prompt.ids) > LONGEST or taken[prompt.category] == of_each:
-            continue
-        for name, values in found.items():
-            values.append(getattr(prompt, name))
-        taken[prompt.category] += 1
+        if len(prompt.ids) <= LONGEST and prompt.text.count(prompt.words) == 1:
+            by_category[prompt.category].append(prompt)
+    chosen = []
+    for own in by_category.values():
+        first = max(0, (len(own) - of_each) // 2)
+        chosen += sorted(own, key=lambda prompt: len(prompt.ids))[first : first + of_each]
+    fields = ("text", "words", "ids", "subject", "target")
+    found = {name: [getattr(prompt, name) for prompt in chosen] for name in fields}
     return found | {"noise_sd": noise_sd, "samples": samples}
 
 

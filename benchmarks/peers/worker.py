@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from frame import Peak  # noqa: E402
@@ -32,7 +32,12 @@ class Given:
         self.ids = [torch.tensor([ids]) for ids in self.prompts["ids"]]
 
     def model(self, **options):
-        return AutoModelForCausalLM.from_pretrained(self.folder, torch_dtype=torch.float32, **options).eval()
+        config = AutoConfig.from_pretrained(self.folder)
+        # transformers 4 does not know where 5 keeps the base of rotary angles, and takes another.
+        for name, value in (getattr(config, "rope_parameters", None) or {}).items():
+            setattr(config, name, value)
+        options |= {"config": config, "torch_dtype": torch.float32}
+        return AutoModelForCausalLM.from_pretrained(self.folder, **options).eval()
 
     def tokenizer(self):
         # As GPT-2's own: token types, were they given, would be added to the embeddings.
