@@ -29,7 +29,7 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
                 torch.mm(keys[: len(out)], tile.T, out=out[:, : len(tile)])
 
         def search(matrix=matrix, some=range(n_rows)) -> None:
-            Scores(matrix, matrix).best_others(1, rows=ROWS, columns=COLUMNS, device=device, among=some)
+            Scores(matrix, matrix).best_others(1, rows=ROWS, columns=COLUMNS, device=str(device), among=some)
 
         turns = Turns({"product": bare, "search": search}, rounds)
         told = f"{vocab:,} tokens x {matrix.shape[1]} channels"

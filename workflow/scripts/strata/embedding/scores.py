@@ -58,7 +58,7 @@ class Scores:
         *,
         rows: int = 1024,
         columns: int = 8192,
-        device: str | torch.device = "cpu",
+        device: str = "cpu",
         among: range | None = None,
         progress: Progress = silent,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -85,14 +85,12 @@ class Scores:
         if len(self._keys) <= k:
             raise ValueError(f"{k} other tokens are asked for, of {len(self._keys)} in all")
         among = range(len(self)) if among is None else among
-        rows *= 1 if torch.device(device).type == "cpu" else ON_GPU
+        rows *= 1 if device == "cpu" else ON_GPU
         every = progress([*tiles(among.stop, rows, among.start)], "tiles of tokens")
         parts = [self._of_tile(k, at, columns, device) for at in every]
         return tuple(torch.cat(part).numpy() for part in zip(*parts, strict=True))
 
-    def _of_tile(
-        self, k: int, at: slice, columns: int, device: str | torch.device
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _of_tile(self, k: int, at: slice, columns: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
         query = self._of_query(_tensor(self._queries[at], device))
         rows = torch.arange(at.start, at.stop, device=device)
         best = torch.empty(len(rows), 0, device=device)
@@ -115,12 +113,12 @@ class Scores:
         own = self._exact(query, rows, device)
         return others.gather(1, order)[:, :k].cpu(), exact[:, :k].cpu(), own.cpu()
 
-    def _exact(self, query: Tensor, other: Tensor, device: str | torch.device) -> Tensor:
+    def _exact(self, query: Tensor, other: Tensor, device: str) -> Tensor:
         """Score (row) of each row with one other, products and sums in float64."""
         key = self._of_key(_tensor(self._keys[other.cpu().numpy()], device))
         score = torch.linalg.vecdot(query.double(), key.double())
         return score if self._bias is None else score + self._bias[other].double()
 
 
-def _tensor(tile: np.ndarray, device: str | torch.device) -> Tensor:
+def _tensor(tile: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(tile)).to(device, torch.float32)

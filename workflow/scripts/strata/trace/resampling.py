@@ -160,12 +160,11 @@ class Drawn:
         Of two samples there are but three drawings; of many, hardly any comes twice.
         """
         n_draws, n_levels, n_samples = self.weights.shape
-        with np.errstate(invalid="ignore"):
-            times = np.rint(self.weights * n_samples).reshape(n_draws, -1)
-        kinds = (n_samples + 1.0) ** times.shape[1]
-        if n_levels > 1 or kinds * (1 + self.prompt.max(initial=0)) > 2**53 or kinds > n_draws:
+        kinds = (n_samples + 1) ** n_samples
+        if n_levels > 1 or kinds > n_draws:
             return self, np.arange(n_draws)
-        code = times @ (n_samples + 1.0) ** np.arange(n_samples) + kinds * self.prompt
+        times = np.rint(self.weights[:, 0] * n_samples).astype(int)
+        code = times @ (n_samples + 1) ** np.arange(n_samples) + kinds * self.prompt
         _, first, which = np.unique(code, return_index=True, return_inverse=True)
         return Drawn(self.prompt[first], self.fact[first], self.weights[first]), which
 
