@@ -26,7 +26,7 @@ FILES = {
         "results/xl/trace/shards/{shard}/control/state.nc",
         "logs/xl/trace_control_shard_{shard}.benchmark.tsv",
     ),
-    "gather_traces": (TARGET, "logs/xl/gather_traces_{trace}.benchmark.tsv"),
+    "gather_shards": (TARGET, "logs/xl/gather_shards_{stage}_{gathered}.benchmark.tsv"),
 }
 """What a job of a rule makes."""
 

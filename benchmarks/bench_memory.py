@@ -37,6 +37,7 @@ TARGETS = {
         "lens/comparison.tsv",
         "lens/repurposing.nc",
         "trace/by_category.nc",
+        "trace/order.tsv",
         "attention.nc",
         "hidden.nc",
     ],

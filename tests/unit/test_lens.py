@@ -14,7 +14,7 @@ from strata.lens import readout as lens
 from strata.lens.comparison import at_whole_depths
 from strata.lens.decoders import DepthMaps
 from strata.lens.labels import as_dataset, next_tokens
-from strata.lens.readout import carry_by, read_activations, read_out
+from strata.lens.readout import carry_by, pieces_of, read_activations, read_out
 from strata.lens.stream import pieces, stream_depths
 from strata.model.architecture import find_parts
 from strata.model.capture import capture
@@ -297,7 +297,8 @@ def test_pieces_change_nothing():
     carry = carry_by(n_layers=2)
     for updates in (False, True):
         whole = read_activations(activations, decoder, carry, targets, 2, updates)
-        apart = read_activations(activations, decoder, carry, targets, 2, updates, max_bytes=1)
+        cut = pieces_of(activations, max_bytes=1)
+        apart = read_activations(activations, decoder, carry, targets, 2, updates, cut=cut)
         for name, values in whole.items():
             torch.testing.assert_close(apart[name], values, equal_nan=True, msg=name)
 

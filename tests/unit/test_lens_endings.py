@@ -12,7 +12,7 @@ from strata.lens.answers import answers
 from strata.lens.labels import as_dataset, demanded_words, next_tokens
 from strata.lens.questions import ask
 from strata.lens.questions_of_endings import endings
-from strata.lens.readout import carry_by, read_activations
+from strata.lens.readout import carry_by, pieces_of, read_activations
 from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
 from strata.stats.bootstrap import Bootstrap
@@ -160,7 +160,7 @@ def test_words_are_looked_up_on_the_way_of_every_decoder_s_states():
         return as_dataset(fields, activations, targets, vocabulary, prompts, updates)
 
     lens = read()
-    xr.testing.assert_equal(lens[["rank_of_word"]], read(max_bytes=1)[["rank_of_word"]])
+    xr.testing.assert_equal(lens[["rank_of_word"]], read(cut=pieces_of(activations, 1))[["rank_of_word"]])
     assert lens["logprob_word"].attrs["units"] == "nat"
     assert lens["logprob_word"].dims == lens["rank_of_word"].dims == ("depth", "token", "word")
     assert lens["word"].values.tolist() == ["demanded", "other"] and "logprob_word" not in read(updates=True)

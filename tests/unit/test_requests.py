@@ -16,9 +16,10 @@ class Estimated:
     """Estimates by rule, of whatever model; of one on a hub, nothing is known."""
 
     known = {"read_lens": (1_000, 6), "trace_prompts": (9_000, 600)}
+    light = {"average_traces": (500, 1), "compare_lenses": (9_000, 600)}
 
     def needs(self, rule, model):
-        memory, minutes = self.known[rule]
+        memory, minutes = (self.known | self.light)[rule]
         return None if model == "hub" else SimpleNamespace(memory_mb=memory, minutes=minutes)
 
 
@@ -64,6 +65,14 @@ def test_what_is_not_estimated_has_its_own_request(key):
     tables = asked(rule="average_traces", on_device=False)[key]
     assert asked(None, rule="write_front", on_device=False)[key] == tables
     assert asked("hub")[key] > 2 * tables
+
+
+@pytest.mark.parametrize("key", ["mem_mb", "runtime"])
+def test_tables_of_very_many_prompts_ask_for_more_than_others(key):
+    small, large = (asked(rule=rule, on_device=False)[key] for rule in Estimated.light)
+    assert small == asked(None, rule="write_front", on_device=False)[key]
+    assert large > Estimated.light["compare_lenses"][key == "runtime"]
+    assert asked("hub", rule="compare_lenses", on_device=False)[key] == small
 
 
 def test_a_gpu_is_given_less_time_than_a_processor():

@@ -50,8 +50,8 @@ def prompts(n):
     return {"towns": {"category": "towns", "prompts": [*each, {"id": "passage", "text": "one two"}]}}
 
 
-def estimates(config, n, per_shard, **changes) -> Estimates:
-    config["trace"]["prompts_per_shard"] = per_shard
+def estimates(config, n, per_shard, lens=10**6, **changes) -> Estimates:
+    config["trace"]["prompts_per_shard"], config["lens"]["prompts_per_shard"] = per_shard, lens
     config["models"]["xl"] |= changes
     return Estimates(config, prompts(n))
 
@@ -62,19 +62,43 @@ def estimates(config, n, per_shard, **changes) -> Estimates:
 )
 def test_shards_by_their_key(config, n, per_shard, expected):
     """None is smaller than a group, of which the last is of what is left."""
-    assert estimates(config, n, per_shard).shards("xl") == expected
+    assert estimates(config, n, per_shard).shards("xl", "trace") == expected
 
 
 def test_shards_by_the_estimate_take_hours(config):
     """As many more as there are prompts, fewer on a graphics card; the dearest of them the hours it may."""
     n = 10_000
-    on_processors = estimates(config, n, "auto", device="cpu").shards("xl")
-    on_card = estimates(config, n, "auto", device="auto").shards("xl")
+    on_processors = estimates(config, n, "auto", device="cpu").shards("xl", "trace")
+    on_card = estimates(config, n, "auto", device="auto").shards("xl", "trace")
     assert 1 < on_card < on_processors
-    assert estimates(config, 4 * n, "auto").shards("xl") > 3 * on_card
+    assert estimates(config, 4 * n, "auto").shards("xl", "trace") > 3 * on_card
     costs = estimates(config, 4 * n, "auto").jobs("trace_prompts_shard", "xl")
     hours = max(REFERENCE.seconds(cost, 4) for cost in costs) / 3600 / GPU
     assert HOURS / 3 < hours < 1.5 * HOURS
+
+
+def test_shards_of_lenses_are_as_many_as_their_own_estimate_or_key_says(config):
+    """Passages count, which are not traced; where there are few hours of lenses, traces alone are cut."""
+    assert estimates(config, 101, "auto", lens=51).shards("xl", "lens") == 2
+    n = 20_000
+    found = estimates(config, n, "auto", lens="auto", device="cpu")
+    assert 1 < found.shards("xl", "lens") < found.shards("xl", "trace") / 10
+    hours = max(REFERENCE.seconds(job, 4) for job in found.jobs("read_lens_shard", "xl")) / 3600
+    assert HOURS / 3 < hours < 1.5 * HOURS
+    on_card = estimates(config, n, "auto", lens="auto", device="auto")
+    assert on_card.shards("xl", "lens") == 1 < on_card.shards("xl", "trace")
+    assert len(on_card.jobs("read_lens_shard", "xl")) == 3
+
+
+@pytest.mark.parametrize("rule", ["read_lens", "read_extended_lens"])
+def test_shards_of_lenses_together_cost_what_all_do_at_once(config, rule):
+    whole = estimates(config, 1000, "auto").jobs(rule, "xl")
+    cut = estimates(config, 1000, "auto", lens=100)
+    updates, shards = cut.jobs(rule, "xl"), cut.jobs(f"{rule}_shard", "xl")
+    assert len(shards) == 11 * (len(whole) - len(updates))
+    assert sum(job.operations for job in [*updates, *shards]) == pytest.approx(
+        sum(job.operations for job in whole)
+    )
 
 
 @pytest.mark.parametrize("rule", SHARDED)
@@ -91,9 +115,11 @@ def test_shards_together_cost_what_all_do_at_once(config, rule):
 
 def test_what_shards_are_gathered_from_has_their_number(config):
     shards = Shards(config, estimates(config, 101, 50))
-    assert shards.files(SimpleNamespace(model="xl", trace="mlp")) == [
+    assert shards.files(SimpleNamespace(model="xl", stage="trace", gathered="mlp")) == [
         f"results/xl/trace/shards/000{number}-of-3/mlp.nc" for number in range(3)
     ]
+    [alone] = shards.files(SimpleNamespace(model="xl", stage="lens", gathered="logit"))
+    assert alone == "results/xl/lens/shards/0000-of-1/logit.nc"
     assert shards.models() == "xl"
     assert Shards(config, estimates(config, 101, "auto")).models() == "(?!)"
 
@@ -101,11 +127,11 @@ def test_what_shards_are_gathered_from_has_their_number(config):
 def test_the_estimate_is_not_asked_of_a_model_that_is_not_here(config, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     few = estimates(config, FEW, "auto", source="nobody/nothing")
-    assert Shards(config, few).number("xl") == 1
+    assert Shards(config, few).number("xl", "trace") == 1
     many = Shards(config, estimates(config, FEW + 1, "auto"))
-    with pytest.raises(BadInput, match="prompts_per_shard: auto needs the sizes of xl"):
+    with pytest.raises(BadInput, match="trace.prompts_per_shard: auto needs the sizes of xl"):
         many.models()
-    assert Shards(config, estimates(config, FEW + 1, 1000)).number("xl") == 2
+    assert Shards(config, estimates(config, FEW + 1, 1000)).number("xl", "trace") == 2
 
 
 def test_nothing_is_read_again_for_each_job(config, monkeypatch):

@@ -6,11 +6,11 @@ import pytest
 from oracles import tiny_models
 from oracles.noised import table
 from strata.model.architecture import find_parts
-from strata.pieces import ROWS, gather, write_pieces
+from strata.pieces import gather, write_pieces
+from strata.share import Share
 from strata.trace import dataset
 from strata.trace.corruption import corrupt_as
 from strata.trace.dataset import Frame
-from strata.trace.share import Share
 from strata.trace.shares import Every
 from strata.trace.sites import restoration
 
@@ -51,11 +51,11 @@ def made(of: Every) -> list:
     return [of.restored(chosen, ["0.5"], True), of.heads(3), of.neurons(2, 3), of.attribution()]
 
 
-def write(of: Every, folder, **rows) -> dict[str, str]:
+def write(of: Every, folder, shard=False) -> dict[str, str]:
     paths = {}
     for each in made(of):
         own = {name: f"{folder}/{name}.nc" for name in each.names}
-        write_pieces(each, own, model={"name": "tiny"}, **({ROWS: each.rows} if rows else {}))
+        write_pieces(each, own, shard, model={"name": "tiny"})
         paths |= own
     return paths
 
@@ -81,9 +81,9 @@ def test_gathered_shards_are_the_file_made_at_once(whole, prompts, tmp_path, n):
     for number in reversed(range(n)):
         folder = tmp_path / f"trace/shards/{number}"
         folder.mkdir(parents=True)
-        shards[number] = write(every(prompts, Share(number, n)), f"trace/shards/{number}", rows=True)
+        shards[number] = write(every(prompts, Share(number, n)), f"trace/shards/{number}", shard=True)
     for name, expected in whole.items():
-        gather([shards[number][name] for number in range(n)], f"trace/{name}.nc", "prompt")
+        gather([shards[number][name] for number in range(n)], f"trace/{name}.nc")
         assert (tmp_path / f"trace/{name}.nc").read_bytes() == expected, name
 
 

@@ -123,6 +123,7 @@ TABLE = {
     "lens.decoders": (["logit"], [*CONTEXTLESS, *EVERY_DECODER]),
     "lens.top_k": (3, LENS),
     "lens.norm": ("plain", ["fit_tuned", *CONTEXTLESS, *LENS]),
+    "lens.prompts_per_shard": (2, []),  # as under trace
     "lens.extended.last": (0, ["read_extended_lens", *CONTEXTLESS, *EVERY_DECODER]),
     "lens.tuned.steps": (3, TUNED),
     "lens.tuned.tokens_per_step": (32, TUNED),

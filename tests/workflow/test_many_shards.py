@@ -32,7 +32,8 @@ def test_a_hundred_shards_of_a_large_model_are_planned(tmp_path):
     jobs = counted()
     for rule in ("trace_prompts", "trace_parts", "trace_control"):
         assert jobs[f"{rule}_shard"] == 100 and rule not in jobs
-    assert jobs["gather_traces"] == 9 and jobs["trace_shown"] == 1
+    assert jobs["gather_shards"] == 9 + 4 and jobs["trace_shown"] == 1
+    assert jobs["read_lens_shard"] == 3 and jobs["read_extended_lens_shard"] == 1
     by_estimate = counted("--config", "trace={prompts_per_shard: auto}")
     assert 1 < by_estimate["trace_prompts_shard"] < 100
 
@@ -40,9 +41,9 @@ def test_a_hundred_shards_of_a_large_model_are_planned(tmp_path):
 def test_shards_on_a_cluster_keep_the_scheduler_within_its_limits(node, project, tmp_path):
     """Scripts that do nothing: what is looked at is what is asked of SLURM."""
     copy = fresh_copy(project, tmp_path / "project", device="auto")
-    share = "workflow/scripts/strata/trace/share.py"
+    share = "workflow/scripts/strata/share.py"
     copy.write(share, (copy.folder / share).read_text().replace("GROUP = 32\n", "GROUP = 1\n"))
-    for script in ("trace/trace_prompts", "trace/gather_traces", "prompts/curate_prompts"):
+    for script in ("trace/trace_prompts", "shards/gather_shards", "prompts/curate_prompts"):
         touch = "from pathlib import Path\n\nfor path in snakemake.output:\n    Path(path).touch()\n"
         copy.write(f"workflow/scripts/{script}.py", touch)
     rows = [{"id": f"m{n}", "text": f"From {n} to", "subject": str(n), "target": " it"} for n in range(N - 3)]
@@ -62,8 +63,8 @@ def test_shards_on_a_cluster_keep_the_scheduler_within_its_limits(node, project,
     assert run.returncode == 0, said
     jobs = node.jobs(copy.folder)
     rules = [job["Rule"] for job in jobs]
-    assert sorted(rules) == ["curate_prompts", "gather_traces", *["trace_control_shard"] * N]
-    assert rules[-1] == "gather_traces"
+    assert sorted(rules) == ["curate_prompts", "gather_shards", *["trace_control_shard"] * N]
+    assert rules[-1] == "gather_shards"
     shards = [job for job in jobs if job["Rule"] == "trace_control_shard"]
     assert all("gpu:" in job["TresPerJob"] for job in shards)
     assert len({(job["TimeLimit"], job["MinMemoryNode"]) for job in shards}) == 1

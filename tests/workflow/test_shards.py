@@ -1,4 +1,4 @@
-"""Traces in shards, as the rules make them: the files of one job, whatever the number of shards and stops."""
+"""Traces and lenses in shards, as the rules make them: the files of one job, whatever their number."""
 
 import shutil
 
@@ -11,7 +11,9 @@ KINDS = ["state", "control/state", "mlp", "attn", "state_severed_mlp", "state_se
 KINDS += ["heads", "neurons", "attribution"]
 FOLDER = "results/organism/trace"
 TARGETS = [f"{FOLDER}/{kind}.nc" for kind in KINDS]
-MODULE = "workflow/scripts/strata/trace/share.py"
+DECODERS = ["logit", "extended", "tuned", "jacobian"]
+LENSES = [f"results/organism/lens/{decoder}.nc" for decoder in DECODERS]
+MODULE = "workflow/scripts/strata/share.py"
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +42,30 @@ def test_what_is_gathered_is_what_is_made_at_once(ungrouped, at_once, per_shard,
     with ungrouped.changed("config.yaml", ungrouped.config_with("trace.prompts_per_shard", per_shard)):
         plan = ungrouped.plan("--", *TARGETS).jobs
         shards = {"trace_prompts_shard": n, "trace_parts_shard": n, "trace_control_shard": n}
-        assert plan == shards | {"gather_traces": len(KINDS)}
+        assert plan == shards | {"gather_shards": len(KINDS)}
         for targets in ([f"{FOLDER}/shards/{n - 1:04}-of-{n}/{kind}.nc" for kind in KINDS[:2]], TARGETS):
             done = ungrouped.snakemake("--", *targets)
             assert done.returncode == 0, done.stdout + done.stderr
         assert [(ungrouped.folder / target).read_bytes() for target in TARGETS] == at_once
         assert not [*(ungrouped.folder / FOLDER / "shards").rglob("*.nc")], "they were for the time being"
         assert ungrouped.plan("--", *TARGETS).jobs == {}
+
+
+def test_lenses_of_shards_are_those_read_at_once(ungrouped):
+    """Traces have one shard then: what is gathered is gathered of all."""
+    done = ungrouped.snakemake("--", *LENSES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = [(ungrouped.folder / target).read_bytes() for target in LENSES]
+    with ungrouped.changed("config.yaml", ungrouped.config_with("lens.prompts_per_shard", 2)):
+        plan = ungrouped.plan("--", *LENSES).jobs
+        n = plan["read_extended_lens_shard"]
+        assert n > 2
+        assert plan == {"read_lens_shard": 3 * n, "read_extended_lens_shard": n, "gather_shards": 4}
+        done = ungrouped.snakemake("--", *LENSES)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert [(ungrouped.folder / target).read_bytes() for target in LENSES] == expected
+        assert not [*(ungrouped.folder / "results/organism/lens/shards").rglob("*.nc")]
+        assert ungrouped.plan("--", *LENSES).jobs == {}
 
 
 def test_where_sizes_are_unknown_many_prompts_are_not_cut_by_them(ungrouped):

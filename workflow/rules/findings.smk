@@ -5,19 +5,13 @@ FOUND = {"table": PROJECT.findings, "models": RUN}
 LEADS = FOUND | {"drawn": DRAWN, "noise": config["figures"]["noise"], "order": AVERAGE["order"]}
 
 
-localrules:
-    judge_claims,
-    draw_leads,
-    write_front,
-    findings,
-
-
 rule judge_claims:
     input:
         lambda wildcards: files_asked(PROJECT.findings, wildcards.model, RUN),
     output:
         table="results/{model}/claims.tsv",
         page=page_in_report("claims", "0 Claims", "what holds"),
+    localrule: True
     params:
         **FOUND,
     script:
@@ -30,6 +24,7 @@ rule draw_leads:
     output:
         png=expand("results/models/findings_{section}.png", section=DRAWN),
         drawing=expand(f"results/models/findings_{{section}}.{FORM['format']}", section=DRAWN),
+    localrule: True
     params:
         **LEADS | FORM,
     script:
@@ -38,12 +33,12 @@ rule draw_leads:
 
 rule write_front:
     input:
-        claims=expand("results/{model}/claims.tsv", model=RUN),
-        prompts=expand("results/{model}/prompts.tsv", model=RUN),
+        **{name: expand(f"results/{{model}}/{name}.tsv", model=RUN) for name in ("claims", "prompts")},
         leads=rules.draw_leads.output.png,
     output:
         front="results/models/front.rst",
         page=page_in_report("run", "0 Claims", "how it was run", "models"),
+    localrule: True
     params:
         **FOUND | {"drawn": DRAWN, "config": config | {"models": RUN}},
     script:
@@ -58,6 +53,7 @@ rule findings:
     output:
         page="docs/findings.md",
         png=expand("docs/figures/findings_{section}.png", section=DRAWN),
+    localrule: True
     params:
         **LEADS,
     script:

@@ -16,11 +16,7 @@ def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=Fal
     return {
         "corruption": {key: TRACE[key] for key in keys} | changes,
         "window": list(window),
-        "everywhere": everywhere,
-        "prefix": prefix,
-        "only": only,
-        "whole": whole,
-        "pieces": pieces,
+        **dict(everywhere=everywhere, prefix=prefix, only=only, whole=whole, pieces=pieces),
         "model": MODELS.settings,
         "max_rows": TRACE["max_rows"],
     }

@@ -4,7 +4,7 @@
 LENS = config["lens"]
 LENSES = of_model(**{decoder: f"lens/{decoder}.nc" for decoder in LENS["decoders"]})
 MAPS = {d: lambda wildcards, d=d: MODELS.maps(wildcards, d) for d in LENS["decoders"]}
-SHOWN = {"shown": lambda wildcards: LENS["grid"]["prompts"] if wildcards.part else []}
+SHOWN = {"shown": lambda wildcards: LENS["grid"]["prompts"] if wildcards.get("part") else []}
 TEXT = of_model(activations="text/activations.h5", weights="weights.h5")
 
 
@@ -71,9 +71,6 @@ rule read_extended_lens:
         extended=LENS["extended"],
     script:
         "../scripts/lens/read_extended_lens.py"
-
-
-ruleorder: read_extended_lens > read_lens
 
 
 rule compare_lenses:

@@ -1,5 +1,4 @@
-# model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner
-# Of many prompts, trace/{what}.nc is gathered from trace/shards/{shard}/{what}.nc. States to first order, by themselves: target approximate
+# model, prompts.tsv -> results/{model}/trace/{what}.nc; trace/shown/ has the prompts whose own trace is drawn, sooner; target approximate: to first order
 # trace/{what}.nc -> averages by category, shares of severed runs, tests of order
 TRACE, AVERAGE = config["trace"], config["average"]
 CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
@@ -36,37 +35,6 @@ use rule trace_prompts as trace_control with:
         "results/{model}/trace/control/state.nc",
     params:
         **tracing(everywhere=NOWHERE, prefix=CONTROL["prefix"], noise=CONTROL["noise"], replacements=0),
-
-
-use rule trace_prompts as trace_prompts_shard with:
-    output:
-        temp("results/{model}/trace/shards/{shard}/state.nc"),
-
-
-use rule trace_parts as trace_parts_shard with:
-    output:
-        [temp(f"results/{{model}}/trace/shards/{{shard}}/{what}.nc") for what in PARTS],
-
-
-use rule trace_control as trace_control_shard with:
-    output:
-        temp("results/{model}/trace/shards/{shard}/control/state.nc"),
-
-
-rule gather_traces:
-    input:
-        SHARDS.files,
-    output:
-        "results/{model}/trace/{trace}.nc",
-    wildcard_constraints:
-        model=checked(SHARDS.models),
-        trace="|".join(["state", "control/state", *PARTS]),
-    priority: 50
-    script:
-        "../scripts/trace/gather_traces.py"
-
-
-ruleorder: gather_traces > trace_prompts > trace_parts > trace_control
 
 
 use rule trace_prompts as trace_shown with:

@@ -74,6 +74,11 @@ def number_of_traced(prompts: Mapping[str, Mapping]) -> int:
     return sum(_traced(prompt) for content in prompts.values() for prompt in content["prompts"])
 
 
+def number_of_all(prompts: Mapping[str, Mapping]) -> int:
+    """How many prompts and passages there are."""
+    return sum(len(content["prompts"]) for content in prompts.values())
+
+
 def _traced(prompt: Mapping) -> bool:
     return "subject" in prompt and "target" in prompt
 

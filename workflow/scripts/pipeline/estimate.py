@@ -8,19 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
-from pipeline.counts import Counts, at_most, number_of_traced
+from pipeline.counts import Counts, at_most, number_of_all, number_of_traced
 from pipeline.light_costs import light
 from pipeline.models import busy_processors
-from pipeline.rule_costs import RULES, WHERE, whole_traces
-from pipeline.work import Work
+from pipeline.rule_costs import RULES, WHERE, whole
+from pipeline.work import STAGES, TRACE, Work
 from strata.costs.cost import Cost
 from strata.costs.machine import REFERENCE
 from strata.model.shape import shape_of
 from strata.model.source import ModelUnavailable
-from strata.trace.share import GROUP
+from strata.share import GROUP
 
 FEW, HOURS = 1000, 4
-"""Prompts that one job traces, where that is left to the estimate; hours that a shard of more takes."""
+"""Prompts that one job is given, where that is left to the estimate; hours that a shard of more takes."""
 
 GPU = 10
 """How many times as fast as a processor a GPU is, at least, where there is much to compute."""
@@ -75,7 +75,8 @@ class Estimates:
             If its sizes are not known here.
         """
         bound = self._at_most(model)
-        return replace(bound, counts=self._counts.get(model) or bound.counts, shards=self.shards(model))
+        shards = {stage: self.shards(model, stage) for stage in STAGES}
+        return replace(bound, counts=self._counts.get(model) or bound.counts, shards=shards)
 
     def _bound(self, model: str) -> Work:
         """The same at most, and at once."""
@@ -83,21 +84,22 @@ class Estimates:
         shape = shape_of(section["source"], section["revision"])
         return Work(model, shape, at_most(self._config, model, self._prompts, shape.vocab), self._config)
 
-    def _shards(self, model: str) -> int:
-        """How many shards a model's traces are cut into: the same whatever was counted, or runs here.
+    def _shards(self, model: str, stage: str) -> int:
+        """How many shards a stage of a model is cut into: the same whatever was counted, or runs here.
 
         Raises
         ------
         ModelUnavailable
             If that takes sizes that are not known here.
         """
-        wanted, candidates = self._config["trace"]["prompts_per_shard"], number_of_traced(self._prompts)
+        wanted = self._config[stage]["prompts_per_shard"]
+        candidates = number_of_traced(self._prompts) if stage == TRACE else number_of_all(self._prompts)
         most = max(1, math.ceil(candidates / GROUP))
         if wanted != "auto":
             return min(most, max(1, math.ceil(candidates / wanted)))
         if candidates <= FEW:
             return 1
-        minutes = max(REFERENCE.seconds(cost, 4) for cost in whole_traces(self._at_most(model))) / 60
+        minutes = max(REFERENCE.seconds(cost, 4) for cost in whole(stage, self._at_most(model))) / 60
         if self._config["models"][model]["device"] != "cpu":
             minutes /= GPU
         return min(most, max(1, math.ceil(minutes / 60 / HOURS)))

@@ -16,25 +16,22 @@ class Light:
     """Seconds of a rule's job: its start, and what a thousand more of something add.
 
     ``vocab``: of tokens in the vocabulary. ``traced``: of prompts × depths. ``states``: of prompts' tokens ×
-    depths.
+    depths. ``bytes_each``: held of each of the last two.
     """
 
     start: float
     vocab: float = 0
     traced: float = 0
     states: float = 0
+    bytes_each: float = 0
 
     def cost(self, work: Work) -> Cost:
         """Of one job for a model."""
         traced, states = (n * work.shape.layers for n in (len(work.traced), sum(work.counts.texts)))
         grown = self.vocab * work.shape.vocab + self.traced * traced + self.states * states
-        held = OF_TRACED * traced * bool(self.traced) + OF_STATES * states * bool(self.states)
+        held = self.bytes_each * (traced * bool(self.traced) + states * bool(self.states))
         copies = 4 * 4 * work.shape.embedding * bool(self.vocab)
         return Cost(seconds=self.start + grown / 1000, memory=held + copies)
-
-
-OF_TRACED, OF_STATES = 6e4, 9e3
-"""Bytes held for each traced state, and for each state of the prompts' tokens, where a rule reads them."""
 
 
 FILES, GATHERED = 9, 6e-5
@@ -45,16 +42,16 @@ LIGHT = {
     "gather_text": Light(0.4, vocab=0.02),
     "tag_text": Light(0.6),
     "load_lens": Light(0.5),
-    "gather_traces": Light(0.5),
-    "average_traces": Light(0.5, traced=2.6),
-    "average_parts": Light(1, traced=1.4),
-    "average_approximate": Light(0.5, traced=0.6),
-    "compare_approximation": Light(1, traced=1),
+    "gather_shards": Light(0.5),
+    "average_traces": Light(0.5, traced=0.5, bytes_each=2500),
+    "average_parts": Light(1, traced=1.4, bytes_each=2500),
+    "average_approximate": Light(0.5, traced=0.6, bytes_each=2500),
+    "compare_approximation": Light(1, traced=1, bytes_each=2500),
     "compare_order": Light(3.5),
     "read_attention": Light(1.4),
     "measure_motion": Light(3),
-    "compare_lenses": Light(2.4, states=0.09),
-    "write_explorer": Light(1.2, states=0.06),
+    "compare_lenses": Light(2.4, states=0.09, bytes_each=120),
+    "write_explorer": Light(1.2, states=0.06, bytes_each=9000),
     "describe_channels": Light(3.5),
     "describe_gains": Light(1.1),
     "correlate_frequency": Light(0.6, vocab=0.3),
@@ -93,9 +90,11 @@ def light(rule: str, work: Work) -> list[Cost]:
     if rule == "draw_positions" and not work.shape.positions:
         return []
     cost = LIGHT[rule].cost(work)
-    if rule == "gather_traces":
-        gathered = Cost(seconds=GATHERED * len(work.traced) * work.shape.layers)
-        return [cost + gathered] * FILES if work.shards > 1 else []
+    if rule == "gather_shards":
+        traces = Cost(seconds=GATHERED * len(work.traced) * work.shape.layers)
+        lenses = Cost(seconds=GATHERED * sum(work.counts.texts) * work.shape.layers)
+        each = [traces] * FILES + [lenses] * len(work.config["lens"]["decoders"])
+        return [cost + gathered for gathered in each] if work.cut else []
     if rule == "decompose_embeddings":
         cost += Cost(operations=DOUBLE * 4 * work.shape.vocab * work.shape.channels**2)
     return [cost]

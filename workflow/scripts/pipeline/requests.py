@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.estimate import GPU, Estimates
+from pipeline.light_costs import LIGHT
 from pipeline.models import busy_processors
 from pipeline.rule_costs import RULES
 
 MEMORY_MB, MINUTES = 2000, 30
-"""What any job may take."""
+"""What any job may take, more than is estimated where it runs a model, and at least where it does not."""
 
 MORE_MEMORY, MORE_TIME = 1.5, 3
 """Of what is estimated, how much a job may take besides."""
@@ -70,17 +71,22 @@ class Requests:
 
     def memory_mb(self, rule: str, wildcards) -> int:
         """Megabytes that a first attempt may take."""
-        model = wildcards.get("model")
-        if rule not in RULES or model not in self.models:
+        if not self._estimated(rule, wildcards):
             return MEMORY_MB
-        estimated = self.estimates.needs(rule, model)
-        return MEMORY_MB + round(MORE_MEMORY * estimated.memory_mb) if estimated else UNKNOWN_MB
+        needed = self.estimates.needs(rule, wildcards.model)
+        if rule in LIGHT:
+            return max(MEMORY_MB, round(MORE_MEMORY * needed.memory_mb)) if needed else MEMORY_MB
+        return MEMORY_MB + round(MORE_MEMORY * needed.memory_mb) if needed else UNKNOWN_MB
 
     def minutes(self, rule: str, wildcards, on_device: bool) -> int:
         """Minutes that a first attempt may take."""
-        model = wildcards.get("model")
-        if rule not in RULES or model not in self.models:
+        if not self._estimated(rule, wildcards):
             return MINUTES
-        estimated = self.estimates.needs(rule, model)
+        needed = self.estimates.needs(rule, wildcards.model)
+        if rule in LIGHT:
+            return max(MINUTES, round(MORE_TIME * needed.minutes)) if needed else MINUTES
         faster = GPU if on_device and self.gpu(wildcards) else 1
-        return MINUTES + round(MORE_TIME * estimated.minutes / faster) if estimated else UNKNOWN_MINUTES
+        return MINUTES + round(MORE_TIME * needed.minutes / faster) if needed else UNKNOWN_MINUTES
+
+    def _estimated(self, rule: str, wildcards) -> bool:
+        return (rule in RULES or rule in LIGHT) and wildcards.get("model") in self.models

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION
 from pipeline.texts import CORPUS
-from pipeline.work import DEVICE, MODEL, RULES, WHERE, Work, bytes_of, on_processors, rule
+from pipeline.work import DEVICE, LENS, MODEL, RULES, TRACE, WHERE, Work, bytes_of, on_processors, rule
 from strata.costs import fitting, running
 from strata.costs.cost import Cost
 from strata.costs.running import BATCH, decode, forward
 from strata.model.source import is_gguf_source
-from strata.trace.share import GROUP, Share
+from strata.share import GROUP, Share
 
 __all__ = ["RULES", "WHERE"]
 
@@ -100,18 +100,56 @@ def fit_jacobian(work: Work) -> Sequence[Cost]:
     return [fitting.jacobian(work.shape, chosen, made["max_tokens"])]
 
 
+def _lens(work: Work, decoder: str) -> Cost:
+    """Of all tokens, by a decoder whose maps are matrices, or none."""
+    shape, tokens = work.shape, sum(work.counts.texts)
+    depths = 2 * shape.layers + 1 if decoder == "logit" else shape.layers + 1
+    mapped = 0 if decoder == "logit" else 2 * tokens * shape.layers * shape.channels**2
+    carried = Cost(operations=mapped, values=4 * tokens * depths * shape.channels)
+    return _read(work, tokens * depths, GUESSES if decoder == "logit" else READ) + carried
+
+
+def _by_matrices(work: Work) -> list[Cost]:
+    return [_lens(work, decoder) for decoder in work.config["lens"]["decoders"] if decoder != "extended"]
+
+
+def _extended(work: Work) -> list[Cost]:
+    if "extended" not in work.config["lens"]["decoders"]:
+        return []
+    states = sum(work.counts.texts) * (work.shape.layers + 1)
+    return [_through_last(work, work.counts.texts) + _read(work, states, READ)]
+
+
 @rule(DEVICE)
 def read_lens(work: Work) -> Sequence[Cost]:
-    shape, tokens, jobs = work.shape, sum(work.counts.texts), []
-    for decoder in work.config["lens"]["decoders"]:
-        if decoder != "extended":
-            depths = 2 * shape.layers + 1 if decoder == "logit" else shape.layers + 1
-            mapped = 0 if decoder == "logit" else 2 * tokens * shape.layers * shape.channels**2
-            carried = Cost(operations=mapped, values=4 * tokens * depths * shape.channels)
-            jobs.append(_read(work, tokens * depths, GUESSES if decoder == "logit" else READ) + carried)
     shown = len(work.config["lens"]["grid"]["prompts"]) * max(work.counts.texts, default=0)
-    return [*jobs, _read(work, shown * (2 * shape.layers + 2), READ)]
+    updates = _read(work, shown * (2 * work.shape.layers + 2), READ)
+    return [updates] if work.cut else [*_by_matrices(work), updates]
 
+
+@rule(DEVICE)
+def read_lens_shard(work: Work) -> Sequence[Cost]:
+    return _shares(work, _by_matrices(work))
+
+
+@rule(MODEL)
+def read_extended_lens(work: Work) -> Sequence[Cost]:
+    return [] if work.cut else _extended(work)
+
+
+@rule(MODEL)
+def read_extended_lens_shard(work: Work) -> Sequence[Cost]:
+    return _shares(work, _extended(work))
+
+
+def _shares(work: Work, whole: Sequence[Cost]) -> list[Cost]:
+    """A job of each shard of lenses."""
+    n = work.shards[LENS]
+    return [cost.times(1 / n) for cost in whole for _ in range(n)] if work.cut else []
+
+
+PIECE_READ = 5e8
+"""Bytes of the states that the lens reads at once, and of what is made of them."""
 
 READ, GUESSES = 10, 16
 """How often the lens goes over a logit: to reduce it, and to rank every depth's guess besides."""
@@ -119,16 +157,8 @@ READ, GUESSES = 10, 16
 
 def _read(work: Work, states: float, passes_over: float) -> Cost:
     fields = states * (4 * work.config["lens"]["top_k"] + 12) * 4
-    memory = 2 * 4 * work.shape.embedding + 2e8 + 2 * fields
+    memory = 2 * 4 * work.shape.embedding + PIECE_READ
     return decode(work.shape, states, passes_over) + Cost(memory=memory, disk=fields)
-
-
-@rule(MODEL)
-def read_extended_lens(work: Work) -> Sequence[Cost]:
-    if "extended" not in work.config["lens"]["decoders"]:
-        return []
-    states = sum(work.counts.texts) * (work.shape.layers + 1)
-    return [_through_last(work, work.counts.texts) + _read(work, states, READ)]
 
 
 def _through_last(work: Work, lengths: Sequence[int]) -> Cost:
@@ -277,24 +307,26 @@ CUT = {"trace_prompts": _states, "trace_parts": _parts, "trace_control": _contro
 """Rules of traces that are cut into shards, and what all their prompts cost."""
 
 
-def whole_traces(work: Work) -> list[Cost]:
-    """What traces cost that are cut into shards, each at once."""
-    return [whole(work) for whole in CUT.values()]
+def whole(stage: str, work: Work) -> list[Cost]:
+    """What a stage that is cut into shards costs at once: each of its jobs."""
+    if stage == TRACE:
+        return [cost(work) for cost in CUT.values()]
+    return [*_by_matrices(work), *_extended(work)]
 
 
 def _at_once(whole: Callable[[Work], Cost]) -> Callable[[Work], list[Cost]]:
     """One job, where there are no shards."""
-    return lambda work: [whole(work)] if work.shards == 1 else []
+    return lambda work: [] if work.cut else [whole(work)]
 
 
 def _in_shards(whole: Callable[[Work], Cost]) -> Callable[[Work], list[Cost]]:
     """A job for each shard: its part of what all prompts cost."""
 
     def jobs(work: Work) -> list[Cost]:
-        if work.shards == 1:
+        if not work.cut:
             return []
-        n, cost = len(work.traced), whole(work)
-        parts = Counter(len(Share(number, work.shards).rows(n, GROUP)) for number in range(work.shards))
+        n, cost, of = len(work.traced), whole(work), work.shards[TRACE]
+        parts = Counter(len(Share(number, of).rows(n, GROUP)) for number in range(of))
         costs = {part: cost.times(part / max(1, n)) + Cost(seconds=READ_PROMPT * n) for part in parts}
         return [costs[part] for part, times in sorted(parts.items()) for _ in range(times)]
 

@@ -4,7 +4,7 @@ No array library is imported here: the rules ask for this at every start of the 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
@@ -14,17 +14,25 @@ from strata.costs.machine import REFERENCE
 from strata.costs.running import Prompt
 from strata.model.shape import Shape
 
+TRACE, LENS = STAGES = ("trace", "lens")
+"""What is cut into shards where there are many prompts; sections of config.yaml, folders of results."""
+
 
 @dataclass(frozen=True)
 class Work:
-    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration; how many
-    shards its traces are cut into."""
+    """What rules are asked to do: a model's name and sizes, what goes through it, the configuration; into how
+    many shards each of `STAGES` is cut."""
 
     model: str
     shape: Shape
     counts: Counts
     config: Mapping
-    shards: int = 1
+    shards: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 1))
+
+    @property
+    def cut(self) -> bool:
+        """Whether any stage is cut: all of them are then gathered from shards, of one perhaps."""
+        return max(self.shards.values()) > 1
 
     @property
     def section(self) -> Mapping:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import h5netcdf
@@ -11,8 +12,9 @@ import xarray as xr
 
 from strata import io
 
-ROWS = "rows_of_a_piece"
-"""What the provenance of a shard's file says besides: how many rows were written at a time."""
+SIZES = "sizes_of_pieces"
+"""What the provenance of a shard's file says besides: the size of each piece, by the dimension they follow
+each other along."""
 
 
 class PieceFile:
@@ -27,13 +29,16 @@ class PieceFile:
         Along which pieces follow each other.
     size : int
         Of that dimension, in all.
+    shard : bool
+        Whether other files follow this one, see `gather`.
     """
 
-    def __init__(self, path: str, dim: str, size: int, **made_by: Any):
-        self._path, self._dim, self._made_by = path, dim, made_by
+    def __init__(self, path: str, dim: str, size: int, shard: bool = False, **made_by: Any):
+        self._path, self._dim, self._made_by, self._shard = path, dim, made_by, shard
         self._file = h5netcdf.File(path, "w")
         self._file.dimensions[dim] = size
         self._start = 0
+        self._sizes: list[int] = []
         self._labels: list[xr.Dataset] = []
 
     def write(self, piece: xr.Dataset) -> None:
@@ -55,6 +60,7 @@ class PieceFile:
                 labels[name] = piece.variables[name]
         self._labels.append(labels.set_coords([name for name in labels if name in piece.coords]))
         self._start += piece.sizes[self._dim]
+        self._sizes.append(piece.sizes[self._dim])
 
     def _put(self, name: str, values: xr.Variable) -> None:
         dims, array = tuple(map(str, values.dims)), values.values
@@ -93,7 +99,8 @@ class PieceFile:
                 labels = xr.concat(
                     kept, self._dim, data_vars="minimal", coords="minimal", compat="equals", join="exact"
                 )
-            labels.attrs = kept[-1].attrs | {io.PROVENANCE: io.provenance(self._path, self._made_by)}
+            told = self._made_by | ({SIZES: {self._dim: self._sizes}} if self._shard else {})
+            labels.attrs = kept[-1].attrs | {io.PROVENANCE: io.provenance(self._path, told)}
             labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=io.encoding_of(labels))
 
 
@@ -101,19 +108,21 @@ class PieceFile:
 class Pieces:
     """Labelled data of some names, a piece of each at a time.
 
-    ``names`` of what there is; ``size`` of the dimension ``dim`` in all, ``rows`` of it in each piece but the
-    last; ``each``: the pieces, by names. What has not that dimension comes once.
+    ``names`` of what there is; ``size`` of the dimension ``dim`` in all; ``each``: the pieces, by names. What
+    has not that dimension comes once.
     """
 
     names: Sequence[str]
     dim: str
     size: int
-    rows: int
     each: Iterable[Mapping[str, xr.Dataset]]
 
 
-def write_pieces(pieces: Pieces, paths: Mapping[str, str], **made_by: Any) -> None:
-    """Write files in step, each a `PieceFile`; one of which there is no piece is there and empty."""
+def write_pieces(pieces: Pieces, paths: Mapping[str, str], shard: bool = False, **made_by: Any) -> None:
+    """Write files in step, each a `PieceFile`; one of which there is no piece is there and empty.
+
+    ``shard``: whether they are to be put into one with others by `gather`.
+    """
     with ExitStack() as stack:
         files: dict[str, PieceFile] = {}
         written = set()
@@ -124,14 +133,14 @@ def write_pieces(pieces: Pieces, paths: Mapping[str, str], **made_by: Any) -> No
                     io.write_dataset(piece, paths[name], **made_by)
                     continue
                 if name not in files:
-                    file = PieceFile(paths[name], pieces.dim, pieces.size, **made_by)
+                    file = PieceFile(paths[name], pieces.dim, pieces.size, shard, **made_by)
                     files[name] = stack.enter_context(file)
                 files[name].write(piece)
     for name in set(pieces.names) - written:
         io.write_dataset(xr.Dataset(), paths[name], **made_by)
 
 
-def gather(shards: Sequence[str], path: str, dim: str) -> None:
+def gather(shards: Sequence[str], path: str) -> None:
     """Write what shards hold, one after the other, as one file.
 
     It is, byte for byte, what `write_pieces` would have written of all: pieces are as large as they were, and
@@ -139,21 +148,22 @@ def gather(shards: Sequence[str], path: str, dim: str) -> None:
 
     Parameters
     ----------
-    shards : paths of what `write_pieces` wrote; their provenance has `ROWS`
-    dim : along which they follow each other; shards without it are empty
+    shards : paths of what `write_pieces` wrote of shards; those without a piece are empty
     """
-    size, told = 0, {}
+    cut, told, attrs = [], {}, {}
     for shard in shards:
         with io.open_dataset(shard) as dataset:
-            size += dataset.sizes.get(dim, 0)
             told, attrs = io.made_by(dataset), dataset.attrs
-    made_by = {key: value for key, value in told.items() if key not in ("strata", "file", ROWS)}
-    if not size:
+            cut.append(told.pop(SIZES, {}))
+    made_by = {key: value for key, value in told.items() if key not in ("strata", "file")}
+    dims = {dim for sizes in cut for dim in sizes}
+    if not dims:
         io.write_dataset(xr.Dataset(attrs=attrs), path, **made_by)
         return
-    with PieceFile(path, dim, size, **made_by) as file:
-        for shard in shards:
+    [dim] = dims
+    cut = [sizes.get(dim, []) for sizes in cut]
+    with PieceFile(path, dim, sum(map(sum, cut)), **made_by) as file:
+        for shard, sizes in zip(shards, cut, strict=True):
             with io.open_dataset(shard) as dataset:
-                for start in range(0, dataset.sizes.get(dim, 0), told[ROWS]):
-                    piece = dataset.isel({dim: slice(start, start + told[ROWS])})
-                    file.write(piece.load().drop_encoding())
+                for start, stop in pairwise(accumulate(sizes, initial=0)):
+                    file.write(dataset.isel({dim: slice(start, stop)}).load().drop_encoding())

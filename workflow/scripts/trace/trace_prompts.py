@@ -12,10 +12,10 @@ from pipeline.open_model import open_model
 from strata import io
 from strata.model.architecture import find_parts
 from strata.model.batching import check_lengths
-from strata.pieces import ROWS, write_pieces
+from strata.pieces import write_pieces
+from strata.share import Share
 from strata.trace.corruption import level_names
 from strata.trace.dataset import after_prefix, traceable
-from strata.trace.share import Share
 from strata.trace.shares import Every
 from strata.trace.sites import WHATS, restoration
 
@@ -44,5 +44,4 @@ with job(snakemake) as progress:
         traces += [every.heads(pieces["heads"]), neurons, every.attribution()]
     config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
     for each in traces:
-        rows = {ROWS: each.rows} if shard else {}
-        write_pieces(each, paths, model=settings, config=config, **rows)
+        write_pieces(each, paths, shard is not None, model=settings, config=config)

@@ -5,7 +5,7 @@ neighbouring states or steps, are indexed by layer; what belongs to one state is
 first and the last steps are often many times the others: `crop` leaves them out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -17,6 +17,7 @@ from strata.attention.precision import as_float32
 from strata.names import CATEGORY, CHANNEL, DEPTH, FACT, LAYER, MEASURE, NOISE, PROMPT, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
+from strata.stats.draws import tiles_of
 from strata.stats.groups import each, masks_by_category, with_pooled
 from strata.stats.many_tests import with_adjusted
 from strata.stats.permutation import p_value, permuted_within
@@ -36,6 +37,9 @@ PIECE = 64
 
 Pooled = Mapping[str, Sequence[str]]
 NOTHING: Pooled = MappingProxyType({})
+
+SHUFFLED_VALUES = 2_000_000
+"""Shuffles × prompts held at once (16 MB)."""
 
 SHUFFLED = 0.95
 """Share of the shuffles between ``shuffled_low`` and ``shuffled_high``."""
@@ -284,8 +288,10 @@ def at_transition(
         kept = groups[category] & (at >= lowest) & (at < values.shape[1])
         kept &= np.isfinite(values[:, lowest:]).all(axis=1)
         names, facts = (motion[f"prompt_{name}"].values[kept] for name in (CATEGORY, FACT))
-        placed = permuted_within(generator(seed), at[kept].astype(int), names, facts, shuffles)
-        return _test(values[kept], at[kept].astype(int), placed, offsets)
+        at, rng = at[kept].astype(int), generator(seed)
+        tiles = tiles_of(shuffles, max(1, kept.sum()), SHUFFLED_VALUES)
+        placed = (permuted_within(rng, at, names, facts, tile.stop - tile.start) for tile in tiles)
+        return _test(values[kept], at, placed, offsets)
 
     def tests(measure: str) -> xr.Dataset:
         return each(NOISE, noises, lambda n: each(CATEGORY, groups, lambda c: test(measure, n, c)))
@@ -299,12 +305,12 @@ def at_transition(
 def _test(
     values: np.ndarray,
     layers: np.ndarray,
-    shuffled: np.ndarray,
+    shuffled: Iterable[np.ndarray],
     offsets: xr.DataArray,
 ) -> xr.Dataset:
     """Statistics of one measure: ``values`` (prompt, layer) at the ``layers`` of transition (prompt).
 
-    ``shuffled`` (shuffle, prompt) are other layers, for comparison.
+    ``shuffled`` are other layers, for comparison, some shuffles (shuffle, prompt) at a time.
     """
     n = len(values)
     if not n:
@@ -312,31 +318,38 @@ def _test(
         fields = dict.fromkeys(("excess", "excess_shuffled", "p", "at_transition", "elsewhere"), np.nan)
         fields |= dict.fromkeys(("aligned", "shuffled", "shuffled_low", "shuffled_high"), empty)
         return xr.Dataset(fields | {"n": 0, "aligned_n": xr.zeros_like(offsets)}, {OFFSET: offsets})
-    # Row 0 is the truth, the others are shuffled.
-    placed = np.vstack([layers, shuffled])
-
-    here = values[np.arange(n), placed]  # (row, prompt)
+    each, reach = np.arange(n), int(offsets.max())
     total, count = np.nansum(values, axis=1), np.isfinite(values).sum(axis=1)
-    elsewhere = (total - here) / (count - 1)
-    excess = (here - elsewhere).mean(axis=1)
+    padded = np.pad(values, ((0, 0), (reach, reach)), constant_values=np.nan)
+
+    def means(placed: np.ndarray) -> np.ndarray:
+        """Means over prompts (statistic, row): here, elsewhere, here less elsewhere, at each offset."""
+        here = values[each, placed]  # (row, prompt)
+        elsewhere = (total - here) / (count - 1)
+        by_offset = (padded[each, placed + reach + offset] for offset in offsets.values)
+        aligned = [mean_of_defined(shifted, -1) for shifted in by_offset]
+        return np.stack([here.mean(1), elsewhere.mean(1), (here - elsewhere).mean(1), *aligned])
+
+    # Row 0 is the truth, the others are shuffled.
+    rows, constant = [means(layers[None])], True
+    for placed in shuffled:
+        rows.append(means(placed))
+        constant &= bool((placed == layers).all())
+    here, elsewhere, excess, *by_offset = np.concatenate(rows, axis=1)
     distance = np.abs(excess - excess[1:].mean())
     # Rounding makes equal shuffles differ in the last digits.
     as_far = distance[1:] >= distance[0] * (1 - 1e-9) - 1e-12
-    constant = (placed == layers).all()
 
-    reach = int(offsets.max())
-    padded = np.pad(values, ((0, 0), (reach, reach)), constant_values=np.nan)
-    by_offset = [padded[np.arange(n), placed + reach + offset] for offset in offsets.values]
-    aligned_n = np.array([np.isfinite(shifted[0]).sum() for shifted in by_offset])
-    aligned = np.stack([mean_of_defined(shifted, -1) for shifted in by_offset])  # (offset, row)
+    aligned = np.stack(by_offset)  # (offset, row)
+    aligned_n = [np.isfinite(padded[each, layers + reach + offset]).sum() for offset in offsets.values]
     low, high = percentiles(aligned[:, 1:], SHUFFLED)
     return xr.Dataset(
         {
             "excess": excess[0],
             "excess_shuffled": excess[1:].mean(),
             "p": np.nan if constant else p_value(as_far),
-            "at_transition": here[0].mean(),
-            "elsewhere": elsewhere[0].mean(),
+            "at_transition": here[0],
+            "elsewhere": elsewhere[0],
             "n": n,
             "aligned": (OFFSET, aligned[:, 0]),
             "shuffled": (OFFSET, mean_of_defined(aligned[:, 1:], -1)),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from strata.embedding.tiles import tiles
+from strata.model.device import at_once
 from strata.progress import Progress, silent
 
 SPARE = 4
@@ -85,7 +86,7 @@ class Scores:
         if len(self._keys) <= k:
             raise ValueError(f"{k} other tokens are asked for, of {len(self._keys)} in all")
         among = range(len(self)) if among is None else among
-        rows *= 1 if device == "cpu" else ON_GPU
+        rows = at_once(rows, device, ON_GPU)
         every = progress([*tiles(among.stop, rows, among.start)], "tiles of tokens")
         parts = [self._of_tile(k, at, columns, device) for at in every]
         return tuple(torch.cat(part).numpy() for part in zip(*parts, strict=True))

@@ -11,7 +11,7 @@ last bits, which would rank a token above itself and make ties unequal.
 import logging
 import shutil
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import pieces, stream_depths, with_half_depths
+from strata.model.device import at_once
 from strata.model.memory import Fitting
 from strata.model.readout import LogitDecoder
 from strata.names import CHANNEL, LAYER, PROMPT, TOKEN, TOKEN_ID
@@ -123,9 +124,9 @@ def read_out(
         out["rank_of_word"] = states.new_empty(shape, dtype=torch.int32)
 
     padded = -(-vocab // BLOCK) * BLOCK
-    times = 1 if on_cpu else ON_GPU
-    tile = max(1, min(n_tokens, times * max_bytes // (4 * n_depths * padded)))
-    group = max(1, min(tile // GROUPS, times * GROUP // (n_depths * padded)))
+    most, together = (at_once(size, states.device, ON_GPU) for size in (max_bytes // 4, GROUP))
+    tile = max(1, min(n_tokens, most // (n_depths * padded)))
+    group = max(1, min(tile // GROUPS, together // (n_depths * padded)))
     tile -= tile % group
     buffer = states.new_full((tile, n_depths, padded), -torch.inf, dtype=torch.float32)
     # Made once: memory that is new costs more than what is computed in it.
@@ -313,6 +314,12 @@ def carry_by(*maps: DepthMaps, n_layers: int, depths: np.ndarray | None = None) 
     return carry
 
 
+def pieces_of(activations: xr.Dataset, max_bytes: int = 2**26) -> list[list[slice]]:
+    """Cut all prompts into pieces (`strata.lens.stream.pieces`) whose states have so many bytes."""
+    of_token = 4 * (4 * activations.sizes[LAYER] + 1) * activations.sizes[CHANNEL]
+    return pieces(activations[PROMPT].values, max(1, max_bytes // of_token))
+
+
 def read_activations(*what, **how) -> dict[str, Tensor]:
     """What `read_pieces` makes of all prompts, as one."""
     parts = [fields for _, fields in read_pieces(*what, **how)]
@@ -329,7 +336,7 @@ def read_pieces(
     rank_guesses: bool = True,
     word_ids: np.ndarray | None = None,
     half_depths: bool = True,
-    max_bytes: int = 2**28,
+    cut: Sequence[list[slice]] | None = None,
     progress: Progress = silent,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """Decode the stream of all prompts, or what sub-blocks add to it, a piece of the prompts at a time.
@@ -341,7 +348,7 @@ def read_pieces(
     updates : whether to decode what attention and then what MLPs add, rather than the stream
     top_k, rank_guesses, word_ids : as for `read_out`; nothing is followed, or looked up, of updates
     half_depths : whether the stream is decoded at its half-depths too
-    max_bytes : size of the states of a piece
+    cut : some of the pieces that `pieces_of` makes; None: all
     progress : shows the pieces; of a single one, its tiles of tokens
 
     Returns
@@ -349,12 +356,11 @@ def read_pieces(
     The tokens of each piece, and of these as `read_out`, of the L + 1 states of the stream, 2L + 1 with
     half-depths, or of the L updates of attention and the L of MLPs.
     """
-    n_layers, n_channels = activations.sizes[LAYER], activations.sizes[CHANNEL]
-    vocab, n_tokens = len(decoder.unembedding), activations.sizes[TOKEN]
-    max_tokens = max(1, max_bytes // (4 * (4 * n_layers + 1) * n_channels))
-    compile_from = 0 if 2 * n_layers * n_tokens * vocab >= COMPILE_FROM else np.inf
+    vocab, n_states = len(decoder.unembedding), 2 * activations.sizes[LAYER] * activations.sizes[TOKEN]
+    # Of all prompts, whichever are read here: what is compiled differs in the last digits.
+    compile_from = 0 if n_states * vocab >= COMPILE_FROM else np.inf
     device = decoder.unembedding.device
-    cut = pieces(activations[PROMPT].values, max_tokens)
+    cut = pieces_of(activations) if cut is None else cut
     progress, inside = nested(progress, cut)
 
     def read(prompts: list[slice]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.linalg import solve_triangular, vecdot
 
 from strata.lens.decoders import DepthMaps
+from strata.model.device import at_once
 from strata.model.readout import LogitDecoder
 from strata.names import DEPTH
 from strata.progress import Progress, silent
@@ -65,7 +66,7 @@ class KLFromFinal(torch.autograd.Function):
         total, cross = flat.new_zeros(len(flat), 1), rows.new_zeros(rows.shape[:-1])
         with_slope = ctx.needs_input_grad[0]
         towards, away = torch.zeros_like(flat), 0
-        size = PIECE * (1 if rows.device.type == "cpu" else ON_GPU) // len(flat)
+        size = at_once(PIECE, rows.device, ON_GPU) // len(flat)
         for piece, part in decoder.pieces(max(1, size)):
             p, z = final[:, piece], part.finish_(flat @ part.unembedding.T)
             cross += vecdot(p, z.view(*rows.shape[:-1], -1))

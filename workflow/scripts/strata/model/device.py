@@ -23,3 +23,11 @@ def usable(device: str) -> str:
     if device != "auto":
         return device
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def at_once(n: int, device: torch.device | str, on_gpu: int) -> int:
+    """How many are computed with at once: ``n``, or on a GPU ``on_gpu`` times ``n``.
+
+    A CPU's cache has room for the former; a GPU's calls cost more than what is in them, if that is little.
+    """
+    return n if torch.device(device).type == "cpu" else on_gpu * n

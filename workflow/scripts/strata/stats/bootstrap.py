@@ -15,6 +15,7 @@ from strata.stats.draws import (
     check_resampling,
     interval_of_mean,
     interval_of_totals,
+    tiles_of,
     times_drawn,
     units_drawn,
 )
@@ -22,6 +23,9 @@ from strata.stats.groups import each, with_ends
 from strata.stats.seeding import generator
 from strata.stats.spearman import spearman, spearman_of_times
 from strata.stats.thresholds import enough
+
+CHOSEN = 1_000_000
+"""Units of resamples whose clusters are put together at once (8 MB)."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,14 @@ class Bootstrap:
         names, which = np.unique(clusters, return_inverse=True)
         sizes = np.bincount(which)
         units = np.split(which.argsort(kind="stable"), np.cumsum(sizes)[:-1])
-        chosen = units_drawn(rng, len(names), self.resamples)
-        n_units, tile = sizes[chosen].sum(1), max(1, TILE_VALUES // sum(sample.size for sample in samples))
-        drawn = []
-        for n in np.unique(n_units):
-            at = np.array([np.concatenate([units[c] for c in row]) for row in chosen[n_units == n]])
-            for some in np.split(at, range(tile, len(at), tile)):
-                drawn.append(statistic(*(sample[..., some] for sample in samples), axis=-1))
+        drawn, n_values = [], sum(sample.size for sample in samples)
+        for tile in tiles_of(self.resamples, len(which), CHOSEN):
+            chosen = units_drawn(rng, len(names), tile.stop - tile.start)
+            n_units = sizes[chosen].sum(1)
+            for n in np.unique(n_units):
+                at = np.array([np.concatenate([units[c] for c in row]) for row in chosen[n_units == n]])
+                for some in tiles_of(len(at), n_values):
+                    drawn.append(statistic(*(sample[..., at[some]] for sample in samples), axis=-1))
         return np.concatenate(drawn, axis=-1)
 
     def estimate(

@@ -84,14 +84,14 @@ def interval_of_totals(
     sizes_of = sizes.reshape(-1, n_clusters)  # of one row where all have the same
     once = np.ones((1, n_clusters))
     times = np.empty((resamples, n_clusters), np.min_scalar_type(n_clusters))
-    for some in _tiles(resamples, n_clusters):
+    for some in tiles_of(resamples, n_clusters):
         times[some] = times_drawn(rng, n_clusters, len(times[some]))
     ends = np.empty((2, len(rows)))
-    for some in _tiles(len(rows), resamples):
+    for some in tiles_of(len(rows), resamples):
         of_some = sizes_of if len(sizes_of) == 1 else sizes_of[some]
         _, error = mean_and_error(rows[some], of_some, once)
         of_tiles = [
-            mean_and_error(rows[some], of_some, times[tile].astype(float)) for tile in _tiles(*times.shape)
+            mean_and_error(rows[some], of_some, times[tile].astype(float)) for tile in tiles_of(*times.shape)
         ]
         drawn, errors = (np.concatenate(parts, axis=-1) for parts in zip(*of_tiles, strict=True))
         ends[:, some] = studentised(np.zeros(1), error[:, 0], drawn.T, errors.T, interval)
@@ -191,8 +191,8 @@ class DrawnGroups:
         return np.moveaxis(ratio(hits @ self.times.T, self.times @ sizes), -1, 0)
 
 
-def _tiles(n: int, values_each: int) -> Iterator[slice]:
-    """Of ``n`` rows, as many at a time as `TILE_VALUES` hold."""
-    tile = max(1, TILE_VALUES // values_each)
+def tiles_of(n: int, values_each: int, values: int = TILE_VALUES) -> Iterator[slice]:
+    """Of ``n`` rows, as many at a time as have ``values``, one at least."""
+    tile = max(1, values // values_each)
     for start in range(0, n, tile):
-        yield slice(start, start + tile)
+        yield slice(start, min(start + tile, n))

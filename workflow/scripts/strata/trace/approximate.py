@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from strata.model.architecture import Parts, changed
+from strata.model.device import at_once
 from strata.model.memory import Fitting
 from strata.names import DEPTH
 from strata.progress import Progress, nested, silent
@@ -189,7 +190,7 @@ def _gradients_of_readout(
     parts: Parts, final: Tensor, target: Tensor, alternative: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """Log-odds (row) of the target, and the gradients of the measures by final states (row, channel)."""
-    size = PIECE * (1 if final.device.type == "cpu" else ON_GPU) // parts.unembedding.out_features
+    size = at_once(PIECE, final.device, ON_GPU) // parts.unembedding.out_features
     tiles = zip(
         *(each.split(max(1, size)) for each in (final, target[:, None], alternative[:, None])), strict=True
     )

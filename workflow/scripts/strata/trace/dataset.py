@@ -18,10 +18,10 @@ from strata.names import (
     TARGET_ID,
     TOKEN_STR,
 )
+from strata.share import GROUP
 from strata.text.prompts import accepted
 from strata.trace.measures import KL_CLEAN, LOGIT_DIFFERENCE, LOGP_SET, LOGP_TARGET, LOGP_WHOLE, MEASURES
 from strata.trace.names import N_TOKENS, SUBJECT_POSITION, SUBJECT_START
-from strata.trace.share import GROUP
 from strata.trace.sweep import Trace
 
 COMPRESSED = {"zlib": True, "complevel": 1}

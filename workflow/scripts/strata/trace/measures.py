@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from strata.model.architecture import Parts
+from strata.model.device import at_once
 
 LOGP_TARGET, LOGIT_DIFFERENCE, KL_CLEAN, LOGP_SET = MEASURES = (
     "logp_target",
@@ -78,7 +79,7 @@ class Readout:
         return torch.cat([self._measure(*tile) for tile in tiles], dim=1)
 
     def _measure(self, states: Tensor, owner: Tensor) -> Tensor:
-        size = PIECE * (1 if states.device.type == "cpu" else ON_GPU) // ROWS
+        size = at_once(PIECE, states.device, ON_GPU) // ROWS
         here, counts = (found.tolist() for found in owner.unique_consecutive(return_counts=True))
         wanted = self._wanted[owner]
         own = torch.empty(wanted.shape, device=states.device)

@@ -13,7 +13,8 @@ from strata.stats.thresholds import enough
 from strata.trace.fact_means import Means, Totals, mean_over_facts
 from strata.trace.restoration import clean_values, corrupted_values, taken_share
 
-TILE_VALUES = 8_000_000  # float64 values of what is drawn at once: 64 MB
+TILE_VALUES = 8_000_000  # float64 values that what is drawn at once would have, restored
+DRAWN_VALUES = 3_000_000  # of draws that are taken together: 24 MB, sorted and put together several times
 BLOCK_VALUES = 2_000_000  # float64 values of what is restored at once: 16 MB, which a cache holds
 
 
@@ -95,7 +96,7 @@ class Samples:
     def _drawn(
         self, members: np.ndarray, n_resamples: int, rng: np.random.Generator
     ) -> Iterator[tuple[int, "Drawn"]]:
-        """What is drawn in as many resamples at once as `TILE_VALUES` hold, and how many they are."""
+        """What is drawn in as many resamples as `DRAWN_VALUES` hold, and how many they are."""
         n_levels, n_samples = self.there.shape[1:]
         whole = bool(self.there.all())
         of_each = members.size * (2 + n_samples * (1 if whole else n_levels))
@@ -107,7 +108,7 @@ class Samples:
             there = prompts >= 0
             tiles.append((prompts[there], np.broadcast_to(fact, prompts.shape)[there], weights[there]))
             n += size
-            if n * of_each >= TILE_VALUES:
+            if n * of_each >= DRAWN_VALUES:
                 yield n, Drawn(*map(np.concatenate, zip(*tiles, strict=True)))
                 n, tiles = 0, []
         if n:

@@ -17,15 +17,13 @@ from strata.model.attribution import attribute
 from strata.names import CATEGORY, PROMPT
 from strata.pieces import Pieces
 from strata.progress import Progress, silent
+from strata.share import ALL, GROUP, Share
 from strata.trace.corruption import REPLACED, Prompt, Subjects, corrupt_as, level_names
 from strata.trace.dataset import Frame
 from strata.trace.heads import trace_heads
 from strata.trace.many import trace_many
 from strata.trace.neurons import trace_neurons
-from strata.trace.share import GROUP, Share
 from strata.trace.sites import Restoration
-
-ALL = Share()
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class Every:
             how = (restorations, self.max_rows, self.progress, everywhere)
             yield from trace_many(self.parts, prompts, *how, **labels, whole=whole, frame=frame)
 
-        return Pieces(list(restorations), PROMPT, len(rows), size, each())
+        return Pieces(list(restorations), PROMPT, len(rows), each())
 
     def heads(self, n: int) -> Pieces:
         """Single heads of the first ``n`` prompts of each category, see `strata.trace.heads.trace_heads`."""
@@ -119,7 +117,7 @@ class Every:
                 how_many = {"max_rows": self.max_rows, "frame": frame}
                 yield {name: trace(self.parts, prompts=prompts, **labels, **how, **how_many)}
 
-        return Pieces([name], PROMPT, len(rows), size, each())
+        return Pieces([name], PROMPT, len(rows), each())
 
     def attribution(self) -> Pieces:
         """What every part adds to the answer's logit, see `strata.model.attribution.attribute`."""
@@ -131,4 +129,4 @@ class Every:
                 ids = [self.ids[row] for row in some]
                 yield {"attribution": attribute(self.parts, ids, self.table.iloc[some])}
 
-        return Pieces(["attribution"], PROMPT, len(rows), GROUP, each())
+        return Pieces(["attribution"], PROMPT, len(rows), each())

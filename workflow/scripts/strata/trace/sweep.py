@@ -25,6 +25,7 @@ from transformers import DynamicCache
 
 from strata.model.architecture import Parts, Past, changed, given, leaving
 from strata.model.capture import watching
+from strata.model.device import at_once
 from strata.model.memory import Fitting
 from strata.names import HEAD, NEURON
 from strata.progress import Progress, nested, silent
@@ -105,7 +106,7 @@ def trace_prompts(
 
 def rows_at_once(parts: Parts, max_rows: int) -> int:
     """Hidden states that go through a block at once, where the model is; ``max_rows`` on a CPU."""
-    return max_rows * (1 if parts.device.type == "cpu" else ON_GPU)
+    return at_once(max_rows, parts.device, ON_GPU)
 
 
 def batches(prompts: Sequence[Prompt], max_rows: int) -> list[list[int]]:

@@ -6,7 +6,7 @@ No array library is imported here: the rules ask for this at every start of the 
 from dataclasses import dataclass
 
 GROUP = 32
-"""Prompts that are traced together, at most."""
+"""Prompts that are traced together, at most; no shard is made of fewer."""
 
 
 def name_of(number: int, of: int) -> str:
@@ -31,3 +31,6 @@ class Share:
         n_groups = -(-n // size)
         first, end = (number * n_groups // self.of for number in (self.number, self.number + 1))
         return range(min(n, first * size), min(n, end * size))
+
+
+ALL = Share()
