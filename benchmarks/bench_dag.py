@@ -109,7 +109,7 @@ def main() -> None:
     for _ in range(2):  # the first reads files for their digests, too
         said, seconds, memory = measured(asked.folder, "-n")
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", said, re.M))
-    for rule in ("trace_prompts_shard", "trace_parts_shard", "trace_control_shard", "gather_shards", "total"):
+    for rule in (*(rule for rule in jobs if "shard" in rule), "total"):
         print(f"{rule:20} {jobs.get(rule, 0):>6} jobs")
     print(f"planned in {seconds:.0f} s and {memory:.2f} GB")
     if asked.estimate:

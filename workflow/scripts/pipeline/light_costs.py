@@ -4,7 +4,7 @@ Their seconds were measured on the machine of docs/costs.md with the organism; w
 with SmolLM2 and Gemma 3 as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.work import Work
 from strata.costs.cost import Cost
@@ -90,6 +90,10 @@ def light(rule: str, work: Work) -> list[Cost]:
     if rule == "draw_positions" and not work.shape.positions:
         return []
     cost = LIGHT[rule].cost(work)
+    if rule == "write_explorer" and (shown := work.config["lens"]["explorer"]) != "all":
+        cost = LIGHT[rule].cost(
+            replace(work, counts=replace(work.counts, texts=work.counts.texts[: len(shown)]))
+        )
     if rule == "gather_shards":
         traces = Cost(seconds=GATHERED * len(work.traced) * work.shape.layers)
         lenses = Cost(seconds=GATHERED * sum(work.counts.texts) * work.shape.layers)

@@ -1,5 +1,6 @@
 """netCDF files that are written a piece after another, so that memory does not grow with them."""
 
+import ctypes
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -37,9 +38,11 @@ class PieceFile:
         self._path, self._dim, self._made_by, self._shard = path, dim, made_by, shard
         self._file = h5netcdf.File(path, "w")
         self._file.dimensions[dim] = size
-        self._start = 0
+        self._size, self._start = size, 0
         self._sizes: list[int] = []
-        self._labels: list[xr.Dataset] = []
+        self._labels: dict[str, xr.Variable] = {}
+        self._coords: set[str] = set()
+        self._attrs: dict[str, Any] = {}
 
     def write(self, piece: xr.Dataset) -> None:
         """Write what comes next.
@@ -48,19 +51,33 @@ class PieceFile:
         ------
         TypeError
             If a variable is float16.
+        ValueError
+            If what has not the dimension is not what it was in the first piece.
         """
         io.refuse_half(piece, self._path)
         names = sorted(map(str, piece.variables))  # in whatever order a piece has them
         large = [name for name in names if self._dim in piece[name].dims and piece[name].ndim > 1]
         for name in large:
             self._put(name, piece[name].variable)
-        labels = xr.Dataset(attrs=piece.attrs)
-        for name in names:
-            if name not in large:
-                labels[name] = piece.variables[name]
-        self._labels.append(labels.set_coords([name for name in labels if name in piece.coords]))
+        for name in set(names) - set(large):
+            self._keep(name, piece.variables[name])
+        self._coords, self._attrs = {str(name) for name in piece.coords}, piece.attrs
         self._start += piece.sizes[self._dim]
         self._sizes.append(piece.sizes[self._dim])
+        _return_memory()
+
+    def _keep(self, name: str, given: xr.Variable) -> None:
+        """Labels of all pieces come into one array: kept apart, they would hold memory of large arrays."""
+        along = self._dim in given.dims
+        if name not in self._labels:
+            kind = object if given.dtype.kind in "UO" else given.dtype
+            array = np.empty(self._size, kind) if along else given.values
+            self._labels[name] = xr.Variable(given.dims, array, given.attrs)
+        kept = self._labels[name]
+        if along:
+            kept.values[self._start : self._start + len(given)] = given.values
+        elif not kept.equals(given):
+            raise ValueError(f"{self._path}: {name} differs between pieces")
 
     def _put(self, name: str, values: xr.Variable) -> None:
         dims, array = tuple(map(str, values.dims)), values.values
@@ -93,15 +110,21 @@ class PieceFile:
     def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
         self._file.close()
         if error is None:
-            kept = self._labels
-            labels = kept[0]
-            if self._dim in labels.dims:
-                labels = xr.concat(
-                    kept, self._dim, data_vars="minimal", coords="minimal", compat="equals", join="exact"
+            if self._start != self._size:
+                raise ValueError(
+                    f"{self._path}: {self._start} of {self._size} along {self._dim} were written"
                 )
             told = self._made_by | ({SIZES: {self._dim: self._sizes}} if self._shard else {})
-            labels.attrs = kept[-1].attrs | {io.PROVENANCE: io.provenance(self._path, told)}
+            attrs = self._attrs | {io.PROVENANCE: io.provenance(self._path, told)}
+            labels = xr.Dataset({name: self._labels[name] for name in sorted(self._labels)}, attrs=attrs)
+            labels = labels.set_coords(self._coords & self._labels.keys())
             labels.to_netcdf(self._path, "a", engine="h5netcdf", encoding=io.encoding_of(labels))
+
+
+def _return_memory() -> None:
+    """Give freed memory back, where the C library can: arrays of ever other sizes leave gaps that add up."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 @dataclass(frozen=True)

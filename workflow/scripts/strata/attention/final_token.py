@@ -94,18 +94,20 @@ def final_token(activations: xr.Dataset, prompts: pd.DataFrame) -> xr.Dataset:
     patterns = activations["attention_last"].transpose(LAYER, HEAD, TOKEN)
     tokens = pd.Series(range(patterns.sizes[TOKEN]), index=activations[PROMPT].values).groupby(level=0)
     start, end = tokens.min(), tokens.max() + 1
-    shares, even, entropies = [], [], []
+    shape = (patterns.sizes[LAYER], patterns.sizes[HEAD])
+    shares = np.empty((len(chosen), len(SITES), *shape))
+    even, entropies = np.empty((len(chosen), len(SITES))), np.empty((len(chosen), *shape))
     for some in range(0, len(chosen), PIECE):
         piece = chosen.iloc[some : some + PIECE]
         first = start.loc[piece["id"]].min()
         read = patterns.isel({TOKEN: slice(first, end.loc[piece["id"]].max())}).values.astype(float)
-        for row in piece.itertuples():
+        for place, row in enumerate(piece.itertuples(), some):
             pattern = read[..., start.loc[row.id] - first : end.loc[row.id] - first]
             subject = pattern[..., row.subject_start : row.subject_position + 1]
-            shares.append([pattern[..., 0], subject.sum(-1), subject.max(-1), pattern[..., -1]])
+            shares[place] = pattern[..., 0], subject.sum(-1), subject.max(-1), pattern[..., -1]
             n_subject = row.subject_position + 1 - row.subject_start
-            even.append(np.array([1, n_subject, 1, 1]) / pattern.shape[-1])
-            entropies.append(entr(pattern).sum(-1))
+            even[place] = np.array([1, n_subject, 1, 1]) / pattern.shape[-1]
+            entropies[place] = entr(pattern).sum(-1)
     entropy = xr.DataArray(entropies, dims=(PROMPT, LAYER, HEAD))
     n_positions = xr.DataArray((end - start).loc[chosen["id"]].to_numpy(), dims=PROMPT)
     return xr.Dataset(

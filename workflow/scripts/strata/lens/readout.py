@@ -314,7 +314,7 @@ def carry_by(*maps: DepthMaps, n_layers: int, depths: np.ndarray | None = None) 
     return carry
 
 
-def pieces_of(activations: xr.Dataset, max_bytes: int = 2**26) -> list[list[slice]]:
+def pieces_of(activations: xr.Dataset, max_bytes: int = 2**25) -> list[list[slice]]:
     """Cut all prompts into pieces (`strata.lens.stream.pieces`) whose states have so many bytes."""
     of_token = 4 * (4 * activations.sizes[LAYER] + 1) * activations.sizes[CHANNEL]
     return pieces(activations[PROMPT].values, max(1, max_bytes // of_token))
@@ -378,7 +378,7 @@ def read_pieces(
         # Updates are read against the same references, of which they are no part.
         stream = stream[[0, -1]] if updates else stream
         found = read_out(
-            torch.cat([stream, added]),
+            torch.cat([stream, added]) if len(added) else stream,
             decoder,
             torch.from_numpy(piece[TOKEN_ID].values.astype(np.int64)).to(device),
             torch.from_numpy(target_ids[tokens]).to(device),

@@ -25,7 +25,7 @@ from strata.stats.spearman import spearman, spearman_of_times
 from strata.stats.thresholds import enough
 
 CHOSEN = 1_000_000
-"""Units of resamples whose clusters are put together at once (8 MB)."""
+"""Units of resamples that are ranked, or whose clusters are put together, at once (8 MB)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,11 @@ class Bootstrap:
             return np.full((2, *np.shape(statistic(*samples, axis=-1))), np.nan)
         if statistic is spearman:
             which = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-            drawn = spearman_of_times(*samples, times_drawn(rng, n, self.resamples)[:, which])
+            drawn = [
+                spearman_of_times(*samples, times_drawn(rng, n, tile.stop - tile.start)[:, which])
+                for tile in tiles_of(self.resamples, len(which), CHOSEN)
+            ]
+            drawn = np.concatenate(drawn, axis=-1)
         elif clusters is not None and n < len(clusters):
             drawn = self._of_clusters(statistic, samples, clusters, rng)
         else:

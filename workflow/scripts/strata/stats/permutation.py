@@ -1,12 +1,27 @@
 """Labels dealt out again, and how rarely chance does as much."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import stats
+
+from strata.stats.draws import tiles_of
+
+TILE_VALUES = 1_000_000
+"""Labels in other orders that are held at once (8 MB)."""
 
 
 def permuted(rng: np.random.Generator, labels: np.ndarray, n: int) -> np.ndarray:
     """``labels`` (..., item) in ``n`` random orders: (permutation, ..., item), each row for itself."""
     return rng.permuted(np.broadcast_to(labels, (n, *labels.shape)), axis=-1)
+
+
+def permuted_in_tiles(
+    rng: np.random.Generator, labels: np.ndarray, n: int, values: int = TILE_VALUES
+) -> Iterator[np.ndarray]:
+    """The same orders of ``labels`` (item), as many at a time as have ``values`` labels."""
+    for tile in tiles_of(n, len(labels), values):
+        yield permuted(rng, labels, tile.stop - tile.start)
 
 
 def permuted_within(

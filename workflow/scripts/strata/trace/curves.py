@@ -1,6 +1,7 @@
 """Where the whole restoration curves of two categories differ."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import xarray as xr
 from strata.names import CATEGORY, NOISE, PROMPT, SITE
 from strata.stats.draws import ROUNDING
 from strata.stats.groups import cluster_means
-from strata.stats.permutation import p_value, permuted
+from strata.stats.permutation import p_value, permuted_in_tiles
 from strata.trace.restoration import depth_or_layer
 from strata.trace.testing import COLUMNS, CORRECTED, Resampling, present
 
@@ -97,8 +98,10 @@ def _max_band(
         return (np.full(shape, np.nan),) * 3
     flat = values.reshape(n, -1)
     rng = how.generator("curves", level, group)
-    labels = np.concatenate([of_first[None], permuted(rng, of_first, how.n_permutations)])
-    differences = np.where(labels, 1 / n_first, -1 / (n - n_first)) @ flat
+    dealt = [of_first[None]], permuted_in_tiles(rng, of_first, how.n_permutations)
+    differences = np.concatenate(
+        [np.where(labels, 1 / n_first, -1 / (n - n_first)) @ flat for labels in chain(*dealt)]
+    )
     spread = differences.std(0)
     # Rounding is no spread: a depth at which all prompts are restored alike decides nothing.
     varies = spread > ROUNDING

@@ -11,11 +11,11 @@ import pandas as pd
 
 from strata.names import CATEGORY, FACT, NOISE, PROMPT
 from strata.stats.draws import ROUNDING
-from strata.stats.permutation import p_value, permuted
+from strata.stats.permutation import p_value, permuted_in_tiles
 from strata.stats.ranks import concordance, concordance_bounds
 from strata.stats.shares import interval_of_share
 from strata.trace.confounders import PLACE
-from strata.trace.testing import BATCH, Resampling, by_fact, present, ranks_by_fact, row, table_of
+from strata.trace.testing import Resampling, by_fact, present, ranks_by_fact, row, table_of
 
 UNIT = "share of pairs (0.5: no order)"
 
@@ -76,11 +76,15 @@ def exclusion(table: pd.DataFrame, how: Resampling, order: Sequence[str]) -> pd.
         if len(order) > 1:
             values = np.concatenate([excluded[category] for category in order])
             own = np.repeat(np.arange(len(order)), [len(excluded[category]) for category in order])
-            dealt = permuted(how.generator("exclusion", level), own, how.n_permutations)
-            labels = np.concatenate([own[None], dealt])
-            means = [((labels == k) @ values) / (own == k).sum() for k in range(len(order))]
-            found, *by_chance = np.ptp(means, axis=0)
-            told = {"p": p_value(np.array(by_chance) >= found - ROUNDING), "n": len(own), "unit": "share"}
+            sizes = np.bincount(own)
+
+            def apart(labels: np.ndarray, values=values, sizes=sizes) -> np.ndarray:
+                """The largest less the smallest share, (permutation)."""
+                return np.ptp([(labels == k) @ values / size for k, size in enumerate(sizes)], axis=0)
+
+            dealt = permuted_in_tiles(how.generator("exclusion", level), own, how.n_permutations)
+            [found], by_chance = apart(own[None]), np.concatenate([apart(labels) for labels in dealt])
+            told = {"p": p_value(by_chance >= found - ROUNDING), "n": len(own), "unit": "share"}
             rows.append(row("exclusion", level, ", ".join(order), "largest less smallest", found, **told))
     return table_of(rows)
 
@@ -123,15 +127,17 @@ def _compared(part: pd.DataFrame, order: Sequence[str]) -> tuple[str, dict[str, 
 def _permuted_concordance(
     groups: tuple[np.ndarray, ...], n_permutations: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """`concordance` with the values dealt out again, [permutation]."""
-    values = np.concatenate(groups)
-    later = (values > values[:, None]) + 0.5 * (values == values[:, None])
-    own = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
-    n_pairs = (own < own[:, None]).sum()
+    """`concordance` with the values dealt out again, [permutation]; they are sorted once."""
+    values, sizes = np.concatenate(groups), [len(group) for group in groups]
+    own, order = np.repeat(np.arange(len(groups)), sizes), values.argsort(kind="stable")
+    n_pairs = (len(own) ** 2 - sum(size**2 for size in sizes)) / 2
+    first, end = (np.searchsorted(values[order], values[order], side) for side in ("left", "right"))
     ordered = []
-    for start in range(0, n_permutations, BATCH):
-        size = min(BATCH, n_permutations - start)
-        labels = permuted(rng, own, size)
-        of_pairs = [((labels < k) @ later * (labels == k)).sum(1) for k in range(1, len(groups))]
-        ordered.append(sum(of_pairs))
+    for labels in permuted_in_tiles(rng, own, n_permutations):
+        labels, total = labels[:, order], 0
+        for k in range(1, len(groups)):
+            # Of lower groups: how many values are smaller, and half of those that are equal.
+            lower = np.pad((labels < k).cumsum(1), ((0, 0), (1, 0)))
+            total = total + ((lower[:, first] + lower[:, end]) / 2 * (labels == k)).sum(1)
+        ordered.append(total)
     return np.concatenate(ordered) / n_pairs

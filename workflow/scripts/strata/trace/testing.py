@@ -19,6 +19,7 @@ import pandas as pd
 
 from strata.names import CATEGORY, FACT, NOISE
 from strata.stats.bootstrap import Bootstrap
+from strata.stats.draws import TILE_VALUES
 from strata.stats.many_tests import above_zero, adjusted
 from strata.stats.seeding import generator
 from strata.stats.thresholds import enough
@@ -26,7 +27,7 @@ from strata.trace.confounders import PLACE, TRANSITION
 
 COLUMNS = ["test", "noise", "group", "statistic", "value", "low", "high", "p", "n", "unit"]
 CORRECTED = [*COLUMNS[:8], "p_adjusted", "family", *COLUMNS[8:]]
-BATCH = 500  # resamples or permutations at once
+BATCH = 500  # resamples at once, of not too many facts
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Resampling:
         """The interval's ends of a statistic of independent groups; NaN where one has few units."""
         if not enough(min(map(len, groups))):
             return np.full(2, np.nan)
-        bootstrap = Bootstrap(self.n_resamples, self.interval, self.seed, BATCH)
+        batch = min(BATCH, max(1, TILE_VALUES // sum(map(len, groups))))
+        bootstrap = Bootstrap(self.n_resamples, self.interval, self.seed, batch)
         return bootstrap.of(*names, "interval").ends(statistic, *groups)
 
 
