@@ -22,6 +22,7 @@ def test_what_was_made_is_counted_and_nothing_is_made(project):
     assert [*found] == [MODEL, SECOND] and all(COMPLETED in told for told in found.values())
     assert done.stdout.count("trace_parts") == 2 and done.stdout.count("trigger_keys") == 1
     assert project.planned() == []
+    assert headings(project.snakemake("estimate")) == found, "whoever asks again is told again"
 
 
 def test_before_a_run_every_prompt_counts(project, tmp_path):
