@@ -6,7 +6,7 @@ import pandas as pd
 from strata.names import CATEGORY, FACT, NOISE, PROMPT
 from strata.stats.permutation import sign_flip_p
 from strata.trace.confounders import TRANSITION
-from strata.trace.testing import BATCH, Resampling, row, table_of, with_transition
+from strata.trace.testing import Resampling, batch_of, row, table_of, with_transition
 
 
 def pair_prompts(prompts: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def _paired_rows(
         defined = difference.groupby(facts[chosen], sort=False).mean().dropna().to_numpy()
         group = f"{compared}, {category}"
         rng = how.generator(test, level, group, "signs")
-        p = sign_flip_p(defined, how.n_permutations, rng, BATCH)
+        p = sign_flip_p(defined, how.n_permutations, rng, batch_of(len(defined)))
         low, high = how.ends(np.mean, [defined], test, level, group)
         mean = defined.mean() if len(defined) else np.nan
         n_lost, n = difference.isna().sum(), len(difference)

@@ -14,7 +14,7 @@ from strata.trace.fact_means import Means, Totals, mean_over_facts
 from strata.trace.restoration import clean_values, corrupted_values, taken_share
 
 TILE_VALUES = 8_000_000  # float64 values that what is drawn at once would have, restored
-DRAWN_VALUES = 3_000_000  # of draws that are taken together: 24 MB, sorted and put together several times
+DRAWN_VALUES = 2_000_000  # of draws that are taken together: 16 MB, sorted and put together several times
 BLOCK_VALUES = 2_000_000  # float64 values of what is restored at once: 16 MB, which a cache holds
 
 
@@ -164,7 +164,8 @@ class Drawn:
         kinds = (n_samples + 1) ** n_samples
         if n_levels > 1 or kinds > n_draws:
             return self, np.arange(n_draws)
-        times = np.rint(self.weights[:, 0] * n_samples).astype(int)
+        # NaN of a prompt without samples counts as none of them, which no other drawing is.
+        times = np.rint(np.nan_to_num(self.weights[:, 0]) * n_samples).astype(int)
         code = times @ (n_samples + 1) ** np.arange(n_samples) + kinds * self.prompt
         _, first, which = np.unique(code, return_index=True, return_inverse=True)
         return Drawn(self.prompt[first], self.fact[first], self.weights[first]), which

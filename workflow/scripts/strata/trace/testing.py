@@ -19,7 +19,6 @@ import pandas as pd
 
 from strata.names import CATEGORY, FACT, NOISE
 from strata.stats.bootstrap import Bootstrap
-from strata.stats.draws import TILE_VALUES
 from strata.stats.many_tests import above_zero, adjusted
 from strata.stats.seeding import generator
 from strata.stats.thresholds import enough
@@ -27,7 +26,13 @@ from strata.trace.confounders import PLACE, TRANSITION
 
 COLUMNS = ["test", "noise", "group", "statistic", "value", "low", "high", "p", "n", "unit"]
 CORRECTED = [*COLUMNS[:8], "p_adjusted", "family", *COLUMNS[8:]]
-BATCH = 500  # resamples at once, of not too many facts
+BATCH = 500  # resamples or permutations at once, of at most so many values:
+BATCH_VALUES = 1_000_000
+
+
+def batch_of(n: int) -> int:
+    """How many resamples or permutations of ``n`` facts are held at once."""
+    return min(BATCH, max(1, BATCH_VALUES // max(1, n)))
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Resampling:
         """The interval's ends of a statistic of independent groups; NaN where one has few units."""
         if not enough(min(map(len, groups))):
             return np.full(2, np.nan)
-        batch = min(BATCH, max(1, TILE_VALUES // sum(map(len, groups))))
+        batch = batch_of(sum(map(len, groups)))
         bootstrap = Bootstrap(self.n_resamples, self.interval, self.seed, batch)
         return bootstrap.of(*names, "interval").ends(statistic, *groups)
 
