@@ -19,6 +19,7 @@ ORDER = [
         "stored",
         "io",
         "pieces",
+        "share",
         "stats",
         "model",
         "costs",

@@ -25,11 +25,12 @@ for each in workflow.rules:
         each.conda_env, each.container_img = f"{workflow.basedir}/envs/strata.yaml", IMAGE
         each.log_modifier = each.benchmark_modifier = workflow.modifier.path_modifier
         each.set_log(f"{path}.log")
-        if each.output:  # a benchmark alone would be made once
+        if len(each.output):  # a benchmark alone would be made once
             each.benchmark = f"{path}.benchmark.tsv"
         on_device = bool({MODELS.settings, MODELS.device} & set(filter(callable, each.params)))
         processors, gpu = each.resources["_cores"].value, each.resources.get("gpu_model").raw
         asked = {"nice": 10 * (each.priority < 90), **REQUESTS.of_rule(each.name, processors, on_device, gpu)}
-        each.resources.update(asked | GIVEN.overwrite_resources.get(each.name, {}))
+        each.resources.update(asked)
+        each.resources.update(GIVEN.overwrite_resources.get(each.name, {}))
         # As a parameter: as inputs, Snakemake would ask for the size of every module whenever a job ends.
         each.set_params(code=digest(code_of(each.script.partition("scripts/")[2].removesuffix(".py"))))

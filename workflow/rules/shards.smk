@@ -1,4 +1,4 @@
-# of many prompts, trace/{what}.nc and lens/{decoder}.nc are gathered from what jobs make of some prompts each, in trace/shards and lens/shards
+# of many prompts, what jobs make of some each, in trace/shards and lens/shards -> trace/{what}.nc, lens/{decoder}.nc
 
 
 use rule trace_prompts as trace_prompts_shard with:
@@ -39,5 +39,12 @@ rule gather_shards:
         "../scripts/shards/gather_shards.py"
 
 
-ruleorder: read_extended_lens_shard > read_lens_shard
-ruleorder: gather_shards > read_extended_lens > read_lens > trace_prompts > trace_parts > trace_control
+ruleorder:
+    gather_shards
+    > read_extended_lens
+    > read_extended_lens_shard
+    > read_lens_shard
+    > read_lens
+    > trace_prompts
+    > trace_parts
+    > trace_control
