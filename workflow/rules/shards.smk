@@ -39,12 +39,5 @@ rule gather_shards:
         "../scripts/shards/gather_shards.py"
 
 
-ruleorder:
-    gather_shards
-    > read_extended_lens
-    > read_extended_lens_shard
-    > read_lens_shard
-    > read_lens
-    > trace_prompts
-    > trace_parts
-    > trace_control
+ruleorder: read_extended_lens_shard > read_lens_shard
+ruleorder: gather_shards > read_extended_lens > read_lens > trace_prompts > trace_parts > trace_control

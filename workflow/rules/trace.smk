@@ -121,7 +121,6 @@ rule compare_order:
         **of_model(order="trace/order.tsv", regression="trace/regression.tsv", curves="trace/curves.tsv"),
         control="results/{model}/trace/control/by_category.nc",
     params:
-        **{key: AVERAGE[key] for key in ("permutations", "order")},
-        averaging=AVERAGING,
+        **{key: AVERAGE[key] for key in ("permutations", "order")} | {"averaging": AVERAGING},
     script:
         "../scripts/trace/compare_order.py"
