@@ -45,9 +45,8 @@ rule describe_gains:
     input:
         **of_model(weights="weights.h5", channels="embedding/channels.nc"),
     output:
-        **of_model(
-            gains="embedding/gains.nc", table="embedding/gains.tsv", positions="embedding/positions.nc"
-        ),
+        **of_model(gains="embedding/gains.nc", table="embedding/gains.tsv"),
+        positions="results/{model}/embedding/positions.nc",
     params:
         **{key: EMBEDDING[key] for key in ("shuffles", "statistics")},
         positions=EMBEDDING["sinusoids"],

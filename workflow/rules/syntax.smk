@@ -47,7 +47,8 @@ rule trigger_keys:
     output:
         **of_model(described="syntax/keys.nc", triggers="syntax/triggers.tsv", shared="syntax/keys.tsv"),
     params:
-        **{"chosen": SYNTAX["keys"], "statistics": SYNTAX["statistics"]},
         model=MODELS.settings,
+        chosen=SYNTAX["keys"],
+        statistics=SYNTAX["statistics"],
     script:
         "../scripts/syntax/trigger_keys.py"

@@ -89,11 +89,9 @@ def light(rule: str, work: Work) -> list[Cost]:
         return []
     if rule == "draw_positions" and not work.shape.positions:
         return []
-    cost = LIGHT[rule].cost(work)
     if rule == "write_explorer" and (shown := work.config["lens"]["explorer"]) != "all":
-        cost = LIGHT[rule].cost(
-            replace(work, counts=replace(work.counts, texts=work.counts.texts[: len(shown)]))
-        )
+        work = replace(work, counts=replace(work.counts, texts=work.counts.texts[: len(shown)]))
+    cost = LIGHT[rule].cost(work)
     if rule == "gather_shards":
         traces = Cost(seconds=GATHERED * len(work.traced) * work.shape.layers)
         lenses = Cost(seconds=GATHERED * sum(work.counts.texts) * work.shape.layers)

@@ -17,7 +17,7 @@ from strata.attention.precision import as_float32
 from strata.names import CATEGORY, CHANNEL, DEPTH, FACT, LAYER, MEASURE, NOISE, PROMPT, TOKEN
 from strata.stats.bootstrap import Bootstrap
 from strata.stats.defined import mean_of_defined, percentiles, ratio
-from strata.stats.draws import tiles_of
+from strata.stats.draws import tile_sizes
 from strata.stats.groups import each, masks_by_category, with_pooled
 from strata.stats.many_tests import with_adjusted
 from strata.stats.permutation import p_value, permuted_within
@@ -289,8 +289,8 @@ def at_transition(
         kept &= np.isfinite(values[:, lowest:]).all(axis=1)
         names, facts = (motion[f"prompt_{name}"].values[kept] for name in (CATEGORY, FACT))
         at, rng = at[kept].astype(int), generator(seed)
-        tiles = tiles_of(shuffles, max(1, kept.sum()), SHUFFLED_VALUES)
-        placed = (permuted_within(rng, at, names, facts, tile.stop - tile.start) for tile in tiles)
+        sizes = tile_sizes(shuffles, max(1, kept.sum()), SHUFFLED_VALUES)
+        placed = (permuted_within(rng, at, names, facts, size) for size in sizes)
         return _test(values[kept], at, placed, offsets)
 
     def tests(measure: str) -> xr.Dataset:

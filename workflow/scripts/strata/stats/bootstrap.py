@@ -15,6 +15,7 @@ from strata.stats.draws import (
     check_resampling,
     interval_of_mean,
     interval_of_totals,
+    tile_sizes,
     tiles_of,
     times_drawn,
     units_drawn,
@@ -93,8 +94,8 @@ class Bootstrap:
         if statistic is spearman:
             which = np.arange(n) if clusters is None else np.unique(clusters, return_inverse=True)[1]
             drawn = [
-                spearman_of_times(*samples, times_drawn(rng, n, tile.stop - tile.start)[:, which])
-                for tile in tiles_of(self.resamples, len(which), CHOSEN)
+                spearman_of_times(*samples, times_drawn(rng, n, size)[:, which])
+                for size in tile_sizes(self.resamples, len(which), CHOSEN)
             ]
             drawn = np.concatenate(drawn, axis=-1)
         elif clusters is not None and n < len(clusters):
@@ -136,8 +137,8 @@ class Bootstrap:
         sizes = np.bincount(which)
         units = np.split(which.argsort(kind="stable"), np.cumsum(sizes)[:-1])
         drawn, n_values = [], sum(sample.size for sample in samples)
-        for tile in tiles_of(self.resamples, len(which), CHOSEN):
-            chosen = units_drawn(rng, len(names), tile.stop - tile.start)
+        for size in tile_sizes(self.resamples, len(which), CHOSEN):
+            chosen = units_drawn(rng, len(names), size)
             n_units = sizes[chosen].sum(1)
             for n in np.unique(n_units):
                 at = np.array([np.concatenate([units[c] for c in row]) for row in chosen[n_units == n]])

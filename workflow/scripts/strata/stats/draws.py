@@ -193,6 +193,13 @@ class DrawnGroups:
 
 def tiles_of(n: int, values_each: int, values: int = TILE_VALUES) -> Iterator[slice]:
     """Of ``n`` rows, as many at a time as have ``values``, one at least."""
+    start = 0
+    for size in tile_sizes(n, values_each, values):
+        yield slice(start, start := start + size)
+
+
+def tile_sizes(n: int, values_each: int, values: int = TILE_VALUES) -> Iterator[int]:
+    """How many rows each of `tiles_of` has."""
     tile = max(1, values // values_each)
     for start in range(0, n, tile):
-        yield slice(start, min(start + tile, n))
+        yield min(tile, n - start)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from strata.stats.draws import tiles_of
+from strata.stats.draws import tile_sizes
 
 TILE_VALUES = 1_000_000
 """Labels in other orders that are held at once (8 MB)."""
@@ -16,12 +16,10 @@ def permuted(rng: np.random.Generator, labels: np.ndarray, n: int) -> np.ndarray
     return rng.permuted(np.broadcast_to(labels, (n, *labels.shape)), axis=-1)
 
 
-def permuted_in_tiles(
-    rng: np.random.Generator, labels: np.ndarray, n: int, values: int = TILE_VALUES
-) -> Iterator[np.ndarray]:
-    """The same orders of ``labels`` (item), as many at a time as have ``values`` labels."""
-    for tile in tiles_of(n, len(labels), values):
-        yield permuted(rng, labels, tile.stop - tile.start)
+def permuted_in_tiles(rng: np.random.Generator, labels: np.ndarray, n: int) -> Iterator[np.ndarray]:
+    """The same orders of ``labels`` (item), as many at a time as have `TILE_VALUES` labels."""
+    for size in tile_sizes(n, len(labels), TILE_VALUES):
+        yield permuted(rng, labels, size)
 
 
 def permuted_within(

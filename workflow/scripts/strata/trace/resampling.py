@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from strata.names import FACT, NOISE, PROMPT, SAMPLE
-from strata.stats.draws import studentised, times_drawn, units_drawn
+from strata.stats.draws import studentised, tile_sizes, times_drawn, units_drawn
 from strata.stats.thresholds import enough
 from strata.trace.fact_means import Means, Totals, mean_over_facts
 from strata.trace.restoration import clean_values, corrupted_values, taken_share
@@ -101,7 +101,7 @@ class Samples:
         whole = bool(self.there.all())
         of_each = members.size * (2 + n_samples * (1 if whole else n_levels))
         n, tiles = 0, []
-        for size in _tiles(n_resamples, members.size * self.values[0, :, 0].size):
+        for size in tile_sizes(n_resamples, members.size * self.values[0, :, 0].size, TILE_VALUES):
             prompts, weights = draw_resamples(rng, members, n_samples, size)
             weights = weights[..., None, :] if whole else self._by_level(prompts, weights, rng)
             fact = n * len(members) + np.arange(size * len(members)).reshape(size, -1, 1)
@@ -243,9 +243,3 @@ def _members(facts: np.ndarray) -> np.ndarray:
     for fact, prompts in enumerate(by_fact):
         members[fact, : len(prompts)] = prompts
     return members
-
-
-def _tiles(n_resamples: int, values_each: int) -> Iterator[int]:
-    tile = max(1, TILE_VALUES // values_each)
-    for start in range(0, n_resamples, tile):
-        yield min(tile, n_resamples - start)
