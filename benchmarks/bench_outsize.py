@@ -1,8 +1,8 @@
 """Peak memory and time of the stages on models of large shapes, random weights, a process for each stage.
 
-Where only time depends on how much there is to do, there is little: two batches of text for moments and steps
-of the tuned lens, two depths of probes, one corrupted version of the traced prompt. Memory is bounded by what
-goes through at once, which is as in the pipeline.
+Where only time depends on how much there is to do, there is little on processors: a few steps of the tuned
+lens, two depths of probes; a GPU does all of it. Memory is bounded by what goes through at once, which is as
+in the pipeline.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import xarray as xr
 from transformers import (
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -63,6 +62,10 @@ SHAPES: dict[str, tuple[torch.dtype, Callable[[], PreTrainedModel]]] = {
 }
 LIMIT_GB = 24
 READ = 64  # tokens that are read out
+TEXT, OF_DOCUMENT = 20_000, 250  # tokens of the text that is fitted to, and of each document
+STEPS = {"cpu": 2, "cuda": 200}  # of the tuned lens, of 64 tokens
+DEPTHS = {"cpu": 2, "cuda": None}  # of probes, from the first; None: all
+SAMPLES = 10  # of the traced prompt's noise
 
 
 def parts_of(shape: str, device: str):
@@ -88,25 +91,29 @@ def extract(shape: str, folder: Path, device: str) -> None:
     with io.ActivationFile(folder / "activations.h5", sizes(parts, length), LAYOUT, "float32") as file:
         for index, taken in capture_documents(parts, documents, LAYOUT, file.form):
             file.write(256 * index, taken)
-        file.label(
-            {
-                "prompt": np.repeat([f"p{i}" for i in range(4)], 256),
-                "document": np.repeat(range(4), 256),
-                "split": np.repeat(["train", "train", "validation", "test"], 256),
-                "position": np.tile(range(256), 4),
-                "token_id": np.ravel(documents),
-            }
-        )
+        file.label({"prompt": np.repeat([f"p{i}" for i in range(4)], 256), "token_id": np.ravel(documents)})
 
 
-def opened(folder: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    return io.open_dataset(str(folder / "activations.h5")), io.open_dataset(str(folder / "weights.h5"))
+def extract_text(shape: str, folder: Path, device: str) -> None:
+    """States of the text, of tokens that come again often enough to be learnt."""
+    parts = parts_of(shape, device)
+    n = TEXT // OF_DOCUMENT
+    documents = documents_of(4_000, n, OF_DOCUMENT)
+    layout = {"resid": LAYOUT["resid"]}
+    with io.ActivationFile(folder / "text.h5", sizes(parts, TEXT), layout, "float16") as file:
+        for index, taken in capture_documents(parts, documents, layout, file.form):
+            file.write(OF_DOCUMENT * index, taken)
+        split = np.select([np.arange(n) < 0.7 * n, np.arange(n) < 0.85 * n], ["train", "validation"], "test")
+        each = {"document": np.arange(n), "split": split}
+        labels = {name: np.repeat(values, OF_DOCUMENT) for name, values in each.items()}
+        labels["position"] = np.tile(range(OF_DOCUMENT), n)
+        file.label(labels | {"token_id": np.ravel(documents)})
 
 
 def read(folder: Path, device: str, carry: readout.Carry, logit: bool) -> None:
     """The first tokens through a decoder and into a file."""
-    activations, weights_ = opened(folder)
-    activations = activations.isel(token=slice(READ))
+    activations = io.open_dataset(str(folder / "activations.h5")).isel(token=slice(READ))
+    weights_ = io.open_dataset(str(folder / "weights.h5"))
     targets = np.append(activations["token_id"].values[1:], -1)
     how = {"rank_guesses": logit, "half_depths": logit}
     decoder = decoder_from(weights_).to(device)
@@ -115,13 +122,13 @@ def read(folder: Path, device: str, carry: readout.Carry, logit: bool) -> None:
 
 
 def logit(shape: str, folder: Path, device: str) -> None:
-    n_layers = opened(folder)[0].sizes["layer"]
+    n_layers = io.open_dataset(str(folder / "activations.h5")).sizes["layer"]
     read(folder, device, readout.carry_by(n_layers=n_layers), logit=True)
 
 
 def mapped(shape: str, folder: Path, device: str) -> None:
     """The tuned and the Jacobian lens: an affine map of each depth."""
-    sizes_ = opened(folder)[0].sizes
+    sizes_ = io.open_dataset(str(folder / "activations.h5")).sizes
     n_layers, depths = sizes_["layer"], stream_depths(sizes_["layer"], half_depths=False)
     maps = DepthMaps.identity(depths[:-1], sizes_["channel"], n_layers)
     read(folder, device, readout.carry_by(maps, n_layers=n_layers, depths=depths), logit=False)
@@ -137,8 +144,10 @@ def trace(shape: str, folder: Path, device: str) -> None:
     """A prompt of 12 tokens, its subject at the second."""
     parts = parts_of(shape, device)
     [ids] = documents_of(parts.token_embedding.num_embeddings, 1, 12)
-    noise = np.random.default_rng(1).standard_normal((1, 1, parts.token_embedding.embedding_dim), np.float32)
-    prompt = Prompt(ids, (1,), [("1", 0)], np.array([[ids[1]]]), noise, target_id=5)
+    shape_of_noise = (SAMPLES, 1, parts.token_embedding.embedding_dim)
+    noise = np.random.default_rng(1).standard_normal(shape_of_noise, np.float32)
+    labels = [("1", sample) for sample in range(SAMPLES)]
+    prompt = Prompt(ids, (1,), labels, np.array([[ids[1]]] * SAMPLES), noise, target_id=5)
     trace_prompts(parts, [prompt], {"state": restoration("state", parts.n_layers, 1)})
 
 
@@ -149,32 +158,25 @@ def fit_jacobian(shape: str, folder: Path, device: str) -> None:
 
 
 def fit_tuned(shape: str, folder: Path, device: str) -> None:
-    activations, weights_ = opened(folder)
-    text = TextStream(activations, 64, device)
-    batches = [text.batches(split, 64) for split in ("train", "validation")]
-    train, validation = ([*split] for split in batches)
-    decoder = decoder_from(weights_).to(device)
-    maps = tuned.fit(lambda: iter(train), lambda: iter(validation), decoder, text.depths, 2, 0.01)
-    io.write_dataset(maps.to_dataset(), str(folder / "tuned.nc"))
+    text = TextStream(io.open_dataset(str(folder / "text.h5")), 64, device)
+    decoder = decoder_from(io.open_dataset(str(folder / "weights.h5"))).to(device)
+    tuned.fit(
+        lambda: text.batches("train"),
+        lambda: text.batches("validation", READ),
+        decoder,
+        text.depths,
+        STEPS[device],
+        0.01,
+    )
 
 
 def fit_probes(shape: str, folder: Path, device: str) -> None:
-    """Of two depths, on random states of 20,000 tokens."""
-    weights_ = opened(folder)[1]
-    vocab, channels = weights_["token_embedding"].shape
-    rng, n = np.random.default_rng(0), 20_000
-    documents = np.arange(n) // 80
-    split = np.select([documents % 20 < 14, documents % 20 < 17], ["train", "validation"], "test")
-    order = np.argsort(split, kind="stable")[::-1]
-    text = {"document": documents[order], "split": split[order], "position": np.arange(n) % 80}
-    text |= {"token_id": rng.integers(min(vocab, 4_000), size=n)}
-    states = xr.DataArray(
-        rng.standard_normal((2, n, channels), np.float32), {"depth": [0, 1]}, ("depth", "token", "channel")
-    )
+    text = io.open_dataset(str(folder / "text.h5")).isel(depth=slice(DEPTHS[device]))
+    weights_ = io.open_dataset(str(folder / "weights.h5"))
     probes.analyse(
-        normalised(states, decoder_from(weights_, "plain").to(device)),
-        [0, 1],
-        xr.Dataset(coords={name: ("token", values) for name, values in text.items()}),
+        normalised(text["resid"], decoder_from(weights_, "plain").to(device)),
+        text["depth"].values,
+        text,
         {"input": weights_["token_embedding"].values, "next": weights_["unembedding"].values},
         **{"epochs": 1, "nmf_components": 16, "nmf_tokens": 2000, "draws": 2, "elsewhere": 300},
         **{"resamples": 100, "interval": 0.95, "seed": 0},
@@ -183,7 +185,10 @@ def fit_probes(shape: str, folder: Path, device: str) -> None:
 
 STAGES = {
     stage.__name__: stage
-    for stage in (extract, logit, mapped, extended, trace, fit_jacobian, fit_tuned, fit_probes)
+    for stage in (
+        *(extract, logit, mapped, extended, trace, fit_jacobian),
+        *(extract_text, fit_tuned, fit_probes),
+    )
 }
 
 
@@ -192,7 +197,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument("--folder", type=Path, help="with what earlier stages left, and for what these leave")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", choices=STEPS, default="cpu")
     parser.add_argument("--here", action="store_true", help="the one stage of one shape in this process")
     options = parser.parse_args()
     if options.here:

@@ -71,22 +71,20 @@ class Requests:
 
     def memory_mb(self, rule: str, wildcards) -> int:
         """Megabytes that a first attempt may take."""
-        if not self._estimated(rule, wildcards):
-            return MEMORY_MB
-        needed = self.estimates.needs(rule, wildcards.model)
-        if rule in LIGHT:
-            return max(MEMORY_MB, round(MORE_MEMORY * needed.memory_mb)) if needed else MEMORY_MB
-        return MEMORY_MB + round(MORE_MEMORY * needed.memory_mb) if needed else UNKNOWN_MB
+        return self._asked(rule, wildcards, lambda of: MORE_MEMORY * of.memory_mb, MEMORY_MB, UNKNOWN_MB)
 
     def minutes(self, rule: str, wildcards, on_device: bool) -> int:
         """Minutes that a first attempt may take."""
-        if not self._estimated(rule, wildcards):
-            return MINUTES
-        needed = self.estimates.needs(rule, wildcards.model)
-        if rule in LIGHT:
-            return max(MINUTES, round(MORE_TIME * needed.minutes)) if needed else MINUTES
-        faster = GPU if on_device and self.gpu(wildcards) else 1
-        return MINUTES + round(MORE_TIME * needed.minutes / faster) if needed else UNKNOWN_MINUTES
+        more = MORE_TIME / (GPU if on_device and self.gpu(wildcards) else 1)
+        return self._asked(rule, wildcards, lambda of: more * of.minutes, MINUTES, UNKNOWN_MINUTES)
 
-    def _estimated(self, rule: str, wildcards) -> bool:
-        return (rule in RULES or rule in LIGHT) and wildcards.get("model") in self.models
+    def _asked(self, rule: str, wildcards, needed: Callable, least: int, unknown: int) -> int:
+        """``least`` and what a job is estimated to need; of light jobs, the larger of the two."""
+        light = rule in LIGHT
+        if not (light or rule in RULES) or wildcards.get("model") not in self.models:
+            return least
+        estimated = self.estimates.needs(rule, wildcards.model)
+        if not estimated:
+            return least if light else unknown
+        more = round(needed(estimated))
+        return max(least, more) if light else least + more

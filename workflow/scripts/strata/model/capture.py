@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax
 
 from strata.model.architecture import Parts, entering, leaving
 from strata.model.batching import Batch, batches
@@ -196,14 +195,22 @@ def capture(
             parts.model.base_model(input_ids=input_ids, use_cache=False)
             return Capture(lengths, **kept)
         logits = parts.model(input_ids=input_ids, use_cache=False).logits
-    following = input_ids.roll(-1, 1).flatten()[:, None]
-    each = [
-        log_softmax(some.float(), -1).gather(-1, ids)
-        for some, ids in zip(logits.flatten(0, 1).split(AT_ONCE), following.split(AT_ONCE), strict=True)
-    ]
     inside = torch.arange(width, device=last.device) < last[:, None]
-    kept["logprob_next"] = torch.cat(each).view_as(input_ids).where(inside, torch.nan)
+    following = _logprob(logits.flatten(0, 1), input_ids.roll(-1, 1).flatten()).view_as(input_ids)
+    kept["logprob_next"] = following.where(inside, torch.nan)
     return Capture(lengths, **kept, logits_last=logits[rows, last])
+
+
+def _logprob(logits: Tensor, ids: Tensor) -> Tensor:
+    """Log p (token) of ``ids`` (token) by their logits (token, vocab), float32."""
+    # Made once: memory that is new costs more than the exponentials in it.
+    room = logits.new_empty(min(AT_ONCE, len(ids)), logits.shape[-1], dtype=torch.float32)
+    found = []
+    for some, own in zip(logits.split(AT_ONCE), ids.split(AT_ONCE), strict=True):
+        top, own = (each.float() for each in (some.amax(-1, keepdim=True), some.gather(-1, own[:, None])))
+        total = torch.sub(some.float(), top, out=room[: len(some)]).exp_().sum(-1, keepdim=True)
+        found.append(own - top - total.log())
+    return torch.cat(found)
 
 
 def sizes(parts: Parts, n_tokens: int) -> dict[str, int]:

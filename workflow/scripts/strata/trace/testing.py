@@ -27,7 +27,7 @@ from strata.trace.confounders import PLACE, TRANSITION
 COLUMNS = ["test", "noise", "group", "statistic", "value", "low", "high", "p", "n", "unit"]
 CORRECTED = [*COLUMNS[:8], "p_adjusted", "family", *COLUMNS[8:]]
 BATCH = 500  # resamples or permutations at once, of at most so many values:
-BATCH_VALUES = 1_000_000
+BATCH_VALUES = 250_000
 
 
 def batch_of(n: int) -> int:
