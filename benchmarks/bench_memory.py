@@ -60,7 +60,8 @@ def project(folder: Path, grows: str, number: int) -> None:
         copy(ROOT / name, folder / name)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["lens"]["decoders"] = ["logit"]
-    trace = config["trace"] | {"everywhere": NO_NOISE, "samples": 1, "replacements": 0, "noise": ONE_LEVEL}
+    everywhere = NO_NOISE | {"prompts": None}
+    trace = config["trace"] | {"everywhere": everywhere, "samples": 1, "replacements": 0, "noise": ONE_LEVEL}
     trace["parts"] |= {"noise": ONE_LEVEL, "heads": 0, "neurons": 0}
     config["trace"] = trace
     if grows == "documents":

@@ -231,6 +231,18 @@ def test_levels_are_traced_everywhere_where_they_were_asked_for(levels):
     assert traced_everywhere(data)["noise"].values.tolist() == levels
 
 
+def test_prompts_whose_tokens_between_are_left_out_are_not_traced_everywhere():
+    _, data = labelled("state")
+    position = data["position"]
+    inside = (position > data["subject_position"]) & (position < data["n_tokens"] - 1)
+    [which] = inside.any("position").values.nonzero()
+    twice = data.isel(prompt=[which[0]] * 2)
+    left_out = inside.isel(prompt=[which[0]] * 2) & xr.DataArray([False, True], dims="prompt")
+    found = traced_everywhere(twice.assign(p_target=twice["p_target"].where(~left_out)))
+    assert found.sizes["noise"] == data.sizes["noise"] > 0
+    xr.testing.assert_identical(found, twice.isel(prompt=[0]))
+
+
 def test_sets_of_completions_have_values_where_a_prompt_names_one():
     _, without = labelled("state")
     assert all(without[name].isnull().all() for name in ("p_set", "p_set_corrupted", "p_set_clean"))

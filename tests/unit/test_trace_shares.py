@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from oracles import tiny_models
 from oracles.noised import table
@@ -21,6 +22,7 @@ MADE = {
     "shared": False,
     "seed": 0,
 }
+BETWEEN = {"absolute": [0.5], "relative": [], "prompts": None}
 N = 11
 
 
@@ -48,7 +50,7 @@ def made(of: Every) -> list:
     """All kinds of traces: those of many layers, of pieces, of what a run adds up to."""
     parts = of.parts
     chosen = {what: restoration(what, parts.n_layers, 3) for what in ("state", "mlp", "state_severed_attn")}
-    return [of.restored(chosen, ["0.5"], True), of.heads(3), of.neurons(2, 3), of.attribution()]
+    return [of.restored(chosen, BETWEEN, True), of.heads(3), of.neurons(2, 3), of.attribution()]
 
 
 def write(of: Every, folder, shard=False) -> dict[str, str]:
@@ -115,9 +117,35 @@ def test_some_prompts_are_corrupted_as_among_all(prompts):
 
 @pytest.mark.parametrize(("only", "found"), [(["p2", "p1"], ["p1", "p2"]), (["nobody"], ["p0"])])
 def test_those_that_are_shown_are_traced_alone_and_one_at_least(prompts, only, found):
-    of = every(prompts, only=only)
+    of = every(prompts, only={"id": only, "category": None})
     [traces] = of.restored({"state": restoration("state", of.parts.n_layers)}).each
     assert traces["state"]["prompt"].values.tolist() == found
+
+
+def test_parts_are_of_some_categories_alone(prompts):
+    of = every(prompts, only={"category": ["x"]})
+    chosen = {"mlp": restoration("mlp", of.parts.n_layers, 3)}
+    traces = [of.restored(chosen), of.heads(2), of.neurons(2, 3), of.attribution()]
+    [first, *others] = [
+        np.concatenate([data["prompt"].values for piece in pieces.each for data in piece.values()])
+        for pieces in traces
+    ]
+    assert first.tolist() == others[-1].tolist() == [f"p{i}" for i in range(N) if i % 3]
+    assert [own.tolist() for own in others[:2]] == [["p1", "p2"]] * 2
+
+
+def test_tokens_between_are_traced_of_the_first_prompts_of_each_category(prompts):
+    of = every(prompts)
+    chosen = {"state": restoration("state", of.parts.n_layers)}
+
+    def restored(**changes) -> xr.DataArray:
+        pieces = of.restored(chosen, BETWEEN | changes).each
+        return xr.concat([piece["state"]["p_target"].load() for piece in pieces], "prompt", join="exact")
+
+    every_one, first, nobody = restored(), restored(prompts=1), restored(absolute=[])
+    begins = first["prompt"].isin(["p0", "p1"])  # the first of each category
+    assert (every_one.notnull() & nobody.isnull()).any(["noise", "sample", "depth", "position"]).sum() > 2
+    np.testing.assert_allclose(first, every_one.where(begins, nobody), rtol=1e-5)
 
 
 def test_single_heads_are_of_the_first_prompts_of_each_category(prompts):

@@ -158,6 +158,7 @@ TABLE = {
     "trace.noise.relative": ([], STATE),
     "trace.everywhere.absolute": ([0.1], EXACT),
     "trace.everywhere.relative": ([3], EXACT),
+    "trace.everywhere.prompts": (1, EXACT),
     "trace.samples": (3, TRACE),
     "trace.replacements": (1, STATE),
     "trace.shared": (True, TRACE),
@@ -166,6 +167,7 @@ TABLE = {
     "trace.prompts_per_shard": (2, []),  # a shard is a group of prompts at least, and here is one
     "trace.parts.noise.absolute": ([0.5], PARTS),
     "trace.parts.noise.relative": ([3], PARTS),
+    "trace.parts.categories": (["semantic", "plain_english", "non_english"], PARTS),
     "trace.parts.heads": (2, PARTS),
     "trace.parts.neurons": (2, PARTS),
     "trace.parts.neuron_groups": (3, PARTS),
@@ -174,6 +176,7 @@ TABLE = {
     "trace.approximate": (False, []),
     "trace.shown": (["once", "france"], SHOWN),
     "trace.control.prefix": ("Yes.\n", CONTROL),
+    "trace.control.categories": (["semantic", "plain_english", "non_english"], CONTROL),
     "trace.control.noise.absolute": ([0.1], CONTROL),
     "trace.control.noise.relative": ([3], CONTROL),
     "average.order": (["semantic", "plain_english"], sorted({*ORDER, *DRAWN})),

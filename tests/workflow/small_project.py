@@ -201,9 +201,10 @@ def make_project(folder: Path) -> Project:
     config["trace"] |= {
         "samples": 2,
         "noise": {"absolute": [0.1, 0.5], "relative": [3]},
-        "everywhere": {"absolute": [0.5], "relative": []},
+        "everywhere": {"absolute": [0.5], "relative": [], "prompts": None},
         "parts": {
             "noise": {"absolute": [0.1, 0.5], "relative": []},
+            "categories": None,
             "heads": 9,
             "neurons": 9,
             "neuron_groups": 2,
@@ -212,7 +213,7 @@ def make_project(folder: Path) -> Project:
         "approximate": True,
         "shown": ["once"],
     }
-    config["trace"]["control"]["noise"] = {"absolute": [0.5], "relative": []}
+    config["trace"]["control"] |= {"noise": {"absolute": [0.5], "relative": []}, "categories": None}
     config["figures"]["noise"] = "0.5"
     config["average"] |= {"permutations": 20}
     config["hidden"] |= {"cropped": 0, "n_offsets": 1, "shuffles": 20}

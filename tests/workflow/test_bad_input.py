@@ -134,6 +134,16 @@ CONFIG_CASES = {
         [2],
         ["config.yaml", "trace.everywhere.relative: 2 is not one of trace.noise.relative"],
     ),
+    "tokens between of no prompt": (
+        "trace.everywhere.prompts",
+        0,
+        ["config.yaml", "trace.everywhere.prompts: 0", "a whole number from 1, or null"],
+    ),
+    "parts of other categories than are compared": (
+        "trace.parts.categories",
+        ["copying"],
+        ["config.yaml", "average.order: '", "is not one of trace.parts.categories", "or null there"],
+    ),
     "unknown convention": (
         "trace.convention",
         "rome",

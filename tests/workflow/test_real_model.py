@@ -75,7 +75,8 @@ def results(tmp_path_factory, request):
     config["lens"] |= {"decoders": ["logit"], "explorer": "all"}
     config["lens"]["grid"] |= {"prompts": ["free"], "colourings": ["logit"]}
     three = {"absolute": [], "relative": [3]}
-    config["trace"] |= {"noise": three, "everywhere": three, "replacements": 0, "shown": ["france"]}
+    config["trace"]["everywhere"] |= three
+    config["trace"] |= {"noise": three, "replacements": 0, "shown": ["france"]}
     config["trace"]["parts"]["noise"] = config["trace"]["control"]["noise"] = three
     config["figures"]["noise"] = "3x"
     for section in ("attention", "hidden"):

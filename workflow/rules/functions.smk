@@ -10,13 +10,13 @@ def source_files(wildcards, kind="text"):
     return WORLD if source == CORPUS else source
 
 
-def tracing(window=(1, "code"), everywhere=None, prefix="", only=None, whole=False, pieces=None, **changes):
-    """How prompts are traced: corrupted as the section says in all but what is named."""
-    keys = ("noise", "samples", "replacements", "shared", "seed")
+def tracing(window=(1, "code"), **given):
+    """How prompts are traced: as the section says in all but what is given."""
+    others = ("everywhere", "prefix", "only", "categories", "whole", "pieces")
+    made = TRACE | dict.fromkeys(others) | {"prefix": ""} | given
     return {
-        "corruption": {key: TRACE[key] for key in keys} | changes,
+        "corruption": {key: made[key] for key in ("noise", "samples", "replacements", "shared", "seed")},
         "window": list(window),
-        **dict(everywhere=everywhere, prefix=prefix, only=only, whole=whole, pieces=pieces),
+        **{key: made[key] for key in (*others, "max_rows")},
         "model": MODELS.settings,
-        "max_rows": TRACE["max_rows"],
     }

@@ -5,7 +5,7 @@ CONTROL, WINDOW = TRACE["control"], (TRACE["window"], TRACE["convention"])
 AVERAGED = ["mlp", "attn", "heads", "neurons", "attribution"]
 PARTS = ["state_severed_mlp", "state_severed_attn", *AVERAGED]
 MEASURES = ["", "_logit_difference", "_kl_clean", "_p_set", "_p_whole"]
-NOWHERE = {"absolute": [], "relative": []}
+NOWHERE = {"absolute": [], "relative": [], "prompts": None}
 AVERAGING = {"n_resamples": AVERAGE["resamples"], **{k: AVERAGE[k] for k in ("min_gap", "interval", "seed")}}
 
 
@@ -26,7 +26,7 @@ use rule trace_prompts as trace_parts with:
     output:
         [f"results/{{model}}/trace/{what}.nc" for what in PARTS],
     params:
-        **tracing(WINDOW, NOWHERE, pieces=TRACE["parts"], noise=TRACE["parts"]["noise"], replacements=0),
+        **tracing(WINDOW, everywhere=NOWHERE, replacements=0, pieces=TRACE["parts"], **TRACE["parts"]),
 
 
 # The same after a neutral prefix: no subject is near the first position.
@@ -34,7 +34,7 @@ use rule trace_prompts as trace_control with:
     output:
         "results/{model}/trace/control/state.nc",
     params:
-        **tracing(everywhere=NOWHERE, prefix=CONTROL["prefix"], noise=CONTROL["noise"], replacements=0),
+        **tracing(everywhere=NOWHERE, replacements=0, **CONTROL),
 
 
 use rule trace_prompts as trace_shown with:

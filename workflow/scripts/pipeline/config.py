@@ -181,13 +181,21 @@ def check_config(config: Mapping, schema: Mapping, file: str = "config.yaml") ->
         raise BadInput(f"{file}: syntax.keys.triggers: more than syntax.documents (expected: one each)")
     parts, everywhere = config["trace"]["parts"]["noise"], config["trace"]["everywhere"]
     for key, chosen in {"trace.parts.noise": parts, "trace.everywhere": everywhere}.items():
-        for kind, levels in chosen.items():
-            for level in levels:
+        for kind in config["trace"]["noise"]:
+            for level in chosen[kind]:
                 if level not in config["trace"]["noise"][kind]:
                     raise BadInput(
                         f"{file}: {key}.{kind}: {level} is not one of trace.noise.{kind} "
                         "(expected: a level at which states are traced)"
                     )
+    for key in ("parts", "control"):
+        traced = config["trace"][key]["categories"]
+        for category in config["average"]["order"]:
+            if traced is not None and category not in traced:
+                raise BadInput(
+                    f"{file}: average.order: {category!r} is not one of trace.{key}.categories "
+                    "(expected: categories that are traced there, or null there)"
+                )
     levels = [*(f"{level:g}" for level in parts["absolute"]), *(f"{level:g}x" for level in parts["relative"])]
     if config["figures"]["noise"] not in levels:
         raise BadInput(

@@ -36,7 +36,10 @@ def _states(work: Work) -> Cost:
     whole = made["samples"] * _levels(made["everywhere"])
     versions = made["samples"] * _levels(made["noise"]) + made["replacements"]
     kinds, rows = [running.of_states(shape.layers)], made["max_rows"]
-    traced = running.trace(shape, work.traced, kinds, versions - whole, whole, rows)
+    between = Counter(work.traced_in(None, made["everywhere"]["prompts"]))
+    others = [*(Counter(work.traced) - between).elements()]
+    traced = running.trace(shape, [*between.elements()], kinds, versions - whole, whole, rows)
+    traced += running.trace(shape, others, kinds, versions, 0, rows)
     followed = running.follow(shape, work.traced, kinds, versions, rows)
     return _tracing(work, traced + followed, 1, versions, len(work.traced))
 
@@ -45,13 +48,15 @@ def _parts(work: Work) -> Cost:
     made, shape = work.config["trace"], work.shape
     versions, rows = made["samples"] * _levels(made["parts"]["noise"]), made["max_rows"]
     severed, windows = running.of_states(shape.layers, severed=True), _windows(work)
-    done = running.trace(shape, work.traced, [severed, severed, windows, windows], versions, max_rows=rows)
+    categories = made["parts"]["categories"]
+    traced = work.traced_in(categories)
+    done = running.trace(shape, traced, [severed, severed, windows, windows], versions, max_rows=rows)
     pieces = {"heads": shape.heads, "neurons": made["parts"]["neuron_groups"] + 1}
     for what, n in pieces.items():
-        some = work.first(made["parts"][what])
+        some = work.traced_in(categories, made["parts"][what])
         done += running.trace(shape, some, [running.of_pieces(shape.layers, n)], versions, max_rows=rows)
-    attributed = forward(shape, [prompt.length for prompt in work.traced])
-    return _tracing(work, done + attributed, 4, versions, len(work.traced))
+    attributed = forward(shape, [prompt.length for prompt in traced])
+    return _tracing(work, done + attributed, 4, versions, len(traced))
 
 
 def _windows(work: Work) -> running.Sites:
@@ -72,12 +77,12 @@ def _control(work: Work) -> Cost:
     before = len(control["prefix"]) // 4
     prompts = [
         replace(prompt, length=prompt.length + before, first=prompt.first + before, last=prompt.last + before)
-        for prompt in work.traced
+        for prompt in work.traced_in(control["categories"])
     ]
     versions = made["samples"] * _levels(control["noise"])
     kinds = [running.of_states(shape.layers)]
     done = running.trace(shape, prompts, kinds, versions, max_rows=made["max_rows"])
-    return _tracing(work, done, 1, versions, len(work.traced))
+    return _tracing(work, done, 1, versions, len(prompts))
 
 
 CUT = {"trace_prompts": _states, "trace_parts": _parts, "trace_control": _control}

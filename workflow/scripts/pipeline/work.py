@@ -3,7 +3,7 @@
 No array library is imported here: the rules ask for this at every start of the pipeline.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -44,9 +44,14 @@ class Work:
         """All prompts that are traced."""
         return [*chain.from_iterable(self.counts.traced.values())]
 
-    def first(self, n: int) -> list[Prompt]:
-        """The first ``n`` of each category."""
-        return [prompt for own in self.counts.traced.values() for prompt in own[:n]]
+    def traced_in(self, categories: Collection[str] | None, first: int | None = None) -> list[Prompt]:
+        """Those of some categories, or of all; of each the ``first``, or all."""
+        return [
+            prompt
+            for category, own in self.counts.traced.items()
+            if categories is None or category in categories
+            for prompt in own[:first]
+        ]
 
     def split(self, part: int) -> list[int]:
         """Tokens of the documents of a split of the text."""

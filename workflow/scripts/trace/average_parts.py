@@ -31,6 +31,7 @@ with job(snakemake):
         io.write_dataset(average, out, **made_by)
     for path, out in zip(given.severed, snakemake.output.shares, strict=True):
         severed = io.open_dataset(path)
-        # The state's trace has more levels and samples.
-        alike = state.sel(noise=severed["noise"].values).isel(sample=slice(severed.sizes["sample"]))
+        # The state's trace has more levels, samples and prompts.
+        alike = state.sel(noise=severed["noise"].values, prompt=severed["prompt"].values)
+        alike = alike.isel(sample=slice(severed.sizes["sample"]))
         io.write_dataset(severed_share(alike, severed, **config), out, **made_by)

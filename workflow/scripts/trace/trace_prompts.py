@@ -14,7 +14,6 @@ from strata.model.architecture import find_parts
 from strata.model.batching import check_lengths
 from strata.pieces import write_pieces
 from strata.share import Share
-from strata.trace.corruption import level_names
 from strata.trace.dataset import after_prefix, traceable
 from strata.trace.shares import Every
 from strata.trace.sites import WHATS, restoration
@@ -32,12 +31,13 @@ with job(snakemake) as progress:
     [prefix] = tokenizer.encode_alone([snakemake.params.prefix])
     table, ids = after_prefix(table, ids, prefix, len(tokenizer.beginning))
     check_lengths(model, [*map(len, ids)], [f"prompt {name!r}, after the prefix," for name in table["id"]])
-    how = (Share.named(shard), snakemake.params.max_rows, progress, snakemake.params.only)
+    only = {"id": snakemake.params.only, "category": snakemake.params.categories}
+    how = (Share.named(shard), snakemake.params.max_rows, progress, only)
     every = Every(parts, made, table, ids, tokenizer.strings, *how)
     paths = {Path(path).stem: path for path in snakemake.output}
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}
-    everywhere = snakemake.params.everywhere and level_names(**snakemake.params.everywhere)
+    everywhere = snakemake.params.everywhere
     traces = [every.restored(restorations, everywhere, snakemake.params.whole)]
     if pieces := snakemake.params.pieces:
         neurons = every.neurons(pieces["neurons"], pieces["neuron_groups"])

@@ -231,9 +231,10 @@ def draw_measures(
 
 
 def _draw_runs(runs: Mapping[str, xr.Dataset], noise: str) -> Figure:
-    """A row a category, a column a run."""
+    """A row a category of which there are all runs, a column a run."""
     first = next(iter(runs.values()))
-    categories = first[CATEGORY].values
+    there = [run[CATEGORY].values for run in runs.values()]
+    categories = [category for category in there[0] if all(category in others for others in there)]
     figure = new_figure(1.6 + 3.1 * len(runs), 1.4 + 1.9 * len(categories))
     panels = figure.subplots(len(categories), len(runs), squeeze=False)
     limits = {

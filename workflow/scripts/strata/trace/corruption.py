@@ -55,7 +55,8 @@ class Prompt:
     tokens; ``noise`` (row, subject token, channel): what is added to their embeddings.
     ``target_id``: the answer's first token; ``rest``: its others. ``completions``: token ids of a named set
     of completions, perhaps empty. ``written``: how many tokens at the end of ``input_ids`` are the answer's
-    own, written behind the prompt's final one (`strata.trace.whole_target`).
+    own, written behind the prompt's final one (`strata.trace.whole_target`). ``ends_alone``: whether tokens
+    between subject and final token are traced at no level.
     """
 
     input_ids: Sequence[int]
@@ -67,6 +68,7 @@ class Prompt:
     completions: Sequence[int] = ()
     rest: Sequence[int] = ()
     written: int = 0
+    ends_alone: bool = False
 
     def traced_at(self, everywhere: Collection[str] | None) -> torch.Tensor:
         """Where something is restored in each corrupted version, (row, position).
@@ -78,6 +80,7 @@ class Prompt:
         final = len(self.input_ids) - 1 - self.written
         begun = (position >= self.subject[0]) & (position <= final)
         ends = begun & ((position <= self.subject[-1]) | (position == final))
+        everywhere = () if self.ends_alone else everywhere
         whole = torch.tensor([everywhere is None or level in everywhere for level, _ in self.labels])
         return torch.where(whole[:, None], begun, ends)
 

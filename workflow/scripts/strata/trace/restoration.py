@@ -121,13 +121,17 @@ def still_guessed(trace: xr.Dataset) -> xr.Dataset:
 
 
 def traced_everywhere(trace: xr.Dataset) -> xr.Dataset:
-    """The noise levels of a trace at which no token from the subject's first to the last is left out."""
+    """The noise levels of a trace at which tokens between subject and final token are traced, of some prompts
+    at least, and the prompts of which none is left out there.
+    """
     position = xr.DataArray(range(trace.sizes[POSITION]), dims=POSITION)
     asked = (position >= trace[SUBJECT_START]) & (position < trace[N_TOKENS]) & trace["p_corrupted"].notnull()
-    left_out = (asked & trace["p_target"].isnull()).any(
-        [dim for dim in trace["p_target"].dims if dim != NOISE]
-    )
-    return trace.isel({NOISE: (~left_out).values})
+    others = [dim for dim in trace["p_target"].dims if dim not in (NOISE, PROMPT)]
+    whole = ~(asked & trace["p_target"].isnull()).any(others)
+    inside = (position > trace[SUBJECT_POSITION]) & (position < trace[N_TOKENS] - 1)
+    telling = inside.any(POSITION)
+    levels = (whole & telling).any(PROMPT).values | (not telling.any())
+    return trace.isel({NOISE: levels, PROMPT: whole.isel({NOISE: levels}).all(NOISE).values})
 
 
 def at_sites(values: xr.DataArray, trace: xr.Dataset) -> xr.DataArray:

@@ -5,7 +5,7 @@ before shares are, so that no digit depends on how many shares there are, or on 
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,8 +37,8 @@ class Every:
     table, ids : rows of ``prompts.tsv`` with a subject and a target, and their tokens (prompt, position)
     strings : spells tokens
     max_rows, progress : see `strata.trace.sweep.trace_prompts`
-    only : ids of the prompts to trace; None: every one. Where none of them is there, as a model completes
-        none: the first one, since a trace is of one at least.
+    only : the prompts to trace, by columns of the table: their values, or None for any. Where there is no
+        such prompt, as a model completes none: the first one, since a trace is of one at least.
     """
 
     parts: Parts
@@ -49,17 +49,20 @@ class Every:
     share: Share = ALL
     max_rows: int = 1024
     progress: Progress = silent
-    only: Collection[str] | None = None
+    only: Mapping[str, Collection[str] | None] = field(default_factory=dict)
 
     @cached_property
     def _chosen(self) -> list[int]:
-        if self.only is None:
-            return list(range(len(self.table)))
-        return np.flatnonzero(self.table["id"].isin(self.only)).tolist() or [0]
+        asked = np.ones(len(self.table), bool)
+        for column, values in self.only.items():
+            if values is not None:
+                asked &= self.table[column].isin(values)
+        return np.flatnonzero(asked).tolist() or [0]
 
     def _first(self, n: int) -> list[int]:
-        """The first ``n`` prompts of each category."""
-        return np.flatnonzero(self.table.groupby(CATEGORY).cumcount() < n).tolist()
+        """The first ``n`` prompts to trace of each category."""
+        chosen = self.table.iloc[self._chosen]
+        return np.array(self._chosen)[chosen.groupby(CATEGORY).cumcount() < n].tolist()
 
     def _frame(self, rows: Sequence[int]) -> Frame:
         """What prompts have room in, told without corrupting any."""
@@ -79,17 +82,27 @@ class Every:
     def restored(
         self,
         restorations: Mapping[str, Restoration],
-        everywhere: Collection[str] | None = None,
+        everywhere: Mapping | None = None,
         whole: bool = False,
     ) -> Pieces:
-        """Everything restored, see `strata.trace.many.trace_many`."""
+        """Everything restored, see `strata.trace.many.trace_many`.
+
+        ``everywhere``: noise levels at which the tokens between subject and final token are traced too, and
+        ``prompts`` of each category, the first, of which they are; None: all.
+        """
+        levels, between = None, self._chosen
+        if everywhere is not None:
+            levels = level_names(everywhere["absolute"], everywhere["relative"])
+            between = self._first(everywhere["prompts"] or len(self.table))
         frame = self._frame(self._chosen)
         size = frame.together(max(len(chosen.layers) for chosen in restorations.values()))
         rows = [self._chosen[place] for place in self.share.rows(len(self._chosen), size)]
 
         def each() -> Iterator[dict[str, xr.Dataset]]:
             prompts, labels = self._corrupted(rows)
-            how = (restorations, self.max_rows, self.progress, everywhere)
+            pairs = zip(prompts, np.isin(rows, between), strict=True)
+            prompts = [prompt if whole else replace(prompt, ends_alone=True) for prompt, whole in pairs]
+            how = (restorations, self.max_rows, self.progress, levels)
             yield from trace_many(self.parts, prompts, *how, **labels, whole=whole, frame=frame)
 
         return Pieces(list(restorations), PROMPT, len(rows), each())
@@ -121,7 +134,7 @@ class Every:
 
     def attribution(self) -> Pieces:
         """What every part adds to the answer's logit, see `strata.model.attribution.attribute`."""
-        rows = self.share.rows(len(self.table), GROUP)
+        rows = [self._chosen[place] for place in self.share.rows(len(self._chosen), GROUP)]
         cut = [rows[start : start + GROUP] for start in range(0, len(rows), GROUP)]
 
         def each() -> Iterator[dict[str, xr.Dataset]]:
