@@ -39,7 +39,7 @@ class TracePanel {
     byId("untraced").hidden = Boolean(trace);
     const isPrompt = target[target.length - 1] >= 0;
     byId("untraced").textContent = isPrompt
-      ? "No trace: the model was not accepted on this prompt; prompts.tsv gives the reason."
+      ? "No trace here: of each category, the first prompts with a subject have one (trace.everywhere in config.yaml)."
       : "No trace: a passage has no subject and no target.";
     byId("trace-cells").replaceChildren();
     if (!trace) return;
