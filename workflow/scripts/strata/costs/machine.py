@@ -13,7 +13,7 @@ from strata.costs.cost import Cost
 CALL = 3e-4
 """Seconds that a call takes on one core of the machine of docs/costs.md, however little it does."""
 
-INTERPRETED = 0.075
+INTERPRETED = 0.029
 """Seconds that `_interpret` takes there."""
 
 
@@ -43,8 +43,11 @@ class Machine:
 REFERENCE = Machine(cores=2, products=80e9, values=4.4e9, disk=5e8)
 """The machine of docs/costs.md: two cores of a server's processor."""
 
-SIDE = 768
-"""Rows and columns of the matrices that are multiplied: enough for the full rate, a few milliseconds long."""
+SIDE = 2048
+"""Rows and columns of the matrices that are multiplied: more than a cache has room for, as of a model's."""
+
+REACHED = 0.75
+"""Of the rate of a large product, what a model's products reach: many have few rows."""
 
 
 def measure(folder: Path = Path()) -> Machine:
@@ -59,7 +62,7 @@ def measure(folder: Path = Path()) -> Machine:
     with ThreadPoolExecutor(cores) as pool, threadpool_limits(cores):
         return Machine(
             cores=cores,
-            products=2 * SIDE**3 / _quickest(lambda: np.matmul(left, right, out=out), 0.5),
+            products=REACHED * 2 * SIDE**3 / _quickest(lambda: np.matmul(left, right, out=out), 0.5),
             values=cores
             * len(values)
             / _quickest(lambda: [*pool.map(np.exp, [values] * cores, powers)], 0.3),
