@@ -86,7 +86,7 @@ def fit_tuned(work: Work) -> Sequence[Cost]:
     made = work.config["lens"]["tuned"]
     train, test = sum(work.split(TRAIN)), min(made["held_out"], sum(work.split(TEST)))
     tuned = fitting.tuned(work.shape, made["steps"], made["tokens_per_step"], train, test)
-    return [tuned + Cost(memory=2 * 4 * work.shape.embedding)]
+    return [tuned.beside(2 * 4 * work.shape.embedding)]
 
 
 @rule(MODEL)
@@ -146,7 +146,7 @@ def _shares(work: Work, whole: Sequence[Cost]) -> list[Cost]:
     return [cost.times(1 / n) for cost in whole for _ in range(n)] if work.cut else []
 
 
-PIECE_READ = 5e8
+PIECE_READ = 2.5e8
 """Bytes of the states that the lens reads at once, and of what is made of them."""
 
 READ, GUESSES = 10, 16
@@ -182,10 +182,9 @@ def fit_probes(work: Work) -> Cost:
         calls=depths**2,
     )
     spectrum = Cost(operations=fitting.DOUBLE * 6 * shape.vocab * shape.channels**2)
-    matrices = Cost(memory=7 * 4 * shape.embedding)
     held = on_processors(beside.times(depths + 1) + spectrum)
     one = each.times(depths) + held + together + elsewhere
-    return one.times(REFINED) + matrices
+    return one.times(REFINED).beside(7 * 4 * shape.embedding)
 
 
 REFINED = 1.5

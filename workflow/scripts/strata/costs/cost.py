@@ -1,6 +1,6 @@
 """What a piece of work takes, whatever it runs on."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Cost:
         *theirs, their_memory, their_disk = astuple(other)
         done = (a + b for a, b in zip(mine, theirs, strict=True))
         return Cost(*done, max(memory, their_memory), disk + their_disk)
+
+    def beside(self, memory: float) -> "Cost":
+        """The same, while so many bytes more are held."""
+        return replace(self, memory=self.memory + memory)
 
     def times(self, n: float) -> "Cost":
         """The same ``n`` times over, in the same memory."""
