@@ -53,6 +53,8 @@ def write_project(folder: Path, n_prompts: int, per_shard: int | str) -> None:
     config["trace"] |= {"prompts_per_shard": per_shard, "shown": ["p0"]}
     config["lens"]["explorer"] = ["p0"]
     config["lens"]["grid"]["prompts"] = ["p0"]
+    for section in (config["trace"]["parts"], config["trace"]["control"]):
+        section["categories"] = None
     config["average"]["order"] = list(CATEGORIES)
     config["attention"]["contrast"] = {"facts": ["facts"], "rote": ["phrases"]}
     config["hidden"]["pooled"] = {}

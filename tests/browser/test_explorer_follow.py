@@ -245,7 +245,7 @@ def test_trace_follows_the_cell_that_is_shown(page):
 def test_where_there_is_no_trace_it_is_said_why(page):
     choose_prompt(page, "wordy-two")
     assert page.locator("#traced").is_hidden() and page.locator("#trace-cells rect").count() == 0
-    assert "not accepted" in page.locator("#untraced").text_content()
+    assert "the first prompts with a subject" in page.locator("#untraced").text_content()
     choose_prompt(page, "walk")
     assert "a passage has no subject" in page.locator("#untraced").text_content()
     choose_prompt(page, FIRST)

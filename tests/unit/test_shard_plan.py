@@ -53,6 +53,8 @@ def prompts(n):
 def estimates(config, n, per_shard, lens=10**6, **changes) -> Estimates:
     config["trace"]["prompts_per_shard"], config["lens"]["prompts_per_shard"] = per_shard, lens
     config["models"]["xl"] |= changes
+    for section in ("parts", "control"):
+        config["trace"][section]["categories"] = None
     return Estimates(config, prompts(n))
 
 
