@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,13 @@ from strata.lens.decoders import DepthMaps
 from strata.lens.extended import carry_through
 from strata.lens.stream import stream_depths
 from strata.lens.text_stream import TextStream
-from strata.model.architecture import find_parts
+from strata.model.architecture import Parts, find_parts
 from strata.model.capture import LAYOUT, capture_documents, sizes
 from strata.model.readout import decoder_from
 from strata.model.weights import weights
 from strata.probes import tokens as probes
 from strata.probes.task import normalised
+from strata.text.documents import as_dataset
 from strata.trace.corruption import Prompt
 from strata.trace.sites import restoration
 from strata.trace.sweep import trace_prompts
@@ -82,32 +83,28 @@ def documents_of(vocab: int, number: int, length: int) -> list[list[int]]:
     return np.random.default_rng(0).integers(vocab, size=(number, length)).tolist()
 
 
+def keep(path: Path, parts: Parts, documents: list[list[int]], layout: Mapping, dtype: str) -> None:
+    """Write activations of documents of one length, labelled as a text's are."""
+    labels = as_dataset(documents)
+    with io.ActivationFile(path, sizes(parts, labels.sizes["token"]), layout, dtype) as file:
+        for index, taken in capture_documents(parts, documents, layout, file.form):
+            file.write(len(documents[0]) * index, taken)
+        prompts = {"prompt": [f"p{document}" for document in labels["document"].values]}
+        file.label({name: values.values for name, values in labels.variables.items()} | prompts)
+
+
 def extract(shape: str, folder: Path, device: str) -> None:
     """The weights that later stages read, and everything of as many tokens as go through at once."""
     parts = parts_of(shape, device)
     io.write_dataset(weights(parts.model, lambda ids: [f"t{i}" for i in ids]), str(folder / "weights.h5"))
     documents = documents_of(parts.token_embedding.num_embeddings, 4, 256)
-    length = len(documents) * 256
-    with io.ActivationFile(folder / "activations.h5", sizes(parts, length), LAYOUT, "float32") as file:
-        for index, taken in capture_documents(parts, documents, LAYOUT, file.form):
-            file.write(256 * index, taken)
-        file.label({"prompt": np.repeat([f"p{i}" for i in range(4)], 256), "token_id": np.ravel(documents)})
+    keep(folder / "activations.h5", parts, documents, LAYOUT, "float32")
 
 
 def extract_text(shape: str, folder: Path, device: str) -> None:
     """States of the text, of tokens that come again often enough to be learnt."""
-    parts = parts_of(shape, device)
-    n = TEXT // OF_DOCUMENT
-    documents = documents_of(4_000, n, OF_DOCUMENT)
-    layout = {"resid": LAYOUT["resid"]}
-    with io.ActivationFile(folder / "text.h5", sizes(parts, TEXT), layout, "float16") as file:
-        for index, taken in capture_documents(parts, documents, layout, file.form):
-            file.write(OF_DOCUMENT * index, taken)
-        split = np.select([np.arange(n) < 0.7 * n, np.arange(n) < 0.85 * n], ["train", "validation"], "test")
-        each = {"document": np.arange(n), "split": split}
-        labels = {name: np.repeat(values, OF_DOCUMENT) for name, values in each.items()}
-        labels["position"] = np.tile(range(OF_DOCUMENT), n)
-        file.label(labels | {"token_id": np.ravel(documents)})
+    documents = documents_of(4_000, TEXT // OF_DOCUMENT, OF_DOCUMENT)
+    keep(folder / "text.h5", parts_of(shape, device), documents, {"resid": LAYOUT["resid"]}, "float16")
 
 
 def read(folder: Path, device: str, carry: readout.Carry, logit: bool) -> None:

@@ -130,8 +130,6 @@ def test_what_is_made_if_asked_costs_a_run_nothing_until_then(config, prompts):
     ("rule", "key", "value", "least", "most"),
     [
         ("trace_prompts", "trace.samples", 4, 1.6, 2),
-        ("trace_prompts", "trace.everywhere.relative", [], 0.2, 0.95),
-        ("trace_prompts", "trace.everywhere.prompts", None, 1.1, 2),
         ("trace_parts", "trace.parts.categories", ["semantic"], 0.2, 0.9),
         ("trace_control", "trace.control.categories", ["semantic"], 0.2, 0.9),
         ("trace_parts", "trace.parts.heads", 0, 0.2, 0.95),
@@ -151,6 +149,14 @@ def test_operations_follow_the_configuration(config, prompts, rule, key, value, 
     before = operations(config, prompts, rule)
     after = operations(with_key(config, key, value), prompts, rule)
     assert least <= after / before <= most
+
+
+def test_tokens_between_cost_what_they_are_traced_of(config, prompts):
+    first = operations(config, prompts, "trace_prompts")
+    every = operations(with_key(config, "trace.everywhere.prompts", None), prompts, "trace_prompts")
+    none = operations(with_key(config, "trace.everywhere.relative", []), prompts, "trace_prompts")
+    assert 0.2 <= none / every <= 0.9
+    assert none < first < every
 
 
 def test_disk_and_memory_follow_types(config, prompts):

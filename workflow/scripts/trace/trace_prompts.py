@@ -37,11 +37,11 @@ with job(snakemake) as progress:
     paths = {Path(path).stem: path for path in snakemake.output}
     window = snakemake.params.window
     restorations = {what: restoration(what, parts.n_layers, *window) for what in WHATS if what in paths}
-    everywhere = snakemake.params.everywhere
-    traces = [every.restored(restorations, everywhere, snakemake.params.whole)]
+    traces = [every.restored(restorations, snakemake.params.everywhere, snakemake.params.whole)]
     if pieces := snakemake.params.pieces:
         neurons = every.neurons(pieces["neurons"], pieces["neuron_groups"])
         traces += [every.heads(pieces["heads"]), neurons, every.attribution()]
-    config = {**made, "window": window, "everywhere": everywhere, "prefix": snakemake.params.prefix}
+    others = {key: snakemake.params[key] for key in ("window", "everywhere", "prefix")}
+    config = {**made, **others}
     for each in traces:
         write_pieces(each, paths, shard is not None, model=settings, config=config)

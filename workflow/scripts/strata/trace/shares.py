@@ -90,18 +90,20 @@ class Every:
         ``everywhere``: noise levels at which the tokens between subject and final token are traced too, and
         ``prompts`` of each category, the first, of which they are; None: all.
         """
-        levels, between = None, self._chosen
+        levels, between = None, set(self._chosen)
         if everywhere is not None:
             levels = level_names(everywhere["absolute"], everywhere["relative"])
-            between = self._first(everywhere["prompts"] or len(self.table))
+            between = set(self._first(everywhere["prompts"] or len(self.table)))
         frame = self._frame(self._chosen)
         size = frame.together(max(len(chosen.layers) for chosen in restorations.values()))
         rows = [self._chosen[place] for place in self.share.rows(len(self._chosen), size)]
 
         def each() -> Iterator[dict[str, xr.Dataset]]:
             prompts, labels = self._corrupted(rows)
-            pairs = zip(prompts, np.isin(rows, between), strict=True)
-            prompts = [prompt if whole else replace(prompt, ends_alone=True) for prompt, whole in pairs]
+            prompts = [
+                prompt if row in between else replace(prompt, ends_alone=True)
+                for row, prompt in zip(rows, prompts, strict=True)
+            ]
             how = (restorations, self.max_rows, self.progress, levels)
             yield from trace_many(self.parts, prompts, *how, **labels, whole=whole, frame=frame)
 
