@@ -9,6 +9,7 @@ import torch
 from frame import Gemm, Row, Turns
 from shapes import random_model, random_prompt
 from shipped import shipped
+from torch.backends import mkldnn
 from torch.utils.flop_counter import FlopCounterMode
 
 from oracles.trace import trace_batched
@@ -122,8 +123,9 @@ def sweep(parts: Parts, prompts: list[Prompt], what: str = "state") -> list[torc
 
 
 def loop(parts: Parts, prompt: Prompt, what: str = "state") -> torch.Tensor:
-    """Of one in `OF_LOOP` sites; NaN elsewhere."""
-    return trace_batched(parts, prompt, what, WINDOW, OF_LOOP)
+    """Of one in `OF_LOOP` sites; NaN elsewhere. With torch's own products, as the model runs without Strata."""
+    with mkldnn.flags(enabled=False):
+        return trace_batched(parts, prompt, what, WINDOW, OF_LOOP)
 
 
 def of_loop(parts: Parts, prompt: Prompt) -> float:
@@ -181,6 +183,6 @@ def _share_of_keys(parts: Parts) -> float:
 
 def counted(parts: Parts, prompts: list[Prompt]) -> float:
     """Operations that the sweep really does, by torch's counter."""
-    with FlopCounterMode(display=False) as counter:
+    with mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:  # it knows torch's own products
         sweep(parts, prompts)
     return float(counter.get_total_flops())

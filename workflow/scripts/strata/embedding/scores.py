@@ -12,6 +12,7 @@ from torch import Tensor
 
 from strata.embedding.tiles import tiles
 from strata.model.device import at_once
+from strata.products import product
 from strata.progress import Progress, silent
 
 SPARE = 4
@@ -97,7 +98,7 @@ class Scores:
         best = torch.empty(len(rows), 0, device=device)
         others = torch.empty(len(rows), 0, dtype=torch.long, device=device)
         for part in tiles(len(self._keys), columns):
-            scores = query @ self._of_key(_tensor(self._keys[part], device)).T
+            scores = product(query, self._of_key(_tensor(self._keys[part], device)))
             if self._bias is not None:
                 scores += self._bias[part]
             itself = (rows >= part.start) & (rows < part.stop)

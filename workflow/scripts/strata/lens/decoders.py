@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from strata.names import CHANNEL, DEPTH
+from strata.products import product
 
 CHANNEL_OUT = "channel_out"
 
@@ -52,7 +53,7 @@ class DepthMaps:
         for row, used in enumerate(self.used_at(depths)):
             if used < self.n_layers:
                 i = index[used]
-                carried[row] = states[row] @ self.weight[i].T.to(states) + self.bias[i].to(states)
+                carried[row] = product(states[row], self.weight[i].to(states), self.bias[i].to(states))
         return carried
 
     def to_dataset(self) -> xr.Dataset:

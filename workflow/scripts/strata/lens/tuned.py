@@ -24,6 +24,7 @@ from strata.lens.decoders import DepthMaps
 from strata.model.device import at_once
 from strata.model.readout import LogitDecoder
 from strata.names import DEPTH
+from strata.products import product
 from strata.progress import Progress, silent
 from strata.stats.bootstrap import Bootstrap
 
@@ -68,7 +69,7 @@ class KLFromFinal(torch.autograd.Function):
         towards, away = torch.zeros_like(flat), 0
         size = at_once(PIECE, rows.device, ON_GPU) // len(flat)
         for piece, part in decoder.pieces(max(1, size)):
-            p, z = final[:, piece], part.finish_(flat @ part.unembedding.T)
+            p, z = final[:, piece], part.finish_(product(flat, part.unembedding))
             cross += vecdot(p, z.view(*rows.shape[:-1], -1))
             bend = None if decoder.cap is None else 1 - (z / decoder.cap).square_()
             higher = torch.maximum(top, z.amax(-1, keepdim=True))
@@ -79,8 +80,8 @@ class KLFromFinal(torch.autograd.Function):
                 if bend is not None:
                     z.mul_(bend)
                     p = p * bend.view(*rows.shape[:-1], -1)
-                towards.mul_(fall).addmm_(z, part.unembedding)
-                away = away + p @ part.unembedding
+                towards.mul_(fall).add_(product(z, part.unembedding.T))
+                away = away + product(p, part.unembedding.T)
         if with_slope:
             ctx.save_for_backward((towards / total).view_as(rows) - away)
         if negative_entropy is None:

@@ -8,13 +8,13 @@ from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from transformers import PreTrainedModel
 
 from strata.model.calls import BlockCalls
 from strata.model.families import Family, UnknownArchitecture, family_of
 from strata.model.tree import read_tree
 from strata.names import HEAD, NEURON
+from strata.products import product
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Parts:
             if weight.is_meta:
                 logits = self.unembedding(rows)
             else:
-                logits = linear(rows.to(weight.device), weight[piece], None if bias is None else bias[piece])
+                logits = product(rows.to(weight.device), weight[piece], None if bias is None else bias[piece])
             yield piece, self._finished(logits.to(states.device)).float()
 
     def _finished(self, logits: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from strata.model.architecture import find_parts
 from strata.model.device import require
 from strata.model.equalities import check
 from strata.model.families import UnknownArchitecture, family_of
+from strata.model.linear_maps import quickened
 from strata.model.source import ModelUnavailable, load
 
 
@@ -45,7 +46,7 @@ def load_model(
         **place,
     )
     _check_whole(source, told)
-    model = fused((model if place else model.to(device)).eval().requires_grad_(False))
+    model = quickened(fused((model if place else model.to(device)).eval().requires_grad_(False)))
     if family_of(model) is None:
         try:
             check(find_parts(model))

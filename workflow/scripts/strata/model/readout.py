@@ -8,6 +8,7 @@ import xarray as xr
 from torch import Tensor
 
 from strata.model.norms import Norm
+from strata.products import product
 
 WHOLE, PLAIN = "whole", "plain"
 
@@ -41,7 +42,7 @@ class LogitDecoder:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., channel), float32."""
-        return self.finish_(self.rows(hidden) @ self.unembedding.T)
+        return self.finish_(product(self.rows(hidden), self.unembedding))
 
     def pieces(self, size: int) -> Iterator[tuple[slice, "LogitDecoder"]]:
         """The same of so many entries of the vocabulary at a time, and which these are."""

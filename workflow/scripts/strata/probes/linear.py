@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from strata.products import product
+
 FLOOR = 1e-8
 """Added to the covariance, of the states' mean variance: without positions a token is but one state."""
 
@@ -31,7 +33,7 @@ class Probe:
 
     def __call__(self, states: Tensor, tile: int = 1024) -> Tensor:
         """Index in ``classes`` (token) said of states (token, channel), ``tile`` tokens at a time."""
-        scores = (torch.addmm(self.bias, rows, self.weight.T) for rows in states.split(tile))
+        scores = (product(rows, self.weight, self.bias) for rows in states.split(tile))
         return torch.cat([score.argmax(1) for score in scores])
 
 
@@ -172,7 +174,7 @@ def refine(probe: Probe, moments: Moments, states: Tensor, labels: Tensor, epoch
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, len(batches))
     for batch in batches:
         whitened = (states[batch] - centre.float()) @ whitener
-        loss = cross_entropy(torch.addmm(bias, whitened, weight.T), labels[batch])
+        loss = cross_entropy(product(whitened, weight, bias), labels[batch])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
