@@ -123,7 +123,7 @@ def sweep(parts: Parts, prompts: list[Prompt], what: str = "state") -> list[torc
 
 
 def loop(parts: Parts, prompt: Prompt, what: str = "state") -> torch.Tensor:
-    """Of one in `OF_LOOP` sites; NaN elsewhere. With torch's own products, as the model runs without Strata."""
+    """Of one in `OF_LOOP` sites; NaN elsewhere. Products are torch's own, as the model runs without Strata."""
     with mkldnn.flags(enabled=False):
         return trace_batched(parts, prompt, what, WINDOW, OF_LOOP)
 
@@ -182,7 +182,7 @@ def _share_of_keys(parts: Parts) -> float:
 
 
 def counted(parts: Parts, prompts: list[Prompt]) -> float:
-    """Operations that the sweep really does, by torch's counter."""
-    with mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:  # it knows torch's own products
+    """Operations that the sweep really does, by torch's counter, which knows torch's own products."""
+    with mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
         sweep(parts, prompts)
     return float(counter.get_total_flops())

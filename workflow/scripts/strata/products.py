@@ -36,7 +36,7 @@ def product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def product_into(out: Tensor, rows: Tensor, weight: Tensor) -> None:
-    """Fill ``out`` (row, output) with `product` of ``rows`` (row, channel) and ``weight`` (output, channel)."""
+    """Fill ``out`` (row, output) with the `product` of ``rows`` (row, channel) and ``weight``."""
     if _for_onednn(rows, weight):
         out.copy_(_by_onednn(rows, weight, None))
     else:
