@@ -123,7 +123,7 @@ def sweep(parts: Parts, prompts: list[Prompt], what: str = "state") -> list[torc
 
 
 def loop(parts: Parts, prompt: Prompt, what: str = "state") -> torch.Tensor:
-    """Of one in `OF_LOOP` sites; NaN elsewhere. Products are torch's own, as the model runs without Strata."""
+    """Of one in `OF_LOOP` sites; NaN elsewhere. Products are torch's own: the model without Strata."""
     with mkldnn.flags(enabled=False):
         return trace_batched(parts, prompt, what, WINDOW, OF_LOOP)
 
