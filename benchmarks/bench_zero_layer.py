@@ -18,6 +18,7 @@ from frame import Peak, Turns
 from strata.embedding.clump import find_clumps
 from strata.embedding.scores import Scores
 from strata.model.norms import Norm
+from strata.products import product
 
 VOCAB, CHANNELS = 256_000, 4_096
 LIMIT_GB = 2.0
@@ -35,11 +36,10 @@ def make_matrix(path: Path, vocab: int, channels: int, block: int = 4_000) -> np
 
 def bare(queries: np.ndarray, keys: np.ndarray, rows: int, columns: int) -> None:
     """The same tiles read and multiplied, and nothing done with them."""
-    product = torch.empty(rows, columns)
     query = torch.from_numpy(queries[:rows]).float()
     for start in range(0, len(keys), columns):
         tile = torch.from_numpy(keys[start : start + columns]).float()
-        torch.mm(query, tile.T, out=product[:, : len(tile)])
+        product(query, tile)
 
 
 def main() -> None:

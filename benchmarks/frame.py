@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from strata.products import product
+
 LARGE, LARGE_ON_GPU = 2048, 8192
 """Rows and columns of the matrices whose product is the measure of the machine."""
 
@@ -95,19 +97,18 @@ def _anonymous() -> int:
 
 
 class Gemm:
-    """A large float32 product, on all threads or a GPU; called, it runs for about so many seconds."""
+    """A large float32 product by what is fastest here; called, it runs for about so many seconds."""
 
     def __init__(self, device: torch.device, seconds: float = 0.0):
         self._size = LARGE if device.type == "cpu" else LARGE_ON_GPU
         self._factors = torch.randn(2, self._size, self._size, device=device)
-        self._out = torch.empty(self._size, self._size, device=device)
         self._times = 1
         began = Turns({"product": self}, 3).median("product")
         self._times = max(1, round(seconds / began))
 
     def __call__(self) -> None:
         for _ in range(self._times):
-            torch.mm(*self._factors, out=self._out)
+            product(*self._factors)
 
     @property
     def operations(self) -> float:
@@ -117,8 +118,8 @@ class Gemm:
 
 def gemm_rate(device: torch.device, rounds: int = 7) -> float:
     """Operations a second of a large float32 product, on all threads or a GPU."""
-    product = Gemm(device)
-    return product.operations / Turns({"product": product}, rounds).median("product")
+    gemm = Gemm(device)
+    return gemm.operations / Turns({"product": gemm}, rounds).median("product")
 
 
 def disk_rate(rounds: int = 3) -> float:

@@ -8,6 +8,7 @@ from frame import Row, Turns
 from shapes import SHAPES
 
 from strata.embedding.scores import ON_GPU, Scores
+from strata.products import product
 
 VOCABULARIES = ((50_257, None), (262_144, 640))
 """Tokens, and channels where they are not the shape's."""
@@ -22,11 +23,10 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
         )
         n_rows = ROWS * (1 if device.type == "cpu" else ON_GPU)
         keys = torch.from_numpy(matrix).to(device)
-        out = torch.empty(n_rows, COLUMNS, device=device)
 
-        def bare(keys=keys, out=out) -> None:
+        def bare(keys=keys, n_rows=n_rows) -> None:
             for tile in keys.split(COLUMNS):
-                torch.mm(keys[: len(out)], tile.T, out=out[:, : len(tile)])
+                product(keys[:n_rows], tile)
 
         def search(matrix=matrix, some=range(n_rows)) -> None:
             Scores(matrix, matrix).best_others(1, rows=ROWS, columns=COLUMNS, device=str(device), among=some)

@@ -10,6 +10,7 @@ from shapes import SHAPES, random_decoder, random_model
 
 from strata.lens import jacobian, tuned
 from strata.probes.linear import BATCH, Moments, fit, refine
+from strata.products import product
 
 STEPS = 5
 CLASSES, TOKENS = 3000, 10_000
@@ -41,9 +42,9 @@ def _tuned(shape: str, device: torch.device, rounds: int, tokens: int = 64) -> R
         logits()
         back()
         for states, weight in zip(stream, maps, strict=False):
-            states @ weight
-            states @ weight
-            states.T @ states
+            product(states, weight)
+            product(states, weight)
+            product(states.T, states.T)
 
     turns = Turns({"products": products, "step": lambda: training.step(stream)}, rounds)
     told = f"{shape}, {depths} depths, {tokens} tokens"
@@ -62,14 +63,13 @@ def _probes(shape: str, device: torch.device, rounds: int) -> Row:
     )
     sums = Moments.of(states, labels, CLASSES)
     probe = fit(sums, np.arange(CLASSES))
-    scores, weight = torch.empty(BATCH, CLASSES, device=device), probe.weight.clone()
+    weight = probe.weight.clone()
 
     def products() -> None:
         torch.linalg.eigh(sums.covariance)
         for batch in states.split(BATCH):
-            whitened = batch @ weight[:channels]
-            torch.mm(whitened, weight.T, out=scores[: len(batch)])
-            scores[: len(batch)].T @ whitened
+            whitened = product(batch, weight[:channels])
+            product(product(whitened, weight).T, whitened.T)
 
     def epoch() -> None:
         refine(probe, sums, states, labels, epochs=1, seed=0)

@@ -9,6 +9,7 @@ from shapes import SHAPES, random_decoder
 
 from oracles import lens as oracle
 from strata.lens.readout import read_out
+from strata.products import product
 
 LENGTHS = (128, 512)
 TILE, ON_GPU = (512, 4096), (8192, 8192)
@@ -38,8 +39,8 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
             )
 
         on_cpu = device.type == "cpu"
-        product = bare_product(stream.flatten(0, 1), decoder.unembedding)
-        turns = Turns({"product": product, "lens": lens} | ({"numpy": numpy} if on_cpu else {}), rounds)
+        bare = bare_product(stream.flatten(0, 1), decoder.unembedding)
+        turns = Turns({"product": bare, "lens": lens} | ({"numpy": numpy} if on_cpu else {}), rounds)
         yield Row("lens", told, "bare product", turns.ratio("lens", "product"), "<= 1.4", "<= 1.2")
         if not on_cpu:
             continue
@@ -53,11 +54,10 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
 def bare_product(rows: torch.Tensor, matrix: torch.Tensor) -> Callable[[], None]:
     """A product of rows with the rows of a matrix of which nothing is kept, in tiles that suit a cache."""
     size = TILE if rows.device.type == "cpu" else ON_GPU
-    out = torch.empty(*size, device=rows.device)
 
     def multiply() -> None:
         for some in rows.split(size[0]):
             for others in matrix.split(size[1]):
-                torch.mm(some, others.T, out=out[: len(some), : len(others)])
+                product(some, others)
 
     return multiply

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from frame import disk_rate, gemm_rate
 from shapes import CPU, SHAPES
+from torch.backends import mkldnn
 
 ENGINES = {
     "trace": of_trace,
@@ -38,9 +39,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help=f"shape {QUICK} alone, few rounds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--torch-products",
+        action="store_true",
+        help="engines and references with torch's own products, as where no other library is faster",
+    )
     parser.add_argument("--device", type=torch.device, default=CPU, help="cuda: what is asked of a GPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.torch_products:
+        mkldnn.set_flags(False)
     shapes, rounds = ([QUICK], 3) if options.quick else (options.shapes, options.rounds)
     on_cpu = options.device.type == "cpu"
     machine = f"{options.threads} threads" if on_cpu else torch.cuda.get_device_name(options.device)

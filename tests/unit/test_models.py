@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.backends import mkldnn
 
 from oracles import tiny_models
 from strata.model.loading import load_model
@@ -24,7 +25,8 @@ def refusal(source) -> str:
 def test_a_folder_gives_the_saved_model_ready_for_inference(folder):
     model, saved = load_model(str(folder)), tiny_models.build("llama")
     ids = torch.tensor([[5, 17, 3]])
-    assert torch.equal(model(input_ids=ids).logits, saved(input_ids=ids).logits)
+    with mkldnn.flags(enabled=False):  # products are torch's own, so that they are the same
+        assert torch.equal(model(input_ids=ids).logits, saved(input_ids=ids).logits)
     assert not model.training and not any(p.requires_grad for p in model.parameters())
     assert load_model(str(folder), dtype="bfloat16").dtype == torch.bfloat16
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.backends import mkldnn
 
 from oracles import tiny_gguf, tiny_models
 from pipeline.fetch import PUBLISHED
@@ -52,7 +53,8 @@ def test_all_files_of_a_sharded_checkpoint_are_inputs_and_are_loaded(sharded):
     assert len(shards) > 1 and names == {*shards, "model.safetensors.index.json", *settings_files(folder)}
     check_sources({"run": ["x"], "models": {"x": section(folder)}})
     ids = torch.tensor([[5, 17, 3]])
-    assert torch.equal(load_model(str(folder))(ids).logits, model(ids).logits)
+    with mkldnn.flags(enabled=False):  # products are torch's own, so that they are the same
+        assert torch.equal(load_model(str(folder))(ids).logits, model(ids).logits)
 
 
 def settings_files(folder):
