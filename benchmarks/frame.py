@@ -6,11 +6,13 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.backends import mkldnn
 
 from strata.products import product
 
@@ -68,6 +70,16 @@ class Turns:
         """The median over rounds of how many times the seconds of ``to`` the other takes."""
         pairs = zip(self.seconds[name], self.seconds[to], strict=True)
         return statistics.median(one / other for one, other in pairs)
+
+
+@contextmanager
+def without_strata() -> Iterator[None]:
+    """While open, products are torch's own: a model does what it would without Strata."""
+    was, *_ = mkldnn.set_flags(False)
+    try:
+        yield
+    finally:
+        mkldnn.set_flags(was)
 
 
 class Peak:

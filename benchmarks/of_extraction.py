@@ -6,7 +6,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import torch
-from frame import Row, Turns
+from frame import Row, Turns, without_strata
 from shapes import random_model
 
 from strata.io import ActivationFile
@@ -26,8 +26,9 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
 
     @torch.inference_mode()
     def forward() -> None:
-        for batch in batches(texts, MAX_TOKENS, parts):
-            parts.model(input_ids=batch.ids, use_cache=False)
+        with without_strata():
+            for batch in batches(texts, MAX_TOKENS, parts):
+                parts.model(input_ids=batch.ids, use_cache=False)
 
     with tempfile.TemporaryDirectory() as folder:
         ways = {dtype: lambda dtype=dtype: extract(parts, texts, dtype, Path(folder)) for dtype in MUST}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from frame import Row, Turns
+from frame import Row, Turns, without_strata
 from of_lens import bare_product
 from shapes import SHAPES, random_decoder, random_model
 
@@ -88,12 +88,13 @@ def _jacobian(device: torch.device, rounds: int, length: int = 32, documents: in
         jacobian.fit(parts, texts, skip=4)
 
     def plain() -> None:
-        embedded = parts.embed(torch.tensor(texts, device=device)[:, :-1]).requires_grad_()
-        hidden = embedded
-        for layer in range(parts.n_layers):
-            hidden = parts.run_block(layer, hidden, 0)
-        for channel in range(parts.n_channels):
-            torch.autograd.grad(hidden[..., channel].sum(), embedded, retain_graph=True)
+        with without_strata():
+            embedded = parts.embed(torch.tensor(texts, device=device)[:, :-1]).requires_grad_()
+            hidden = embedded
+            for layer in range(parts.n_layers):
+                hidden = parts.run_block(layer, hidden, 0)
+            for channel in range(parts.n_channels):
+                torch.autograd.grad(hidden[..., channel].sum(), embedded, retain_graph=True)
 
     turns = Turns({"plain": plain, "fit": own}, rounds)
     told = f"organism, {documents} documents of {length} tokens"

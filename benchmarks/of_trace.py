@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from frame import Gemm, Row, Turns
+from frame import Gemm, Row, Turns, without_strata
 from shapes import random_model, random_prompt
 from shipped import shipped
-from torch.backends import mkldnn
 from torch.utils.flop_counter import FlopCounterMode
 
 from oracles.trace import trace_batched
@@ -123,8 +122,8 @@ def sweep(parts: Parts, prompts: list[Prompt], what: str = "state") -> list[torc
 
 
 def loop(parts: Parts, prompt: Prompt, what: str = "state") -> torch.Tensor:
-    """Of one in `OF_LOOP` sites; NaN elsewhere. Products are torch's own: the model without Strata."""
-    with mkldnn.flags(enabled=False):
+    """Of one in `OF_LOOP` sites; NaN elsewhere."""
+    with without_strata():
         return trace_batched(parts, prompt, what, WINDOW, OF_LOOP)
 
 
@@ -183,6 +182,6 @@ def _share_of_keys(parts: Parts) -> float:
 
 def counted(parts: Parts, prompts: list[Prompt]) -> float:
     """Operations that the sweep really does, by torch's counter, which knows torch's own products."""
-    with mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+    with without_strata(), FlopCounterMode(display=False) as counter:
         sweep(parts, prompts)
     return float(counter.get_total_flops())
