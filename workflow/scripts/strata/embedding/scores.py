@@ -12,6 +12,7 @@ from torch import Tensor
 
 from strata.embedding.tiles import tiles
 from strata.model.device import at_once
+from strata.model.largest import largest
 from strata.products import product
 from strata.progress import Progress, silent
 
@@ -103,7 +104,7 @@ class Scores:
                 scores += self._bias[part]
             itself = (rows >= part.start) & (rows < part.stop)
             scores[itself, rows[itself] - part.start] = -torch.inf
-            top, column = scores.topk(min(k + SPARE, scores.shape[1]))
+            top, column = largest(scores, min(k + SPARE, scores.shape[1]))
             best, others = torch.cat([best, top], 1), torch.cat([others, column + part.start], 1)
             best, kept = best.topk(min(k + SPARE, best.shape[1]))
             others = others.gather(1, kept)

@@ -23,14 +23,12 @@ from torch import Tensor
 from strata.lens.decoders import DepthMaps
 from strata.lens.stream import pieces, stream_depths, with_half_depths
 from strata.model.device import at_once
+from strata.model.largest import BLOCK, largest
 from strata.model.memory import Fitting
 from strata.model.readout import LogitDecoder
 from strata.names import CHANNEL, LAYER, PROMPT, TOKEN, TOKEN_ID
 from strata.products import product_into
 from strata.progress import Progress, nested, silent
-
-BLOCK = 64
-"""Vocabulary entries of one block in the search for the top k."""
 
 COLUMNS = 2**11
 """Vocabulary entries that tokens are multiplied with at once, on a CPU."""
@@ -184,7 +182,7 @@ def _read_tokens(
 ) -> dict[str, Tensor]:
     """All readouts (token, depth[, k]) of logits (token, depth, vocab padded with -inf)."""
     logits = padded[..., :vocab]
-    top, top_id = _top(padded, k)
+    top, top_id = largest(padded, k)
     final = n_stream - 1
     ids = torch.stack([top_id[:, final, 0], input_ids, target_ids.clamp(min=0)], -1)
     own = logits.gather(-1, ids[:, None].expand(-1, logits.shape[1], -1))
@@ -215,20 +213,6 @@ def _read_tokens(
         "logprob_input": own_logp[..., 1],
         "logprob_target": own_logp[..., 2].masked_fill(missing, torch.nan),
     }
-
-
-def _top(padded: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest (values, ids) along the last axis, of equal ones the smaller id first.
-
-    They lie in the k blocks with the largest maxima; only those are searched.
-    """
-    blocks = padded.unflatten(-1, (-1, BLOCK)).amax(-1)
-    chosen = blocks.topk(min(k, blocks.shape[-1]), sorted=False).indices
-    ids = (chosen[..., None] * BLOCK + torch.arange(BLOCK, device=padded.device)).flatten(-2)
-    value, at = padded.gather(-1, ids).topk(k)
-    ids, order = ids.gather(-1, at).sort(-1)
-    value, at = value.gather(-1, order).sort(dim=-1, descending=True, stable=True)
-    return value, ids.gather(-1, at)
 
 
 def _reduce(
