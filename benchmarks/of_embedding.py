@@ -13,7 +13,7 @@ from strata.products import product
 VOCABULARIES = ((50_257, None), (262_144, 640))
 """Tokens, and channels where they are not the shape's."""
 
-ROWS, COLUMNS = 1024, 8192
+ROWS, COLUMNS = 1024, 4096
 
 
 def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:
