@@ -136,7 +136,7 @@ def test_what_is_made_if_asked_costs_a_run_nothing_until_then(config, prompts):
         ("trace_parts", "trace.parts.neurons", 0, 0.2, 0.95),
         ("trace_control", "trace.control.prefix", "", 0.3, 0.99),
         ("fit_tuned", "lens.tuned.steps", 400, 1.2, 2),
-        ("fit_jacobian", "lens.jacobian.documents", 10, 2, 2),
+        ("fit_jacobian", "lens.jacobian.documents", 16, 2, 2),
         ("measure_mixing", "lens.mixing.positions", 6, 1.8, 2),
         ("measure_mixing", "lens.mixing.depths", 12, 1.7, 2),
         ("fit_probes", "lens.probes.epochs", 0, 0, 0.5),

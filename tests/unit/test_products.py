@@ -40,6 +40,8 @@ ROWS = {
     "one of several positions": lambda: random(4, 3, 70, seed=1)[:, -1:],
     "some channels": lambda: random(4, 99, seed=1)[:, :70],
     "one row many times": lambda: random(1, 70, seed=1).expand(6, -1),
+    "rows of whole steps": lambda: random(2, 8, 70, seed=1),
+    "many rows": lambda: random(500, 70, seed=1),
 }
 
 

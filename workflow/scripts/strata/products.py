@@ -10,7 +10,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 
 @cache
@@ -49,8 +49,20 @@ def _for_onednn(*matrices: Tensor) -> bool:
     return all(each.dtype == torch.float32 and each.device.type == "cpu" for each in matrices)
 
 
+STEP, LONG = 16, 256
+"""Rows are filled up to whole steps, which are twice as large above so many rows. For each number of rows oneDNN
+makes a kernel: it takes as long as a product of some hundred rows, and half a megabyte is kept of each."""
+
+
 def _by_onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    n_channels = rows.shape[-1]
+    flat = rows.reshape(rows.numel() // n_channels, n_channels)
+    n = len(flat)
+    missing = -n % (STEP if n <= LONG else 2 * STEP)
+    if missing:
+        flat = pad(flat, (0, 0, 0, missing))
+    made = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "none", [], "")
+    return made[:n].view(*rows.shape[:-1], len(weight))
 
 
 class _OneDNN(torch.autograd.Function):
