@@ -50,8 +50,8 @@ def _for_onednn(*matrices: Tensor) -> bool:
 
 
 STEP, LONG = 16, 256
-"""Rows are filled up to whole steps, which are twice as large above so many rows. For each number of rows oneDNN
-makes a kernel: it takes as long as a product of some hundred rows, and half a megabyte is kept of each."""
+"""Rows are filled up to whole steps, which are twice as large above so many rows. For each number of rows
+oneDNN makes a kernel, which takes as long as a product of a hundred rows; half a megabyte is kept of each."""
 
 
 def _by_onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
