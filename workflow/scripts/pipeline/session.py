@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
 START = (
-    "Strata analyses {models}: minutes for the organism on two cores, hours for a model of GPT-2's size "
+    "Strata analyses {models}: minutes for the organism on two cores, about an hour for one of GPT-2's size "
     "(docs/costs.md).\nFigures and data come to results/MODEL/; what each job says is in logs/MODEL/."
 )
 REPORT = "All in one page: snakemake --cores 1 --report results/report.html"
