@@ -7,8 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PretrainedConfig
 
 from strata.model.architecture import Parts, find_parts
-from strata.model.linear_maps import quickened
-from strata.model.loading import fused
+from strata.model.loading import fast
 from strata.model.norms import Norm
 from strata.model.readout import LogitDecoder
 from strata.trace.corruption import Prompt
@@ -47,7 +46,7 @@ def random_model(shape: str, device: torch.device = CPU) -> Parts:
 
 def model_of(config: PretrainedConfig, device: torch.device = CPU) -> Parts:
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
-    return find_parts(quickened(fused(model.eval().requires_grad_(False))).to(device))
+    return find_parts(fast(model.eval().requires_grad_(False)).to(device))
 
 
 def random_decoder(channels: int, vocab: int, device: torch.device = CPU) -> LogitDecoder:

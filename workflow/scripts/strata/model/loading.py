@@ -46,7 +46,7 @@ def load_model(
         **place,
     )
     _check_whole(source, told)
-    model = quickened(fused((model if place else model.to(device)).eval().requires_grad_(False)))
+    model = fast((model if place else model.to(device)).eval().requires_grad_(False))
     if family_of(model) is None:
         try:
             check(find_parts(model))
@@ -55,16 +55,17 @@ def load_model(
     return model
 
 
-def fused(model: PreTrainedModel) -> PreTrainedModel:
-    """The model with GPT-2's GELU as the one kernel that torch has for it: of seven, they cost as a product.
+def fast(model: PreTrainedModel) -> PreTrainedModel:
+    """The model as it runs fastest here: the same function; numbers differ by rounding.
 
-    The same function; numbers differ by rounding.
+    Linear maps are those of `strata.model.linear_maps`. GPT-2's GELU is the one kernel that torch has for it:
+    seven of them cost as much as a product.
     """
     for module in list(model.modules()):
         for name, child in module.named_children():
             if isinstance(child, NewGELUActivation | FastGELUActivation):
                 setattr(module, name, ACT2FN["gelu_pytorch_tanh"])
-    return model
+    return quickened(model)
 
 
 SPREAD = "sequential"
