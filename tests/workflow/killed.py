@@ -77,15 +77,22 @@ def killed_at_random(project: Project, targets: list[str], n_kills: int, longest
 
 
 def finished(folder: Path) -> dict[str, int]:
-    """When each file of results was written whose making Snakemake has recorded, by its path."""
-    records = folder / ".snakemake/metadata"
-    names = [path.relative_to(records).parts for path in records.rglob("*") if path.is_file()]
-    paths = [urlsafe_b64decode("".join(part.removeprefix("@") for part in name)).decode() for name in names]
+    """When each file of results was written that Snakemake knows to be whole, by its path.
+
+    A file that is made again has a record of the time before and, until its job has ended, a mark.
+    """
+    state = folder / ".snakemake"
     return {
         path: (folder / path).stat().st_mtime_ns
-        for path in paths
+        for path in recorded(state / "metadata") - recorded(state / "incomplete")
         if path.startswith("results/") and (folder / path).is_file()
     }
+
+
+def recorded(folder: Path) -> set[str]:
+    """The paths that Snakemake's records in a folder are of; a long path is a record in folders of ``@``."""
+    names = [path.relative_to(folder).parts for path in folder.rglob("*") if path.is_file()]
+    return {urlsafe_b64decode("".join(part.removeprefix("@") for part in name)).decode() for name in names}
 
 
 def assert_untouched(before: dict[str, int], folder: Path) -> None:
