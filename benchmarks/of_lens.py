@@ -1,4 +1,8 @@
-"""Rows of the lens: all readouts of all depths against the bare matrix product, and against plain numpy."""
+"""Rows of the lens: all readouts of all depths against the bare matrix product, and against plain numpy.
+
+Reductions are compiled, as they are in a run of more logits (`strata.lens.readout.COMPILE_FROM`); compiling,
+which takes some seconds, is not in the time.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -27,7 +31,7 @@ def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator
         told = f"{shape}, {depths} depths, {length} tokens"
 
         def lens(stream=stream, ids=ids) -> None:
-            read_out(stream, decoder, *ids, top_k=10)
+            read_out(stream, decoder, *ids, top_k=10, compile_from=0)
 
         def numpy(stream=stream, ids=ids) -> None:
             oracle.read_out(

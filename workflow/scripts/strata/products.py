@@ -54,11 +54,17 @@ STEP, LONG = 16, 256
 oneDNN makes a kernel, which takes as long as a product of a hundred rows; half a megabyte is kept of each."""
 
 
+def filled(n_rows: int) -> int:
+    """So many rows as are multiplied where oneDNN is given ``n_rows``."""
+    step = STEP if n_rows <= LONG else 2 * STEP
+    return -(-n_rows // step) * step
+
+
 def _by_onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     n_channels = rows.shape[-1]
     flat = rows.reshape(rows.numel() // n_channels, n_channels)
     n = len(flat)
-    missing = -n % (STEP if n <= LONG else 2 * STEP)
+    missing = filled(n) - n
     if missing:
         flat = pad(flat, (0, 0, 0, missing))
     made = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "none", [], "")

@@ -9,11 +9,7 @@ last bits, which would rank a token above itself and make ties unequal.
 """
 
 import logging
-import shutil
-import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,17 +17,21 @@ import xarray as xr
 from torch import Tensor
 
 from strata.lens.decoders import DepthMaps
+from strata.lens.reduction import LEAST, Reduction, can_compile, count_above, padded_size
 from strata.lens.stream import pieces, stream_depths, with_half_depths
 from strata.model.device import at_once
-from strata.model.largest import BLOCK, largest
+from strata.model.largest import largest
 from strata.model.memory import Fitting
 from strata.model.readout import LogitDecoder
 from strata.names import CHANNEL, LAYER, PROMPT, TOKEN, TOKEN_ID
-from strata.products import product_into
+from strata.products import filled, product_into
 from strata.progress import Progress, nested, silent
 
 COLUMNS = 2**11
 """Vocabulary entries that tokens are multiplied with at once, on a CPU."""
+
+BUFFER = 2**26
+"""Bytes of logits made at once, on a CPU."""
 
 GROUP = 2**21
 """Logits reduced together, at most: few enough for a cache, enough to hide the calls' overhead."""
@@ -42,8 +42,8 @@ GROUPS = 8
 ON_GPU = 16
 """Times as many on a GPU, and tiles as much larger: its calls cost more, and no cache has to hold them."""
 
-COMPILE_FROM = 1e10
-"""Logits from which compiling the reduction pays: it takes 5 to 10 s and saves about 1 ns a logit."""
+COMPILE_FROM = 4e9
+"""Logits from which compiling the reduction pays: it takes 5 s and saves 1.4 ns a logit, or more."""
 
 
 def read_out(
@@ -55,7 +55,7 @@ def read_out(
     n_stream: int | None = None,
     rank_guesses: bool = True,
     word_ids: Tensor | None = None,
-    max_bytes: int = 2**26,
+    max_bytes: int | None = None,
     compile_from: float = COMPILE_FROM,
     progress: Progress = silent,
 ) -> dict[str, Tensor]:
@@ -75,8 +75,9 @@ def read_out(
         Whether to follow every top guess of the stream through its depths.
     word_ids : (token, word), optional
         Words to look up at every depth of a token, -1 where there are none.
-    max_bytes : int
+    max_bytes : int, optional
         Size of the buffer of logits on the CPU, and so of a tile (at least one token with all its depths).
+        `BUFFER`, or a quarter of the unembedding's if that is more.
     compile_from : float
         Number of logits (depths x tokens x vocabulary) from which the reduction is compiled, if
         there is a C++ compiler. 0: always.
@@ -107,8 +108,7 @@ def read_out(
     if n_tokens and (input_ids.min() < 0 or max(input_ids.max(), target_ids.max()) >= vocab):
         raise ValueError(f"ids beyond the vocabulary of {vocab} entries")
     on_cpu = states.device.type == "cpu"
-    compiled = on_cpu and n_depths * n_tokens * vocab >= compile_from and _can_compile()
-    reduce = torch.compile(_reduce, dynamic=False) if compiled else None
+    compiled = on_cpu and n_depths * n_tokens * vocab >= compile_from and can_compile()
     logging.info("lens: %s reduction", "compiled" if compiled else "eager")
 
     k = min(top_k, vocab)
@@ -121,16 +121,17 @@ def read_out(
         out["logprob_word"] = states.new_empty(shape, dtype=torch.float32)
         out["rank_of_word"] = states.new_empty(shape, dtype=torch.int32)
 
-    padded = -(-vocab // BLOCK) * BLOCK
+    padded = padded_size(vocab)
+    max_bytes = max(BUFFER, weight.numel()) if max_bytes is None else max_bytes
     most, together = (at_once(size, states.device, ON_GPU) for size in (max_bytes // 4, GROUP))
-    tile = max(1, min(n_tokens, most // (n_depths * padded)))
+    tile = _fullest(max(1, min(n_tokens, most // (n_depths * padded))), n_depths)
     group = max(1, min(tile // GROUPS, together // (n_depths * padded)))
     tile -= tile % group
     columns = at_once(COLUMNS, states.device, ON_GPU)
     buffer = states.new_empty(tile, n_depths, padded, dtype=torch.float32)
-    buffer[..., vocab:] = -torch.inf
-    # Made once: memory that is new costs more than what is computed in it.
+    buffer[..., vocab:] = LEAST
     room = states.new_empty(2, group, n_depths, vocab, dtype=torch.float32)
+    reduction = Reduction(vocab, room, compiled)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
         stop = min(start + tile, n_tokens)
         rows = decoder.rows(states[:, start:stop]).transpose(0, 1).flatten(0, 1)
@@ -140,17 +141,13 @@ def read_out(
         for part, out_of in zip(weight.split(columns), decoded.split(columns, 1), strict=True):
             product_into(out_of, rows, part)
         decoder.finish_(decoded)
+        top, top_id = largest(logits, k)
         for first in range(start, stop, group):
             tokens = slice(first, min(first + group, stop))
-            z = logits[first - start : tokens.stop - start]
-            own_room = room[:, : len(z)]
-            # An incomplete last group is not worth compiling for.
-            how = reduce if reduce and len(z) == group else partial(_reduce, room=own_room)
-            fields = _read_tokens(z, vocab, n_stream, input_ids[tokens], target_ids[tokens], k, how)
-            if rank_guesses:
-                guesses = fields["top_id"][:, :n_stream, 0]
-                of_stream = own_room[0, :, :n_stream]
-                fields["rank_of_guess"] = _ranks_of(guesses, z[:, :n_stream, :vocab], of_stream)
+            here = slice(first - start, tokens.stop - start)
+            z, best = logits[here], (top[here], top_id[here])
+            ids = input_ids[tokens], target_ids[tokens]
+            fields = _read_tokens(z, *best, *ids, n_stream, rank_guesses, reduction)
             if word_ids is not None:
                 log_total = (fields["top_logit"] - fields["top_logprob"])[..., :1]
                 fields |= _read_words(z[..., :vocab], log_total, word_ids[tokens])
@@ -159,10 +156,9 @@ def read_out(
     return out
 
 
-def _can_compile() -> bool:
-    """Whether torch.compile finds what it needs: a C++ compiler and Python's headers."""
-    header = Path(sysconfig.get_paths()["include"], "Python.h")
-    return shutil.which("g++") is not None and header.exists()
+def _fullest(most: int, n_depths: int) -> int:
+    """How many tokens, up to ``most`` and above half of that, waste the least of rows that are filled up."""
+    return max(range(most // 2 + 1, most + 1), key=lambda n: (n * n_depths / filled(n * n_depths), n))
 
 
 _TOP = {"top_id": torch.long, "top_logit": torch.float32, "top_logprob": torch.float32}
@@ -173,33 +169,35 @@ _EACH |= {f"logprob_{what}": torch.float32 for what in ("final", "input", "targe
 
 def _read_tokens(
     padded: Tensor,
-    vocab: int,
-    n_stream: int,
+    top: Tensor,
+    top_id: Tensor,
     input_ids: Tensor,
     target_ids: Tensor,
-    k: int,
-    reduce: Callable,
+    n_stream: int,
+    rank_guesses: bool,
+    reduction: Reduction,
 ) -> dict[str, Tensor]:
-    """All readouts (token, depth[, k]) of logits (token, depth, vocab padded with -inf)."""
-    logits = padded[..., :vocab]
-    top, top_id = largest(padded, k)
+    """All readouts (token, depth[, k]) of logits (token, depth, vocab padded with `LEAST`)."""
     final = n_stream - 1
     ids = torch.stack([top_id[:, final, 0], input_ids, target_ids.clamp(min=0)], -1)
-    own = logits.gather(-1, ids[:, None].expand(-1, logits.shape[1], -1))
-    references = logits[:, [final, 0]].softmax(-1)
+    n_own = ids.shape[-1]
+    if rank_guesses:
+        different, place = _different(top_id[:, :n_stream, 0])
+        ids = torch.cat([ids, different], -1)
+    to_rank = padded.gather(-1, _at_every_depth(ids, padded))
     maximum = top[..., 0]
-    total, weighted, cross, above = reduce(logits, maximum, references, own)
+    total, weighted, cross, above = reduction(padded, maximum, [final, 0], to_rank)
 
     log_total = total.log()
     lse = maximum + log_total
-    own_logp = own - lse[..., None]
+    own_logp = to_rank[..., :n_own] - lse[..., None]
     # Σ p_ref (z_ref − z) and the two log-sum-exps, all about each row's maximum; 0 where z is z_ref.
     kl_final, kl_input = (
         (cross[:, ref, i, None] - cross[..., i] + log_total - log_total[:, ref, None]).clamp(min=0)
         for i, ref in enumerate((final, 0))
     )
     missing = (target_ids < 0)[:, None]
-    return {
+    fields = {
         "top_id": top_id,
         "top_logit": top,
         "top_logprob": top - lse[..., None],
@@ -213,53 +211,26 @@ def _read_tokens(
         "logprob_input": own_logp[..., 1],
         "logprob_target": own_logp[..., 2].masked_fill(missing, torch.nan),
     }
+    if rank_guesses:
+        of_guesses = above[:, :n_stream, n_own:]
+        fields["rank_of_guess"] = of_guesses.gather(-1, _at_every_depth(place, of_guesses))
+    return fields
 
 
-def _reduce(
-    z: Tensor, maximum: Tensor, references: Tensor, own: Tensor, room: Tensor | None = None
-) -> tuple[Tensor, ...]:
-    """Reduce logits ``z`` (token, depth, vocab), ``maximum`` (token, depth), over the vocabulary.
+def _different(guesses: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each token the different guesses (token, n), 0 where there are fewer, and each guess's place there.
 
-    ``references`` (token, 2, vocab) are probabilities, ``own`` (token, depth, 3) logits to rank.
-    Returns Σ exp(z'), Σ exp(z') z' (token, depth), Σ p z' (token, depth, 2) with z' = z − maximum,
-    and the number of logits above each of ``own`` (token, depth, 3). ``room`` (2, token, depth, vocab) is
-    written over; what is compiled needs none.
-    """
-    one, other = (None, None) if room is None else room
-    shifted = torch.sub(z, maximum[..., None], out=one)
-    e = torch.exp(shifted, out=other)
-    cross = (references @ shifted.mT).mT  # several times faster than the other way round
-    total = e.sum(-1)
-    weighted = torch.mul(e, shifted, out=other).sum(-1)
-    return total, weighted, cross, _count_above(z, own, one)
-
-
-def _count_above(z: Tensor, own: Tensor, room: Tensor | None = None) -> Tensor:
-    """How many of ``z`` (token, depth, vocab) are above each of ``own`` (token, depth, n).
-
-    ``room``, as large as ``z``, is written over.
-    """
-    # Counted in floating point (exact to 2**24), which is four times faster than in booleans; on a GPU too.
-    larger = partial(torch.gt, z, out=torch.empty_like(z) if room is None else room)
-    return torch.stack([larger(own[..., i, None]).sum(-1) for i in range(own.shape[-1])], -1)
-
-
-def _ranks_of(guesses: Tensor, logits: Tensor, room: Tensor) -> Tensor:
-    """How many logits (token, depth, vocab) are above those of guesses (token, guess): (token, depth, guess).
-
-    Most depths guess alike: of each token, what is guessed several times is ranked once. ``room``, as large
-    as ``logits``, is written over.
+    Most depths guess alike: what is guessed several times is ranked once.
     """
     first = (guesses[:, :, None] == guesses[:, None]).byte().argmax(-1)
     new = first == torch.arange(guesses.shape[1], device=guesses.device)
     place = (new.cumsum(-1) - 1).gather(-1, first)
-    different = guesses.new_zeros(len(guesses), int(place.max()) + 1).scatter_(-1, place, guesses)
+    return guesses.new_zeros(len(guesses), int(place.max()) + 1).scatter_(-1, place, guesses), place
 
-    def at_every_depth(index: Tensor) -> Tensor:
-        return index[:, None].expand(-1, logits.shape[1], -1)
 
-    ranks = _count_above(logits, logits.gather(-1, at_every_depth(different)), room)
-    return ranks.gather(-1, at_every_depth(place))
+def _at_every_depth(index: Tensor, values: Tensor) -> Tensor:
+    """An index (token, n) for each depth of ``values`` (token, depth, ...)."""
+    return index[:, None].expand(-1, values.shape[1], -1)
 
 
 def _read_words(logits: Tensor, log_total: Tensor, ids: Tensor) -> dict[str, Tensor]:
@@ -269,11 +240,11 @@ def _read_words(logits: Tensor, log_total: Tensor, ids: Tensor) -> dict[str, Ten
     """
     chosen = (ids >= 0).all(-1)
     some = logits[chosen]
-    own = some.gather(-1, ids[chosen][:, None].expand(-1, some.shape[1], -1))
+    own = some.gather(-1, _at_every_depth(ids[chosen], some))
     shape = (*logits.shape[:2], ids.shape[-1])
     logprob, rank = logits.new_full(shape, torch.nan), logits.new_full(shape, -1)
     logprob[chosen] = own - log_total[chosen]
-    rank[chosen] = _count_above(some, own)
+    rank[chosen] = count_above(some, own)
     return {"logprob_word": logprob, "rank_of_word": rank}
 
 
