@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from oracles import tiny_models
 from oracles import zero_layer as slow
 from strata import io
+from strata.embedding import scores as scores_module
 from strata.embedding import zero_layer
 from strata.embedding.scores import SPARE, Scores
 from strata.embedding.spelling import KINDS, is_printable, relation
@@ -147,17 +148,36 @@ class Sizes(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("rows,columns", [(16, 64), (64, 16), (8, 8)])
-def test_no_tile_is_larger_than_asked(rows, columns):
-    channels = 5
-    matrix = slow.random_matrix(400, channels)
-    weights = slow.weights(matrix)
-    norm = zero_layer.decoder_from(weights).norm
+@pytest.mark.parametrize("rows,columns", [(64, 80), (80, 64), (48, 48)])
+@pytest.mark.parametrize("once", [False, True])
+def test_no_tile_is_larger_than_asked(rows, columns, once):
+    """Than a tile, or than the candidates of every token."""
+    channels, tokens = 5, 400
+    matrix = slow.random_matrix(tokens, channels)
+    norm = zero_layer.decoder_from(slow.weights(matrix)).norm
     with Sizes() as sizes:
-        Scores(matrix, matrix, of_query=norm).best_others(2, rows=rows, columns=columns)
-    candidates = rows * (2 * (2 + SPARE))
-    largest = max(rows * columns, rows * channels, columns * channels, candidates, 2 * 400)
-    assert rows * columns <= sizes.largest <= largest  # 2 x 400: what is found for every token
+        scores = Scores(matrix, matrix) if once else Scores(matrix, matrix, of_query=norm)
+        scores.best_others(2, rows=rows, columns=columns)
+    assert rows * columns <= sizes.largest <= max(rows * columns, tokens * (2 + SPARE))
+
+
+def test_two_rows_of_one_matrix_meet_once(monkeypatch):
+    made = []
+
+    def counted(rows, others):
+        made.append(len(rows) * len(others))
+        return rows @ others.T
+
+    monkeypatch.setattr(scores_module, "product", counted)
+    matrix = slow.random_matrix(100, 4)
+    of_one, of_two = ([], [])
+    for found, keys in ((of_one, matrix), (of_two, matrix.copy())):
+        made.clear()
+        found += Scores(matrix, keys).best_others(3, rows=10, columns=10)
+        found.append(sum(made))
+    assert of_one.pop() == 100 * 110 / 2 and of_two.pop() == 100 * 100
+    for one, two in zip(of_one, of_two, strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 # Planted weights ----------------------------------------------------------------------------

@@ -292,7 +292,7 @@ def disturb_positions(work: Work) -> Cost:
 @rule(DEVICE)
 def apply_zero_layer(work: Work) -> Cost:
     made = work.config["embedding"]["zero_layer"]
-    products = 4 if work.shape.tied else 5
+    products = 2.5 if work.shape.tied else 3.5  # half of one where both matrices are one
     found = fitting.token_by_token(work.shape, products, made["rows"], made["columns"])
     return found + Cost(seconds=7e-4 * work.shape.vocab)  # kinds of exceptions, and how many chance makes
 

@@ -91,7 +91,7 @@ def beside_embedding(shape: Shape, classes: int, draws: int) -> Cost:
     )
 
 
-def token_by_token(shape: Shape, products: int, rows: int, columns: int) -> Cost:
+def token_by_token(shape: Shape, products: float, rows: int, columns: int) -> Cost:
     """Every token's row against every other's, so many times over (the model without its layers)."""
     pairs = products * shape.vocab**2
     return Cost(

@@ -1,7 +1,8 @@
 """Scores of every row of one matrix with every row of another: tiles of rows meet tiles of columns.
 
 Products are float32. The few best of each row are scored again in float64, so that the size of the tiles
-changes nothing. Ties go to the row itself, then to the lowest row.
+changes nothing. Ties go to the row itself, then to the lowest row. Where both matrices are one, so that two
+rows score with each other what they score the other way round, each two tiles meet once.
 """
 
 from collections.abc import Callable
@@ -60,7 +61,7 @@ class Scores:
         k: int,
         *,
         rows: int = 1024,
-        columns: int = 8192,
+        columns: int = 4096,
         device: str = "cpu",
         among: range | None = None,
         progress: Progress = silent,
@@ -87,28 +88,34 @@ class Scores:
         """
         if len(self._keys) <= k:
             raise ValueError(f"{k} other tokens are asked for, of {len(self._keys)} in all")
+        once = among is None and self._symmetric
         among = range(len(self)) if among is None else among
         rows = at_once(rows, device, ON_GPU)
-        every = progress([*tiles(among.stop, rows, among.start)], "tiles of tokens")
-        parts = [self._of_tile(k, at, columns, device) for at in every]
+        candidates = _Candidates(among, min(k + SPARE, len(self._keys)), device)
+        parts = []
+        for at in progress([*tiles(among.stop, rows, among.start)], "tiles of tokens"):
+            query = self._of_query(_tensor(self._queries[at], device))
+            for part in tiles(len(self._keys), columns, at.start if once else 0):
+                scores = product(query, self._of_key(_tensor(self._keys[part], device)))
+                if self._bias is not None:
+                    scores += self._bias[part]
+                if at.start < part.stop and part.start < at.stop:
+                    scores.diagonal(at.start - part.start).fill_(-torch.inf)
+                candidates.meet(at, scores, 1, part.start)
+                later = slice(max(at.stop, part.start), part.stop)
+                if once and later.start < later.stop:
+                    candidates.meet(later, scores[:, later.start - part.start :], 0, at.start)
+            parts.append(self._best(query, at, candidates.of(at), k, device))
         return tuple(torch.cat(part).numpy() for part in zip(*parts, strict=True))
 
-    def _of_tile(self, k: int, at: slice, columns: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-        query = self._of_query(_tensor(self._queries[at], device))
+    @property
+    def _symmetric(self) -> bool:
+        return self._queries is self._keys and self._of_query is self._of_key and self._bias is None
+
+    def _best(
+        self, query: Tensor, at: slice, others: Tensor, k: int, device: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
         rows = torch.arange(at.start, at.stop, device=device)
-        best = torch.empty(len(rows), 0, device=device)
-        others = torch.empty(len(rows), 0, dtype=torch.long, device=device)
-        for part in tiles(len(self._keys), columns):
-            scores = product(query, self._of_key(_tensor(self._keys[part], device)))
-            if self._bias is not None:
-                scores += self._bias[part]
-            itself = (rows >= part.start) & (rows < part.stop)
-            scores[itself, rows[itself] - part.start] = -torch.inf
-            top, column = largest(scores, min(k + SPARE, scores.shape[1]))
-            best, others = torch.cat([best, top], 1), torch.cat([others, column + part.start], 1)
-            best, kept = best.topk(min(k + SPARE, best.shape[1]))
-            others = others.gather(1, kept)
-        # Where there are few tokens the row itself is among the candidates, at minus infinity.
         exact = torch.stack([self._exact(query, other, device) for other in others.T], 1)
         exact[others == rows[:, None]] = -torch.inf
         others, order = others.sort(1)
@@ -121,6 +128,39 @@ class Scores:
         key = self._of_key(_tensor(self._keys[other.cpu().numpy()], device))
         score = torch.linalg.vecdot(query.double(), key.double())
         return score if self._bias is None else score + self._bias[other].double()
+
+
+class _Candidates:
+    """The ``n`` highest scores that each row has met, and with which rows; it meets them in their order.
+
+    Itself, at minus infinity, where it has met fewer.
+    """
+
+    def __init__(self, rows: range, n: int, device: str):
+        self._first = rows.start
+        self._scores = torch.full((len(rows), n), -torch.inf, device=device)
+        itself = torch.arange(rows.start, rows.stop, device=device)
+        self._others = itself[:, None].repeat(1, n)
+
+    def of(self, rows: slice) -> Tensor:
+        """Ids (row, n)."""
+        return self._others[self._at(rows)]
+
+    def meet(self, rows: slice, scores: Tensor, axis: int, first: int) -> None:
+        """Scores of rows with others, which lie along ``axis``, from ``first`` on."""
+        kept, others = self._scores[self._at(rows)], self._others[self._at(rows)]
+        # The more a row has met, the fewer tiles have anything better: the highest is looked at alone.
+        better = (scores.amax(axis) > kept[:, -1]).nonzero().squeeze(1)
+        found = scores.index_select(1 - axis, better)
+        found = found if axis else found.T.contiguous()
+        value, column = largest(found, min(kept.shape[1], found.shape[1]))
+        value = torch.cat([kept[better], value], 1)
+        column = torch.cat([others[better], column + first], 1)
+        value, order = value.topk(kept.shape[1])
+        kept[better], others[better] = value, column.gather(1, order)
+
+    def _at(self, rows: slice) -> slice:
+        return slice(rows.start - self._first, rows.stop - self._first)
 
 
 def _tensor(tile: np.ndarray, device: str) -> Tensor:

@@ -43,7 +43,7 @@ def analyse(
     interval: float = 0.95,
     seed: int = 0,
     rows: int = 1024,
-    columns: int = 8192,
+    columns: int = 4096,
     device: str = "cpu",
     progress: Progress = silent,
 ) -> xr.Dataset:
@@ -65,7 +65,7 @@ def analyse(
         Of the bootstrap over attracting tokens; ``interval`` is a coverage, e.g. 0.95.
     rows, columns : int
         Size of a tile. Beyond the weights, memory is a few times (rows + columns) x channel and
-        rows x columns float32 values.
+        rows x columns float32 values, and some tens of values a token.
     device : str
         Where products are made.
 
