@@ -174,12 +174,13 @@ def _transition(depths: np.ndarray, restored: np.ndarray) -> np.ndarray:
 
 
 def _category_means(by_prompt: xr.Dataset, measured: xr.DataArray) -> xr.Dataset:
-    keep = by_prompt["included"]
+    keep = by_prompt["included"].transpose(PROMPT, NOISE)
+    facts = by_prompt["prompt_fact"].values
     means = {
         "restoration": by_prompt["restoration_prompt"].mean(PROMPT),
         "n_prompts": keep.sum(PROMPT),
         "n_excluded": (~keep & measured).sum(PROMPT),
-        "n_facts": keep.groupby("prompt_fact").any().sum("prompt_fact"),
+        "n_facts": (NOISE, [len(np.unique(facts[kept])) for kept in keep.values.T]),
     }
     if "transition_depth" in by_prompt:
         means |= {
