@@ -130,7 +130,8 @@ def read_out(
     columns = at_once(COLUMNS, states.device, ON_GPU)
     buffer = states.new_empty(tile, n_depths, padded, dtype=torch.float32)
     buffer[..., vocab:] = LEAST
-    room = states.new_empty(2, group, n_depths, vocab, dtype=torch.float32)
+    some_depths = max(1, min(n_depths, 2 * together // (group * padded)))
+    room = states.new_empty(2, group, some_depths, vocab, dtype=torch.float32)
     reduction = Reduction(vocab, room, compiled)
     for start in progress(range(0, n_tokens, tile), "tiles of tokens"):
         stop = min(start + tile, n_tokens)

@@ -6,6 +6,7 @@ another; torch's own operations need several passes for the sums and two for eac
 
 import shutil
 import sysconfig
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +61,8 @@ class Reduction:
     vocab : int
         Entries of a row that are logits.
     room : Tensor (2, token, depth, vocab)
-        Is written over: memory that is new costs more than what is computed in it.
+        Is written over: memory that is new costs more than what is computed in it. As many depths as there
+        is room for are reduced at a time, so that a cache holds them.
     compiled : bool
         Of as many tokens as there is room for; fewer are not worth compiling for.
     """
@@ -74,19 +76,33 @@ class Reduction:
 
         ``references`` are depths, ``own`` (token, depth, n) logits to rank.
         """
-        if self._loops is None or len(padded) < self.room.shape[1]:
-            return self._eagerly(padded[..., : self.vocab], maximum, references, own)
-        sums, count = self._loops
+        loops = self._loops if len(padded) == self.room.shape[1] else None
+        z = padded if loops else padded[..., : self.vocab]
+        probability = z[:, references].softmax(-1)
+        n_depths, at_once = z.shape[1], self.room.shape[2]
+        starts = range(0, n_depths, at_once)
+        found = []
+        for start in starts:
+            # The last ones overlap the others rather than being fewer: loops are compiled for one size.
+            first = max(0, min(start, n_depths - at_once))
+            some = slice(first, first + at_once)
+            what = z[:, some], maximum[:, some], probability, own[:, some]
+            made = self._compiled(*loops, *what) if loops else self._eagerly(*what)
+            found.append([each[:, start - first :] for each in made])
+        return Sums(*(torch.cat(parts, 1) for parts in zip(*found, strict=True)))
+
+    def _compiled(
+        self, sums: Callable, count: Callable, z: Tensor, maximum: Tensor, probability: Tensor, own: Tensor
+    ) -> Sums:
         n = own.shape[-1]
         own = pad(own, (0, -n % TOGETHER), value=torch.inf)
         first, *others = own.unflatten(-1, (-1, TOGETHER)).movedim(-2, 0).contiguous()
-        *found, above = sums(padded, maximum, padded[:, references].softmax(-1), first)
-        above = torch.cat([above, *(count(padded, some) for some in others)], -1)
+        *found, above = sums(z, maximum.contiguous(), probability, first)
+        above = torch.cat([above, *(count(z, some) for some in others)], -1)
         return Sums(*found, above[..., :n])
 
-    def _eagerly(self, z: Tensor, maximum: Tensor, references: list[int], own: Tensor) -> Sums:
-        one, other = self.room[:, : len(z)]
-        probability = z[:, references].softmax(-1)
+    def _eagerly(self, z: Tensor, maximum: Tensor, probability: Tensor, own: Tensor) -> Sums:
+        one, other = self.room[:, : len(z), : z.shape[1]]
         shifted = torch.sub(z, maximum[..., None], out=one)
         e = torch.exp(shifted, out=other)
         cross = (probability @ shifted.mT).mT  # several times faster than the other way round
