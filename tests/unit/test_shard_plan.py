@@ -60,7 +60,7 @@ def estimates(config, n, per_shard, lens=10**6, **changes) -> Estimates:
 
 @pytest.mark.parametrize(
     ("n", "per_shard", "expected"),
-    [(FEW, "auto", 1), (100_000, 100, 1000), (101, 50, 3), (100, 1000, 1), (100, 1, 4), (0, "auto", 1)],
+    [(FEW, "auto", 1), (100_000, 100, 1000), (201, 100, 3), (100, 1000, 1), (200, 1, 4), (0, "auto", 1)],
 )
 def test_shards_by_their_key(config, n, per_shard, expected):
     """None is smaller than a group, of which the last is of what is left."""
@@ -116,7 +116,7 @@ def test_shards_together_cost_what_all_do_at_once(config, rule):
 
 
 def test_what_shards_are_gathered_from_has_their_number(config):
-    shards = Shards(config, estimates(config, 101, 50))
+    shards = Shards(config, estimates(config, 201, 100))
     assert shards.files(SimpleNamespace(model="xl", stage="trace", gathered="mlp")) == [
         f"results/xl/trace/shards/000{number}-of-3/mlp.nc" for number in range(3)
     ]

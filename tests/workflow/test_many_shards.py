@@ -21,7 +21,7 @@ N, AT_ONCE = 6, 3
 
 def test_a_hundred_shards_of_a_large_model_are_planned(tmp_path):
     """By its sizes alone; with shards of the estimate's, the plan has them too."""
-    BENCHMARK["write_project"](tmp_path, 3200, 32)
+    BENCHMARK["write_project"](tmp_path, 6400, 64)
 
     def counted(*options: str) -> dict[str, int]:
         command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n", *options]
@@ -42,7 +42,7 @@ def test_shards_on_a_cluster_keep_the_scheduler_within_its_limits(node, project,
     """Scripts that do nothing: what is looked at is what is asked of SLURM."""
     copy = fresh_copy(project, tmp_path / "project", device="auto")
     share = "workflow/scripts/strata/share.py"
-    copy.write(share, (copy.folder / share).read_text().replace("GROUP = 32\n", "GROUP = 1\n"))
+    copy.write(share, (copy.folder / share).read_text().replace("GROUP = 64\n", "GROUP = 1\n"))
     for script in ("trace/trace_prompts", "shards/gather_shards", "prompts/curate_prompts"):
         touch = "from pathlib import Path\n\nfor path in snakemake.output:\n    Path(path).touch()\n"
         copy.write(f"workflow/scripts/{script}.py", touch)

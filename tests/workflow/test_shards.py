@@ -21,8 +21,8 @@ def ungrouped(project, tmp_path_factory):
     """A copy of the small project in which each prompt is a group, so that few prompts make shards."""
     copy = project.copy(tmp_path_factory.mktemp("shards") / "project")
     module = (copy.folder / MODULE).read_text()
-    assert "\nGROUP = 32\n" in module
-    copy.write(MODULE, module.replace("\nGROUP = 32\n", "\nGROUP = 1\n"))
+    assert "\nGROUP = 64\n" in module
+    copy.write(MODULE, module.replace("\nGROUP = 64\n", "\nGROUP = 1\n"))
     yield copy
     copy.dry_runs.close()
 

@@ -5,7 +5,7 @@ No array library is imported here: the rules ask for this at every start of the 
 
 from dataclasses import dataclass
 
-GROUP = 32
+GROUP = 64
 """Prompts that are traced together, at most; no shard is made of fewer."""
 
 
