@@ -84,7 +84,11 @@ def test_logits_are_scaled_and_capped_where_the_file_says_so(with_bias):
     logits = (HIDDEN @ unembedding.T + (shift if with_bias else 0)) * 0.25
     assert logits.abs().max() > 10
     expected = 30 * torch.tanh(logits / 30)
-    torch.testing.assert_close(decoder_from(weights).logits(HIDDEN), expected, atol=1e-5, rtol=1e-5)
+    decoder = decoder_from(weights)
+    torch.testing.assert_close(decoder.logits(HIDDEN), expected, atol=1e-5, rtol=1e-5)
+    ids = torch.randint(VOCAB, HIDDEN.shape[-2:-1])
+    own = expected.gather(-1, ids.expand(HIDDEN.shape[:-1])[..., None])[..., 0]
+    torch.testing.assert_close(decoder.logits_at(decoder.rows(HIDDEN), ids), own, atol=1e-5, rtol=1e-5)
     del weights.attrs["logit_cap"]
     torch.testing.assert_close(decoder_from(weights).logits(HIDDEN), logits, atol=1e-5, rtol=1e-5)
 

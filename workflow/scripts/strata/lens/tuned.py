@@ -43,12 +43,7 @@ ON_GPU = 64
 
 
 class KLFromFinal(torch.autograd.Function):
-    """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing.
-
-    The gradient of KL in the decoded logits is q - p, times the slope of their cap. It is multiplied by the
-    unembedding at once, a piece of the vocabulary after the other, relative to the largest logit so far:
-    nothing of the vocabulary's size is made.
-    """
+    """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing (`_decoded`)."""
 
     @staticmethod
     def forward(
@@ -62,36 +57,48 @@ class KLFromFinal(torch.autograd.Function):
 
         ``negative_entropy`` (token) is that of ``final``, for a caller with many rows to one of these.
         """
-        flat = rows.flatten(0, -2)
-        top = flat.new_full((len(flat), 1), -torch.inf)
-        total, cross = flat.new_zeros(len(flat), 1), rows.new_zeros(rows.shape[:-1])
-        with_slope = ctx.needs_input_grad[0]
-        towards, away = torch.zeros_like(flat), 0
-        size = at_once(PIECE, rows.device, ON_GPU) // len(flat)
-        for piece, part in decoder.pieces(max(1, size)):
-            p, z = final[:, piece], part.finish_(product(flat, part.unembedding))
-            cross += vecdot(p, z.view(*rows.shape[:-1], -1))
-            bend = None if decoder.cap is None else 1 - (z / decoder.cap).square_()
-            higher = torch.maximum(top, z.amax(-1, keepdim=True))
-            fall, top = (top - higher).exp_(), higher
-            z.sub_(top).exp_()
-            total.mul_(fall).add_(z.sum(-1, keepdim=True))
-            if with_slope:
-                if bend is not None:
-                    z.mul_(bend)
-                    p = p * bend.view(*rows.shape[:-1], -1)
-                towards.mul_(fall).add_(product(z, part.unembedding.T))
-                away = away + product(p, part.unembedding.T)
-        if with_slope:
-            ctx.save_for_backward((towards / total).view_as(rows) - away)
+        cross, log_total, slope = _decoded(rows, decoder, final, with_slope=ctx.needs_input_grad[0])
+        ctx.save_for_backward(slope)
         if negative_entropy is None:
             negative_entropy = _negative_entropy(final)
-        return negative_entropy - cross + (top + total.log()).view_as(cross)
+        return negative_entropy - cross + log_total
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
         return slope * gradient[..., None], None, None, None
+
+
+def _decoded(
+    rows: Tensor, decoder: LogitDecoder, final: Tensor, with_slope: bool = False
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Mean logit under ``final``, and the logits' log-sum-exp, (..., token), of rows (..., token, channel).
+
+    And the gradient of KL(final ‖ decoded), if asked for: in the decoded logits it is q - p, times the slope
+    of their cap. It is multiplied by the unembedding at once, a piece of the vocabulary after the other,
+    relative to the largest logit so far: nothing of the vocabulary's size is made.
+    """
+    flat = rows.flatten(0, -2)
+    top = flat.new_full((len(flat), 1), -torch.inf)
+    total, cross = flat.new_zeros(len(flat), 1), rows.new_zeros(rows.shape[:-1])
+    towards, away = torch.zeros_like(flat), 0
+    size = at_once(PIECE, rows.device, ON_GPU) // len(flat)
+    for piece, part in decoder.pieces(max(1, size)):
+        p, z = final[:, piece], part.finish_(product(flat, part.unembedding))
+        cross += vecdot(p, z.view(*rows.shape[:-1], -1))
+        bend = 1 - (z / decoder.cap).square_() if with_slope and decoder.cap is not None else None
+        higher = torch.maximum(top, z.amax(-1, keepdim=True))
+        fall, top = (top - higher).exp_(), higher
+        z.sub_(top).exp_()
+        total.mul_(fall).add_(z.sum(-1, keepdim=True))
+        if with_slope:
+            if bend is not None:
+                z.mul_(bend)
+                p = p * bend.view(*rows.shape[:-1], -1)
+            towards.mul_(fall).add_(product(z, part.unembedding.T))
+            away = away + product(p, part.unembedding.T)
+    slope = (towards / total).view_as(rows) - away if with_slope else None
+    return cross, (top + total.log()).view_as(cross), slope
 
 
 def _negative_entropy(probabilities: Tensor) -> Tensor:
@@ -268,13 +275,12 @@ def held_out(
         final = decoder.logits(stream[-1]).softmax(-1)
         negative_entropy = _negative_entropy(final)
         for suffix, carried in (("", maps(stream, depths)), ("_logit", stream)):
-            kl, bits = torch.empty(2, *stream.shape[:2], dtype=torch.double)
-            for i, states in enumerate(carried):
-                logp = decoder.logits(states).log_softmax(-1)
-                kl[i] = negative_entropy - vecdot(final, logp)
-                bits[i] = -logp.gather(-1, targets.clamp(min=0)[:, None])[:, 0] / math.log(2)
-            found["kl" + suffix].append(kl.numpy())
-            found["bits" + suffix].append(bits.numpy())
+            rows = decoder.rows(carried)
+            cross, log_total, _ = _decoded(rows, decoder, final)
+            nats = log_total - decoder.logits_at(rows, targets.clamp(min=0))
+            kl, bits = negative_entropy - cross + log_total, nats / math.log(2)
+            found["kl" + suffix].append(kl.double().cpu().numpy())
+            found["bits" + suffix].append(bits.double().cpu().numpy())
     known, documents = np.concatenate(known), np.concatenate(documents)
     parts = []
     for name, values in found.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 import xarray as xr
 from torch import Tensor
+from torch.linalg import vecdot
 
 from strata.model.norms import Norm
 from strata.products import product
@@ -43,6 +44,11 @@ class LogitDecoder:
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (..., vocab) of hidden states (..., channel), float32."""
         return self.finish_(product(self.rows(hidden), self.unembedding))
+
+    def logits_at(self, rows: Tensor, ids: Tensor) -> Tensor:
+        """Logits (..., token) of an entry each, ``ids`` (token); of `rows` (..., token, channel)."""
+        some = self if self.bias is None else replace(self, bias=self.bias[ids])
+        return some.finish_(vecdot(rows, self.unembedding[ids]))
 
     def pieces(self, size: int) -> Iterator[tuple[slice, "LogitDecoder"]]:
         """The same of so many entries of the vocabulary at a time, and which these are."""
