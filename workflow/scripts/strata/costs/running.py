@@ -152,12 +152,13 @@ def _restored(
             restored += n
             carried += n * (own * blocks + alone)
             keys += n * (own * blocks * prompt.length + alone * (position + 1))
-            spared += n * (own - 1) * in_last  # only the final token's MLP runs in the last layer
+            spared += n * (own - 1) * in_last  # only the final token's last maps run in the last layer
     restored *= len(kind.begin)
+    of_last = shape.attention_output + shape.mlp
     return decode(shape, restored) + Cost(
         tokens=carried / shape.layers,
         passes=restored,
-        operations=2 * (shape.block * carried - shape.mlp * spared) + _attending(shape, keys),
+        operations=2 * (shape.block * carried - of_last * spared) + _attending(shape, keys),
         values=(_passing(shape) + shape.channels) * carried + 3 * shape.heads * keys,
     )
 

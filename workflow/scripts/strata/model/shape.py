@@ -52,6 +52,11 @@ class Shape:
         return 2 * self.channels * self.head_channels * (self.heads + self.kv_heads)
 
     @property
+    def attention_output(self) -> int:
+        """Entries of the last of them."""
+        return self.channels * self.head_channels * self.heads
+
+    @property
     def mlp(self) -> int:
         """Entries of the matrices of a layer's MLP."""
         return (3 if self.gated else 2) * self.channels * self.width

@@ -11,7 +11,7 @@ changed:
   from the corrupted run's keys and values;
 - in the first layer of a window only the position itself can change;
 - the embedding differs from the corrupted one only where it was corrupted;
-- only the last position is decoded, so the last MLP runs on no other.
+- only the last position is decoded, so the last MLP, and the last map of the last attention, run on no other.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -339,7 +339,7 @@ class _Place:
 
     @contextmanager
     def _last_position_only(self, layer: int, length: int) -> Iterator[None]:
-        """While open, an MLP runs on the last position alone; only there is its block's output right."""
+        """While open, an MLP and attention's last map run on the last position: alone right in the output."""
 
         # Some families give their MLP rows and positions in a row.
         def cut(module, args):
@@ -350,12 +350,14 @@ class _Place:
             before = (0, 0, length - 1, 0)
             return pad(added, before) if added.dim() == 3 else pad(added[:, None], before).flatten(0, 1)
 
-        handle = self.parts.mlps[layer].register_forward_pre_hook(cut)
+        last_map = self.parts.last_maps(HEAD)[layer]
+        handles = [each.register_forward_pre_hook(cut) for each in (last_map, self.parts.mlps[layer])]
         try:
-            with changed(self.parts.mlp_outs[layer], fill):
+            with changed(last_map, fill), changed(self.parts.mlp_outs[layer], fill):
                 yield
         finally:
-            handle.remove()
+            for handle in handles:
+                handle.remove()
 
 
 def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
