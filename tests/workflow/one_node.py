@@ -150,14 +150,15 @@ class Node:
         wait_until(lambda: self.run("sinfo", "-h", "-o", "%t").strip() in ("idle", "mix", "alloc"), "slurmd")
 
     def lose_power(self) -> None:
-        """Kill the node's daemon and all that it has begun."""
-        begun = set()
+        """Kill the node's daemon and all that it has begun, first those who would tell of the others' end."""
+        tell, begun = set(), set()
         for process in psutil.process_iter(["environ"]):
             its = process.info["environ"] or {}
             if "SLURM_JOB_ID" in its and its.get("SLURM_CONF") == self.environment["SLURM_CONF"]:
-                begun |= {process, *(p for p in process.parents() if p.name() == "slurmstepd")}
+                tell |= {p for p in (process, *process.parents()) if p.name() == "slurmstepd"}
+                begun.add(process)
         slurmd = self._running.pop("slurmd")
-        for process in (slurmd, *begun):
+        for process in (slurmd, *tell, *(begun - tell)):
             process.kill()
         slurmd.wait()
 
