@@ -121,11 +121,10 @@ def densest_by_chance(planes: Iterable[np.ndarray], tokens: int) -> Density:
     """The least radius within which ``tokens`` tokens are anywhere in any of the planes (token, 2)."""
     radius = np.inf
     for plane in planes:
-        tree, nearest = cKDTree(plane), [min(tokens, len(plane))]
+        tree = cKDTree(plane)
         # A few places first: beyond the least radius so far nothing need be looked for.
         for places in (plane[::FEW], plane):
-            reach, _ = tree.query(places, nearest, distance_upper_bound=radius)
-            radius = min(radius, float(reach.min()))
+            radius = min(radius, float(_reach(tree, places, tokens, radius).min()))
     return Density(tokens, radius)
 
 
@@ -197,16 +196,17 @@ def _random_plane(
     return _scaled(value, np.sqrt(value**2 + others))
 
 
-def _reach(plane: np.ndarray, at: np.ndarray, tokens: int) -> np.ndarray:
-    """Distance from each of some places to the so-manieth token."""
-    return cKDTree(plane).query(at, [min(tokens, len(plane))])[0][:, 0]
+def _reach(plane: cKDTree, at: np.ndarray, tokens: int, within: float = np.inf) -> np.ndarray:
+    """Distance from each of some places to the so-manieth token; infinite where it is not ``within``."""
+    return plane.query(at, [min(tokens, plane.n)], distance_upper_bound=within)[0][:, 0]
 
 
 def _contrast(plane: np.ndarray, inside: np.ndarray, tokens: int) -> float:
     """Median density of a cluster over that of as many tokens nearest to its middle outside it."""
     outside = plane[~inside]
     around = cKDTree(outside).query(np.median(plane[inside], axis=0), range(1, 1 + inside.sum()))[1]
-    near, far = (np.median(_reach(plane, at, tokens)) for at in (plane[inside], outside[around]))
+    tree = cKDTree(plane)
+    near, far = (np.median(_reach(tree, at, tokens)) for at in (plane[inside], outside[around]))
     return float((far / near) ** 2) if near > 0 else np.inf
 
 

@@ -124,7 +124,8 @@ def read_out(
     padded = padded_size(vocab)
     max_bytes = max(BUFFER, weight.numel()) if max_bytes is None else max_bytes
     most, together = (at_once(size, states.device, ON_GPU) for size in (max_bytes // 4, GROUP))
-    tile = _fullest(max(1, min(n_tokens, most // (n_depths * padded))), n_depths)
+    tile = max(1, min(n_tokens, most // (n_depths * padded)))
+    tile = _fullest(tile, n_depths) if on_cpu else tile
     group = max(1, min(tile // GROUPS, together // (n_depths * padded)))
     tile -= tile % group
     columns = at_once(COLUMNS, states.device, ON_GPU)

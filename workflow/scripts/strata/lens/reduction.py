@@ -80,9 +80,8 @@ class Reduction:
         z = padded if loops else padded[..., : self.vocab]
         probability = z[:, references].softmax(-1)
         n_depths, at_once = z.shape[1], self.room.shape[2]
-        starts = range(0, n_depths, at_once)
         found = []
-        for start in starts:
+        for start in range(0, n_depths, at_once):
             # The last ones overlap the others rather than being fewer: loops are compiled for one size.
             first = max(0, min(start, n_depths - at_once))
             some = slice(first, first + at_once)

@@ -43,7 +43,7 @@ ON_GPU = 64
 
 
 class KLFromFinal(torch.autograd.Function):
-    """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing (`_decoded`)."""
+    """KL(final ‖ decoded) in nats of normed rows, their gradient made in passing (`_kl`)."""
 
     @staticmethod
     def forward(
@@ -57,11 +57,11 @@ class KLFromFinal(torch.autograd.Function):
 
         ``negative_entropy`` (token) is that of ``final``, for a caller with many rows to one of these.
         """
-        cross, log_total, slope = _decoded(rows, decoder, final, with_slope=ctx.needs_input_grad[0])
-        ctx.save_for_backward(slope)
         if negative_entropy is None:
             negative_entropy = _negative_entropy(final)
-        return negative_entropy - cross + log_total
+        kl, _, slope = _kl(rows, decoder, final, negative_entropy, with_slope=ctx.needs_input_grad[0])
+        ctx.save_for_backward(slope)
+        return kl
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None, None]:
@@ -69,14 +69,14 @@ class KLFromFinal(torch.autograd.Function):
         return slope * gradient[..., None], None, None, None
 
 
-def _decoded(
-    rows: Tensor, decoder: LogitDecoder, final: Tensor, with_slope: bool = False
+def _kl(
+    rows: Tensor, decoder: LogitDecoder, final: Tensor, negative_entropy: Tensor, with_slope: bool = False
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Mean logit under ``final``, and the logits' log-sum-exp, (..., token), of rows (..., token, channel).
+    """KL(final ‖ decoded), and the logits' log-sum-exp, (..., token), of normed rows (..., token, channel).
 
-    And the gradient of KL(final ‖ decoded), if asked for: in the decoded logits it is q - p, times the slope
-    of their cap. It is multiplied by the unembedding at once, a piece of the vocabulary after the other,
-    relative to the largest logit so far: nothing of the vocabulary's size is made.
+    And the KL's gradient, if asked for: in the decoded logits it is q - p, times the slope of their cap. It
+    is multiplied by the unembedding at once, a piece of the vocabulary after the other, relative to the
+    largest logit so far: nothing of the vocabulary's size is made.
     """
     flat = rows.flatten(0, -2)
     top = flat.new_full((len(flat), 1), -torch.inf)
@@ -98,7 +98,8 @@ def _decoded(
             towards.mul_(fall).add_(product(z, part.unembedding.T))
             away = away + product(p, part.unembedding.T)
     slope = (towards / total).view_as(rows) - away if with_slope else None
-    return cross, (top + total.log()).view_as(cross), slope
+    log_total = (top + total.log()).view_as(cross)
+    return negative_entropy - cross + log_total, log_total, slope
 
 
 def _negative_entropy(probabilities: Tensor) -> Tensor:
@@ -276,9 +277,8 @@ def held_out(
         negative_entropy = _negative_entropy(final)
         for suffix, carried in (("", maps(stream, depths)), ("_logit", stream)):
             rows = decoder.rows(carried)
-            cross, log_total, _ = _decoded(rows, decoder, final)
-            nats = log_total - decoder.logits_at(rows, targets.clamp(min=0))
-            kl, bits = negative_entropy - cross + log_total, nats / math.log(2)
+            kl, log_total, _ = _kl(rows, decoder, final, negative_entropy)
+            bits = (log_total - decoder.logits_at(rows, targets.clamp(min=0))) / math.log(2)
             found["kl" + suffix].append(kl.double().cpu().numpy())
             found["bits" + suffix].append(bits.double().cpu().numpy())
     known, documents = np.concatenate(known), np.concatenate(documents)

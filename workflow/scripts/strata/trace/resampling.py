@@ -96,10 +96,13 @@ class Samples:
 
     def _block(self, n_resamples: int, n_members: int) -> int:
         """How many draws are restored and added up at once."""
-        values, n_samples = BLOCK_VALUES // self.values[0, :, 0].size, self.there.shape[-1]
-        if n_members == 1 and self.there.all():  # what is drawn several times is one value, and no fact a sum
-            values *= max(1, n_resamples // comb(2 * n_samples - 1, n_samples))
-        return max(1, values)
+        size, n_samples = BLOCK_VALUES // self.values[0, :, 0].size, self.there.shape[-1]
+        if (
+            n_members == 1 and self.there.all()
+        ):  # each drawing of a prompt is restored once, no facts are summed
+            drawings = comb(2 * n_samples - 1, n_samples)
+            size *= max(1, n_resamples // drawings)
+        return max(1, size)
 
     def _drawn(
         self, members: np.ndarray, n_resamples: int, rng: np.random.Generator

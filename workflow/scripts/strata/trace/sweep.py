@@ -339,7 +339,7 @@ class _Place:
 
     @contextmanager
     def _last_position_only(self, layer: int, length: int) -> Iterator[None]:
-        """While open, an MLP and attention's last map run on the last position: alone right in the output."""
+        """While open, attention's last map and the MLP run on the last position, the only right one then."""
 
         # Some families give their MLP rows and positions in a row.
         def cut(module, args):
