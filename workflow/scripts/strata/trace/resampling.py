@@ -97,9 +97,8 @@ class Samples:
     def _block(self, n_resamples: int, n_members: int) -> int:
         """How many draws are restored and added up at once."""
         size, n_samples = BLOCK_VALUES // self.values[0, :, 0].size, self.there.shape[-1]
-        if (
-            n_members == 1 and self.there.all()
-        ):  # each drawing of a prompt is restored once, no facts are summed
+        # Where each fact has one prompt, none are summed, and each drawing of one is restored once.
+        if n_members == 1 and self.there.all():
             drawings = comb(2 * n_samples - 1, n_samples)
             size *= max(1, n_resamples // drawings)
         return max(1, size)
