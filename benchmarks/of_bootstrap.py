@@ -3,11 +3,12 @@
 Intervals of means: of as many values a prompt as levels and depths, against the same draws and one bare
 matrix product, how often each prompt is drawn times its values and their squares, in tiles. Averages of a
 trace: restorations of both sites from the samples of each prompt as they were drawn, with the transition of
-each; against the same draws and the products of the samples' weights and values alone, which know neither
-errors nor transitions. Random values; the same for every shape of model.
+each and the rule of exclusion; against the same draws and, for every drawing of a prompt's samples (two have
+three), how often it comes times its mean and its square. Random values; the same for every shape of model.
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import torch
@@ -65,18 +66,22 @@ def trace_of(prompts: int, levels: int, depths: int, samples: int) -> xr.Dataset
 
 
 def bare_trace(trace: xr.Dataset, resamples: int) -> None:
-    """The same draws, and of each level the samples' weights times their values."""
+    """The same draws, and how often each drawing of a prompt's samples comes times its mean and square."""
     n, levels, samples, depths, sites = trace["p_target"].shape
-    values = trace["p_target"].values.transpose(1, 0, 2, 3, 4).reshape(levels, n * samples, depths * sites)
-    values, rng = values.astype(float), np.random.default_rng(1)
-    sums = np.empty((resamples, levels, depths * sites))
+    values = trace["p_target"].values.transpose(1, 0, 2, 3, 4).reshape(levels, n, samples, depths * sites)
+    drawings = np.array([t for t in product(range(samples + 1), repeat=samples) if sum(t) == samples])
+    places = (samples + 1) ** np.arange(samples)[::-1]
+    columns = (drawings / samples @ values).reshape(levels, n * len(drawings), -1)
+    columns, rng = np.concatenate([columns, columns**2], axis=-1), np.random.default_rng(1)
+    sums = np.empty((resamples, levels, columns.shape[-1]))
     for start in range(0, resamples, TILE):
-        tile = range(start, min(start + TILE, resamples))
-        weights = np.zeros((len(tile), n, samples))
-        for row in weights:
-            np.add.at(row, units_drawn(rng, n), times_drawn(rng, samples, n) / samples)
+        tile = slice(start, min(start + TILE, resamples))
+        times = np.empty((tile.stop - start, n * len(drawings)))
+        for row in times:
+            drawing = np.searchsorted(drawings @ places, times_drawn(rng, samples, n) @ places)
+            row[:] = np.bincount(units_drawn(rng, n) * len(drawings) + drawing, minlength=len(row))
         for level in range(levels):
-            sums[tile.start : tile.stop, level] = weights.reshape(len(tile), -1) @ values[level]
+            np.matmul(times, columns[level], out=sums[tile, level])
 
 
 def rows(shape: str, device: torch.device, rounds: int, quick: bool) -> Iterator[Row]:

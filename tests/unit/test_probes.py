@@ -9,7 +9,7 @@ from oracles import intervals
 from oracles import probes as oracle
 from strata import io
 from strata.probes.bases import alignment, weight_shares
-from strata.probes.linear import Moments, Probe, fit, fit_better, oas_shrinkage, refine
+from strata.probes.linear import BATCH, STEP, Moments, Probe, fit, fit_better, oas_shrinkage, refine
 from strata.probes.task import accuracy, unseen_contexts
 from strata.probes.tokens import analyse
 from strata.stats.nmf import factorise
@@ -148,6 +148,34 @@ def test_refining_finds_what_one_gaussian_a_class_cannot():
     assert nothing < 0.01 * refined.weight.abs().max()
     again = refine(closed, sums, states, labels, epochs=8, seed=0)
     assert torch.equal(again.weight, refined.weight)
+
+
+def test_a_pass_of_refining_is_adam_on_the_cross_entropy():
+    generator = torch.Generator().manual_seed(7)
+    labels = torch.arange(700) % 5
+    states = torch.randn(700, 4, generator=generator) + torch.randn(5, 4, generator=generator)[labels]
+    sums = moments(states, labels)
+    closed = fit(sums, np.arange(5))
+    refined = refine(closed, sums, states, labels, epochs=2, seed=3)
+
+    values, vectors = torch.linalg.eigh(sums.covariance)
+    to_white, centre = vectors / values.sqrt(), sums.centre
+    layer = torch.nn.Linear(4, 5, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(closed.weight.double() @ (vectors * values.sqrt()))
+        layer.bias.copy_(closed.bias.double() + closed.weight.double() @ centre)
+    order = torch.Generator().manual_seed(3)
+    batches = torch.cat([torch.randperm(700, generator=order) for _ in range(2)]).split(BATCH)
+    optimizer = torch.optim.Adam(layer.parameters())
+    for step, batch in enumerate(batches):
+        optimizer.param_groups[0]["lr"] = STEP / 2 * (1 - step / len(batches))
+        optimizer.zero_grad()
+        said = layer((states[batch].double() - centre) @ to_white)
+        torch.nn.functional.cross_entropy(said, labels[batch]).backward()
+        optimizer.step()
+    logits = layer((states.double() - centre) @ to_white).float()
+    assert (refined.weight - closed.weight).abs().max() > 0.1  # it has moved
+    torch.testing.assert_close(states @ refined.weight.T + refined.bias, logits, rtol=1e-3, atol=1e-3)
 
 
 def test_the_better_on_validation_is_kept():

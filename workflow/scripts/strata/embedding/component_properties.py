@@ -16,7 +16,7 @@ from strata.embedding.names import BASIS, CLASSES, GROUP, PROPERTY
 from strata.embedding.token_properties import UNKNOWN
 from strata.names import CHANNEL, COMPONENT, VOCAB
 from strata.stats.many_tests import HOLM, with_adjusted
-from strata.stats.ranks import columnwise_rank_correlation, separation
+from strata.stats.ranks import columnwise_rank_correlation, separation_by_rank
 from strata.stats.seeding import generator
 from strata.stats.thresholds import enough
 from strata.stats.two_groups import two_groups
@@ -59,15 +59,19 @@ def _flags_of(properties: xr.Dataset, least: int) -> list[_Flags]:
 
 def _tell(scores: np.ndarray, asked: list[_Flags], length: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of scores (item, column): AUC (property, column), eta² (classes, column), rank correlation (column)."""
-    auc = np.concatenate([separation(scores[part.rows], part.flags) for part in asked])
-    eta = [_eta_squared(scores[part.rows], part.flags) for part in asked if part.classes]
+    auc, eta = [], []
+    for part in asked:
+        ranks = stats.rankdata(scores[part.rows], axis=0)
+        auc.append(separation_by_rank(ranks, part.flags))
+        if part.classes:
+            eta.append(_eta_squared(ranks, part.flags))
     rho = columnwise_rank_correlation(scores, length, np.isfinite(length))
-    return auc, np.reshape(eta, (-1, scores.shape[1])), rho
+    return np.concatenate(auc), np.reshape(eta, (-1, scores.shape[1])), rho
 
 
-def _eta_squared(scores: np.ndarray, flags: np.ndarray) -> np.ndarray:
-    """Share of the variance of each column's ranks that lies between classes."""
-    ranks = stats.rankdata(scores, axis=0) - (len(scores) + 1) / 2
+def _eta_squared(ranks: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Share of the variance of each column's ranks (row, column) that lies between classes."""
+    ranks = ranks - (len(ranks) + 1) / 2
     sizes = flags.sum(1)[:, None]
     return ((flags.astype(float) @ ranks) ** 2 / sizes).sum(0) / (ranks**2).sum(0)
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from strata.products import product
 
@@ -145,6 +144,7 @@ def fit(moments: Moments, classes: np.ndarray, shrinkage: float | None = None) -
     return Probe(classes, weight.float(), bias.float())
 
 
+@torch.no_grad()
 def refine(probe: Probe, moments: Moments, states: Tensor, labels: Tensor, epochs: int, seed: int) -> Probe:
     """Logistic regression from a probe on: a few passes that lower the cross entropy of its softmax.
 
@@ -162,10 +162,9 @@ def refine(probe: Probe, moments: Moments, states: Tensor, labels: Tensor, epoch
     """
     values, vectors = torch.linalg.eigh(moments.covariance)
     vectors, scale = vectors[:, values > RANK * values[-1]], values[values > RANK * values[-1]].sqrt()
-    whitener = (vectors / scale).float()
-    centre = moments.centre
-    weight = (probe.weight.double() @ (vectors * scale)).float().requires_grad_()
-    bias = (probe.bias.double() + probe.weight.double() @ centre).float().requires_grad_()
+    whitener, centre = (vectors / scale).float().T.contiguous(), moments.centre
+    weight = (probe.weight.double() @ (vectors * scale)).float()
+    bias = (probe.bias.double() + probe.weight.double() @ centre).float()
 
     torch_generator = torch.Generator().manual_seed(seed)
     order = torch.cat([torch.randperm(len(states), generator=torch_generator) for _ in range(epochs)])
@@ -173,14 +172,15 @@ def refine(probe: Probe, moments: Moments, states: Tensor, labels: Tensor, epoch
     optimizer = torch.optim.Adam([weight, bias], STEP / len(scale) ** 0.5, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, len(batches))
     for batch in batches:
-        whitened = (states[batch] - centre.float()) @ whitener
-        loss = cross_entropy(product(whitened, weight, bias), labels[batch])
-        optimizer.zero_grad()
-        loss.backward()
+        whitened = product(states[batch] - centre.float(), whitener)
+        # The gradient of the mean cross entropy with respect to the logits: what is said less what is so.
+        excess = product(whitened, weight, bias).softmax(1) / len(batch)
+        excess[torch.arange(len(batch), device=excess.device), labels[batch]] -= 1 / len(batch)
+        weight.grad, bias.grad = product(excess.T, whitened.T), excess.sum(0)
         optimizer.step()
         schedule.step()
-    weight = weight.detach().double() @ (vectors / scale).T
-    return Probe(probe.classes, weight.float(), (bias.detach().double() - weight @ centre).float())
+    weight = weight.double() @ (vectors / scale).T
+    return Probe(probe.classes, weight.float(), (bias.double() - weight @ centre).float())
 
 
 def fit_better(

@@ -119,10 +119,15 @@ def separation(scores: np.ndarray, group: np.ndarray) -> np.ndarray:
     array (..., column)
         NaN where one side is empty or a score is NaN.
     """
+    # One column at a time: ranks are wider than scores.
+    ranked = (rankdata(column)[:, None] for column in scores.T)
+    return np.concatenate([separation_by_rank(ranks, group) for ranks in ranked], axis=-1)
+
+
+def separation_by_rank(ranks: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """`separation` (..., column) of scores whose ``ranks`` (item, column) are known."""
     n_group = group.sum(-1)[..., None]
     n_rest = group.shape[-1] - n_group
-    # One column at a time: ranks are wider than scores.
-    ranked = (rankdata(column) for column in scores.T)
-    rank_sum = np.stack([group.astype(float) @ ranks for ranks in ranked], axis=-1)
+    rank_sum = group.astype(float) @ ranks
     with np.errstate(invalid="ignore"):
         return (rank_sum - n_group * (n_group + 1) / 2) / (n_group * n_rest)
