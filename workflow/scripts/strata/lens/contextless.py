@@ -15,6 +15,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 from torch.linalg import vecdot
 
+from strata.exponentials import logsumexp_
 from strata.lens.names import DECODER, REFERENCE
 from strata.lens.readout import Carry
 from strata.lens.stream import pieces
@@ -167,13 +168,15 @@ def measure(
 def _against(references: Tensor) -> Callable[[Tensor], Tensor]:
     """Compares logits (token, vocab) with references, probabilities (reference, token, vocab).
 
-    It returns KL(reference ‖ readout), and whether both have one top: (2, reference, token).
+    It returns KL(reference ‖ readout), and whether both have one top: (2, reference, token). Logits are
+    written over.
     """
     negative_entropy, top = -torch.special.entr(references).sum(-1), references.argmax(-1)
 
     def compare(logits: Tensor) -> Tensor:
-        kl = negative_entropy - vecdot(references, logits[None]) + logits.logsumexp(-1)
-        return torch.stack([kl, (top == logits.argmax(-1)).to(kl)])
+        shared, cross = top == logits.argmax(-1), vecdot(references, logits[None])
+        kl = negative_entropy - cross + logsumexp_(logits)
+        return torch.stack([kl, shared.to(kl)])
 
     return compare
 

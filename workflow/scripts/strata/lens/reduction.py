@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from strata.exponentials import LOG2_E
 from strata.model.largest import BLOCK
 
 SUMMED = 1024
@@ -103,7 +104,7 @@ class Reduction:
     def _eagerly(self, z: Tensor, maximum: Tensor, probability: Tensor, own: Tensor) -> Sums:
         one, other = self.room[:, : len(z), : z.shape[1]]
         shifted = torch.sub(z, maximum[..., None], out=one)
-        e = torch.exp(shifted, out=other)
+        e = torch.mul(shifted, LOG2_E, out=other).exp2_()
         cross = (probability @ shifted.mT).mT  # several times faster than the other way round
         total = e.sum(-1)
         weighted = torch.mul(e, shifted, out=other).sum(-1)
@@ -123,7 +124,7 @@ def count_above(z: Tensor, own: Tensor, room: Tensor | None = None) -> Tensor:
 def _sums(z: Tensor, maximum: Tensor, probability: Tensor, own: Tensor) -> tuple[Tensor, ...]:
     """For compiled loops, `Sums` of ``z`` (token, depth, whole blocks); ``own`` is (token, depth, n)."""
     shifted = _blocks(z) - maximum[..., None, None]
-    e = shifted.exp()
+    e = (shifted * LOG2_E).exp2()
     of_references = _blocks(probability)[:, None].unbind(2)
     cross = torch.stack([_over_blocks(p * shifted) for p in of_references], -1)
     return _over_blocks(e), _over_blocks(e * shifted), cross, _count(z, own)

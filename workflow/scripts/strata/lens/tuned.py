@@ -20,6 +20,7 @@ import xarray as xr
 from torch import Tensor
 from torch.linalg import solve_triangular, vecdot
 
+from strata.exponentials import exp_relative_
 from strata.lens.decoders import DepthMaps
 from strata.model.device import at_once
 from strata.model.readout import LogitDecoder
@@ -89,7 +90,7 @@ def _kl(
         bend = 1 - (z / decoder.cap).square_() if with_slope and decoder.cap is not None else None
         higher = torch.maximum(top, z.amax(-1, keepdim=True))
         fall, top = (top - higher).exp_(), higher
-        z.sub_(top).exp_()
+        exp_relative_(z, top)
         total.mul_(fall).add_(z.sum(-1, keepdim=True))
         if with_slope:
             if bend is not None:

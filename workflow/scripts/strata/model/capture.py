@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from strata.exponentials import exp_relative_
 from strata.model.architecture import Parts, entering, leaving
 from strata.model.batching import Batch, batches
 from strata.model.memory import Fitting
@@ -208,7 +209,7 @@ def _logprob(logits: Tensor, ids: Tensor) -> Tensor:
     found = []
     for some, own in zip(logits.split(AT_ONCE), ids.split(AT_ONCE), strict=True):
         top, own = (each.float() for each in (some.amax(-1, keepdim=True), some.gather(-1, own[:, None])))
-        total = torch.sub(some.float(), top, out=room[: len(some)]).exp_().sum(-1, keepdim=True)
+        total = exp_relative_(room[: len(some)].copy_(some), top).sum(-1, keepdim=True)
         found.append(own - top - total.log())
     return torch.cat(found)
 

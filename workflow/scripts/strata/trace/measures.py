@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
+from strata.exponentials import logsumexp_
 from strata.model.architecture import Parts
 from strata.model.device import at_once
 
@@ -88,12 +89,12 @@ class Readout:
             # All that follows is about a logit of the same size as the largest: sums keep their digits.
             shift = logits.amax(-1, keepdim=True) if shift is None else shift
             logits -= shift
-            totals.append(logits.logsumexp(-1))
             for prompt, of_prompt, sums in zip(here, logits.split(counts), cross.split(counts), strict=True):
                 sums += of_prompt @ self._p_clean[prompt, piece]
             inside = (wanted >= piece.start) & (wanted < piece.stop)
             at = (wanted - piece.start).clamp(0, logits.shape[1] - 1)
             own = torch.where(inside, logits.gather(1, at), own)
+            totals.append(logsumexp_(logits))
         log_total = torch.stack(totals).logsumexp(0)
         logp = own - log_total[:, None]
         # Never negative but for rounding.

@@ -261,7 +261,7 @@ class _Place:
                 self._advance(alone, layer, chosen, apart)
                 self._enter(new, layer + 1, alone[:, :, 0])
                 done += len(new)
-        return carried[:, :, -1]
+        return carried[:, :, -1].clone()  # a view would keep all of it
 
     def _enter(self, sites: Tensor, depth: int, value: Tensor) -> None:
         """Fill sites (site, row, position, channel) that differ from the corrupted run in one state."""
