@@ -14,7 +14,7 @@ import pytest
 ROOT = Path("workflow/scripts")
 
 ORDER = [
-    *("names", "inputs", "schemas", "progress", "pages", "products"),
+    *("names", "inputs", "schemas", "progress", "pages", "products", "exponentials"),
     *(
         "stored",
         "io",
