@@ -66,7 +66,8 @@ def _probes(shape: str, device: torch.device, rounds: int) -> Row:
     weight = probe.weight.clone()
 
     def products() -> None:
-        torch.linalg.eigh(sums.covariance)
+        _, vectors = torch.linalg.eigh(sums.covariance)
+        weight.double() @ vectors @ vectors.T  # to coordinates in which states are white, and back
         for batch in states.split(BATCH):
             whitened = product(batch, weight[:channels])
             product(product(whitened, weight).T, whitened.T)
