@@ -101,8 +101,8 @@ def test_traces_are_the_same_in_smaller_batches(parts, monkeypatch, caplog, erro
     prompts = [noised(seed=seed) for seed in range(3)]
     chosen = {"state": restoration("state", parts.n_layers, 1)}
     whole = sweep.trace_prompts(parts, prompts, chosen)["state"]
-    narrow, given = for_few(sweep._run, lambda parts, prompts, _: len(prompts), 1, error)
-    monkeypatch.setattr(sweep, "_run", narrow)
+    narrow, given = for_few(sweep.run, lambda parts, prompts, _: len(prompts), 1, error)
+    monkeypatch.setattr(sweep, "run", narrow)
     apart = sweep.trace_prompts(parts, prompts, chosen)["state"]
     assert given == [3, 1, 1, 1] and "prompts go 1 at a time" in caplog.text
     for found, expected in zip(apart, whole, strict=True):

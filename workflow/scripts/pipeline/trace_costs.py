@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from pipeline.models import busy_processors
 from pipeline.work import MODEL, TRACE, Work, rule
 from strata.costs import running
 from strata.costs.cost import Cost
@@ -20,7 +21,8 @@ def _levels(noise: Mapping) -> int:
 
 def _tracing(work: Work, cost: Cost, n_kinds: int, versions: int, n: int) -> Cost:
     shape, rows = work.shape, work.config["trace"]["max_rows"]
-    held = 4 * rows * shape.channels * shape.layers * (4 + n_kinds) + 3 * 4 * running.READ_TILE
+    swept = busy_processors(work.section)  # each by a thread
+    held = 4 * rows * shape.channels * shape.layers * (3 + n_kinds + swept) + 3 * 4 * running.READ_TILE
     longest = max((prompt.length for prompt in work.traced), default=0)
     site = versions * shape.layers * longest * n_kinds * 5 * 4
     memory = held + 2 * min(n, GROUP) * site + 3 * 4 * 64 * shape.vocab + OF_PROMPT * len(work.traced)

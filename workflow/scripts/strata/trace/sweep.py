@@ -14,27 +14,25 @@ changed:
 - only the last position is decoded, so the last MLP, and the last map of the last attention, run on no other.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers import DynamicCache
 
-from strata.model.architecture import Parts, Past, changed, given, leaving
-from strata.model.capture import watching
+from strata.model.architecture import Parts, Past, changed, given
 from strata.model.device import at_once
 from strata.model.memory import Fitting
-from strata.names import HEAD, NEURON
+from strata.model.workers import Workers, working
+from strata.names import HEAD
 from strata.progress import Progress, nested, silent
-from strata.trace.corruption import Prompt, inputs_of
+from strata.trace.corruption import Prompt
 from strata.trace.measures import MEASURES, Readout
+from strata.trace.runs import Runs, run
 from strata.trace.sites import Restoration
-
-PIECES = {HEAD: "heads", NEURON: "answers"}
-"""What is put back before a last linear map, as `strata.model.capture.watching` calls it."""
 
 ON_GPU = 16
 """Times as many rows on a GPU: its calls cost more than what few rows are to it."""
@@ -91,16 +89,18 @@ def trace_prompts(
     found = batches(prompts, max_rows)
     progress, inside = nested(progress, found)
 
-    def together(some: list[int]) -> dict[str, list[Trace]]:
-        own = [prompts[index] for index in some]
-        return _trace_together(parts, own, restorations, max_rows, everywhere, inside)
+    with working(parts) as workers:
 
-    fitting = Fitting("prompts")
-    for batch in progress(found, "batches of prompts"):
-        for some, by_name in fitting(together, batch):
-            for name, done in by_name.items():
-                for index, trace in zip(some, done, strict=True):
-                    traces[name][index] = trace
+        def together(some: list[int]) -> dict[str, list[Trace]]:
+            own = [prompts[index] for index in some]
+            return _trace_together(parts, workers, own, restorations, max_rows, everywhere, inside)
+
+        fitting = Fitting("prompts")
+        for batch in progress(found, "batches of prompts"):
+            for some, by_name in fitting(together, batch):
+                for name, done in by_name.items():
+                    for index, trace in zip(some, done, strict=True):
+                        traces[name][index] = trace
     return traces
 
 
@@ -128,6 +128,7 @@ def batches(prompts: Sequence[Prompt], max_rows: int) -> list[list[int]]:
 @torch.inference_mode()
 def _trace_together(
     parts: Parts,
+    workers: Workers,
     prompts: Sequence[Prompt],
     restorations: Mapping[str, Restoration],
     max_rows: int,
@@ -135,7 +136,7 @@ def _trace_together(
     progress: Progress,
 ) -> dict[str, list[Trace]]:
     """Trace prompts of one length."""
-    clean, corrupted = _run(parts, prompts, {chosen.part for chosen in restorations.values()})
+    clean, corrupted = run(parts, prompts, {chosen.part for chosen in restorations.values()})
     last = clean.states[-1][:, -1]
     readout = Readout(parts, last, [p.target_id for p in prompts], [p.completions for p in prompts])
     counts = [len(prompt.labels) for prompt in prompts]
@@ -147,13 +148,20 @@ def _trace_together(
     def traced(chosen: Restoration) -> list[Trace]:
         n_sites, (n_rows, length) = len(chosen.layers), traced_at.shape
         numbers = torch.arange(n_rows * n_sites * length, device=last.device).view(n_rows, n_sites, length)
+
+        def swept(parts: Parts, where: tuple[int, Tensor]) -> list[tuple[Tensor, Tensor]]:
+            position, rows = where
+            place = _Place(parts, prompts, clean, corrupted, owner, rows, position, max_rows)
+            return [
+                (numbers[rows][:, sites, position].T.flatten(), made.flatten(0, 1))
+                for sites, made in place.last_states(chosen)
+            ]
+
+        places = _places(traced_at, workers.n)
         where, states = [], []
-        for position in progress(traced_at.any(0).nonzero().flatten().tolist(), "positions"):
-            rows = traced_at[:, position].nonzero().flatten()
-            place = _Place(parts, prompts, clean, corrupted[rows], owner[rows], position, max_rows)
-            for sites, made in place.last_states(chosen):
-                where.append(numbers[rows][:, sites, position].T.flatten())
-                states.append(made.flatten(0, 1))
+        for _, found in zip(progress(places, "positions"), workers.map(swept, places), strict=True):
+            where += [each for each, _ in found]
+            states += [each for _, each in found]
         # All positions at once: products of many rows are faster. The runs of a prompt follow one another.
         where, order = torch.cat(where).sort()
         restored = torch.full((len(MEASURES), *numbers.shape), torch.nan)
@@ -174,49 +182,43 @@ def _trace_together(
     return {name: traced(chosen) for name, chosen in restorations.items()}
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """Whole runs of prompts of one length.
-
-    ``states`` by depth, the last before the final norm, and ``outputs`` of a kind of sub-block by
-    layer: (run, position, channel). ``keys``, ``values`` by layer: (run, head, position, head channel).
-    ``pieces`` of clean runs alone: what enters the last linear map of attention ("head") or the MLP
-    ("neuron"), likewise.
-    """
-
-    states: list[Tensor]
-    outputs: dict[str, list[Tensor]]
-    keys: list[Tensor]
-    values: list[Tensor]
-    pieces: dict[str, list[Tensor]] = field(default_factory=dict)
-
-    def __getitem__(self, runs) -> "_Runs":
-        return _Runs(
-            [state[runs] for state in self.states],
-            {part: [output[runs] for output in by_layer] for part, by_layer in self.outputs.items()},
-            [keys[runs] for keys in self.keys],
-            [values[runs] for values in self.values],
-        )
+def _places(traced_at: Tensor, n: int) -> list[tuple[int, Tensor]]:
+    """Positions and rows that are traced there, the largest first; cut so that ``n`` have as much to do."""
+    positions = traced_at.any(0).nonzero().flatten().tolist()
+    rows = {at: traced_at[:, at].nonzero().flatten() for at in positions}
+    states = {at: len(own) * (traced_at.shape[1] - at) for at, own in rows.items()}
+    places = []
+    for at, own in rows.items():
+        parts = min(len(own), math.ceil(n * states[at] / sum(states.values())))
+        places += [(at, part) for part in own.tensor_split(parts)]
+    return sorted(places, key=lambda place: len(place[1]) * (traced_at.shape[1] - place[0]), reverse=True)
 
 
 @dataclass(frozen=True)
 class _Place:
     """A position of prompts of one length: all its sites are swept through depth together.
 
-    ``clean`` has a run for each prompt, ``corrupted`` for each row; ``owner`` (row) is its prompt.
+    ``clean`` has a run for each prompt. ``corrupted`` and ``owners``, the prompt of each run, have others than
+    the ``rows`` that are traced here.
     """
 
     parts: Parts
     prompts: Sequence[Prompt]
-    clean: _Runs
-    corrupted: _Runs
-    owner: Tensor
+    clean: Runs
+    corrupted: Runs
+    owners: Tensor
+    rows: Tensor
     position: int
     max_rows: int
 
+    @property
+    def owner(self) -> Tensor:
+        """The prompt of each row."""
+        return self.owners[self.rows]
+
     def last_states(self, chosen: Restoration) -> Iterator[tuple[slice, Tensor]]:
         """The last position's final state with every site restored: (site, row, channel), some at a time."""
-        n_sites, (n_rows, length, _) = len(chosen.layers), self.corrupted.states[0].shape
+        n_sites, n_rows, length = len(chosen.layers), len(self.rows), self.corrupted.states[0].shape[1]
         if chosen.restores_state:
             yield slice(1), self._embedding_restored(chosen)
         # As many as there are layers are swept at once, or more where that still fits into one piece.
@@ -227,24 +229,23 @@ class _Place:
 
     def _embedding_restored(self, chosen: Restoration) -> Tensor:
         """The same for depth 0 alone, (1, row, channel)."""
-        final = self.corrupted.states[-1][:, -1].clone()
-        differs = (self.corrupted.states[0] != self.clean.states[0][self.owner]).any(-1)
+        final = self.corrupted.states[-1][self.rows, -1]
+        differs = (self.corrupted.states[0][self.rows] != self.clean.states[0][self.owner]).any(-1)
         here = differs[:, self.position]
         if chosen.part is None:
             whole = here & (differs.sum(-1) == 1)
             final[whole] = self.clean.states[-1][self.owner[whole], -1]
             here &= ~whole
         if here.any():
-            place = replace(self, corrupted=self.corrupted[here], owner=self.owner[here])
             first = replace(chosen, layers=chosen.layers[:1])
-            final[here] = place._sweep(first, range(1))[0]
+            final[here] = replace(self, rows=self.rows[here])._sweep(first, range(1))[0]
         return final[None]
 
     def _sweep(self, chosen: Restoration, sites: range) -> Tensor:
         """The same for some of the sites, by number."""
         states = self.corrupted.states
-        n_rows, length, n_channels = states[0].shape
-        carried = states[0].new_empty(len(sites), n_rows, length - self.position, n_channels)
+        _, length, n_channels = states[0].shape
+        carried = states[0].new_empty(len(sites), len(self.rows), length - self.position, n_channels)
         done = 0
         for layer in range(self.parts.n_layers):
             entered = [site for site in sites if chosen.layers[site].start == layer]
@@ -257,7 +258,7 @@ class _Place:
                 # What is put back here can reach other positions from the next layer on. Windows that begin
                 # in one layer are alike in it.
                 apart = entered if chosen.pieces else entered[:1]
-                alone = states[layer][:, self.position : self.position + 1].repeat(len(apart), 1, 1, 1)
+                alone = states[layer][self.rows, self.position, None].repeat(len(apart), 1, 1, 1)
                 self._advance(alone, layer, chosen, apart)
                 self._enter(new, layer + 1, alone[:, :, 0])
                 done += len(new)
@@ -265,14 +266,14 @@ class _Place:
 
     def _enter(self, sites: Tensor, depth: int, value: Tensor) -> None:
         """Fill sites (site, row, position, channel) that differ from the corrupted run in one state."""
-        sites[:] = self.corrupted.states[depth][:, self.position :]
+        sites[:] = self.corrupted.states[depth][self.rows, self.position :]
         sites[:, :, 0] = value
 
     def _advance(self, carried: Tensor, layer: int, chosen: Restoration, sites: Sequence[int]) -> None:
         """Carry sites (site, row, position, channel) through a block, in place."""
         n_sites, n_rows, length, _ = carried.shape
-        before = slice(0, self.position)
-        past = Past(self.corrupted.keys[layer][:, :, before], self.corrupted.values[layer][:, :, before])
+        keys, values = self.corrupted.keys[layer], self.corrupted.values[layer]
+        past = Past(*(each[self.rows, :, : self.position] for each in (keys, values)))
         step = max(1, self.max_rows // (n_rows * length))
         for start in range(0, n_sites, step):
             piece = carried[start : start + step]
@@ -301,7 +302,7 @@ class _Place:
         ``sites``: numbers of sites by their place among those carried.
         """
         if chosen.restores_state:
-            value = self.corrupted.outputs[chosen.part][layer][:, self.position]
+            value = self.corrupted.outputs[chosen.part][layer][self.rows, self.position]
         elif chosen.pieces:
             value = self.clean.pieces[chosen.part][layer][self.owner, self.position]
             members = self._members(chosen, layer)[[chosen.pieces[site] for site in sites.values()]]
@@ -358,42 +359,3 @@ class _Place:
         finally:
             for handle in handles:
                 handle.remove()
-
-
-def _run(parts: Parts, prompts: Sequence[Prompt], wanted: Iterable[str | None]) -> tuple[_Runs, _Runs]:
-    """The clean and the corrupted runs of prompts of one length."""
-    device, n_clean = parts.device, len(prompts)
-    ids, noise = (each.to(device) for each in inputs_of(prompts, parts.token_embedding.embedding_dim))
-    states: list[Tensor] = []
-    pieces: dict[str, list[Tensor]] = {part: [] for part in wanted if part in PIECES}
-    outputs: dict[str, list[Tensor]] = {part: [] for part in wanted if part and part not in PIECES}
-
-    def keeper(part):
-        def keep(module, args, output):
-            outputs[part].append(leaving(output).reshape(*noise.shape[:2], -1).clone().to(device))
-
-        return keep
-
-    handles = []
-    for part in outputs:
-        handles += [module.register_forward_hook(keeper(part)) for module in parts.sub_blocks(part)]
-    # On the token's embedding itself, before positions or any scaling.
-    handles.append(
-        parts.token_embedding.register_forward_hook(lambda module, args, output: output + noise.to(output))
-    )
-    seen = {"resid": lambda depth, state: states.append(state.clone())}
-    for part, kept in pieces.items():
-        seen[PIECES[part]] = lambda layer, entering, kept=kept: kept.append(entering[:n_clean].clone())
-    cache = DynamicCache()
-    try:
-        # The base model: logits of all positions are not wanted.
-        # Clones: blocks may reuse their input.
-        with watching(parts, **seen):
-            parts.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-    finally:
-        for handle in handles:
-            handle.remove()
-    keys = [layer.keys.to(device) for layer in cache.layers]
-    values = [layer.values.to(device) for layer in cache.layers]
-    runs = _Runs(states, outputs, keys, values)
-    return replace(runs[:n_clean], pieces=pieces), runs[n_clean:]
