@@ -22,7 +22,12 @@ _OURS = {nn.Linear: _Linear, Conv1D: _Conv1D}
 
 
 def quickened(model: nn.Module) -> nn.Module:
-    """The model with its linear maps as `product`; parameters, their names and hooks are what they were."""
+    """The model with its linear maps as `product`; parameters, their names and hooks are what they were.
+
+    GPT-2's weights lie in memory as others' then, which multiplies faster where rows are few.
+    """
     for module in model.modules():
         module.__class__ = _OURS.get(type(module), type(module))
+        if isinstance(module, _Conv1D):
+            module.weight.data = module.weight.T.contiguous().T
     return model

@@ -165,8 +165,10 @@ def _trace_together(
         # All positions at once: products of many rows are faster. The runs of a prompt follow one another.
         where, order = torch.cat(where).sort()
         restored = torch.full((len(MEASURES), *numbers.shape), torch.nan)
-        measured = readout(torch.cat(states)[order], owner[where // (n_sites * length)])
-        restored.flatten(1)[:, where.cpu()] = measured.cpu()
+        states, of_prompt = torch.cat(states)[order], owner[where // (n_sites * length)]
+        shares = [*zip(*(each.tensor_split(workers.n) for each in (states, of_prompt)), strict=True)]
+        measured = [*workers.map(lambda _, share: readout(*share), shares)]
+        restored.flatten(1)[:, where.cpu()] = torch.cat(measured, dim=1).cpu()
         return [
             Trace(own, of_noised, of_clean, prompt.labels, alternative)
             for prompt, own, of_noised, of_clean, alternative in zip(
