@@ -10,7 +10,7 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
 
 @cache
@@ -66,9 +66,10 @@ def _by_onednn(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     n_channels = rows.shape[-1]
     flat = rows.reshape(rows.numel() // n_channels, n_channels)
     n = len(flat)
-    missing = filled(n) - n
-    if missing:
-        flat = pad(flat, (0, 0, 0, missing))
+    if n != filled(n):
+        flat, few = flat.new_empty(filled(n), n_channels), flat
+        flat[:n] = few
+        flat[n:] = 0
     made = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "none", [], "")
     return made[:n].view(*rows.shape[:-1], len(weight))
 

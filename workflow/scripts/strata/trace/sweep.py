@@ -200,8 +200,8 @@ def _places(traced_at: Tensor, n: int) -> list[tuple[int, Tensor]]:
 class _Place:
     """A position of prompts of one length: all its sites are swept through depth together.
 
-    ``clean`` has a run for each prompt. ``corrupted`` and ``owners``, the prompt of each run, have others than
-    the ``rows`` that are traced here.
+    ``clean`` has a run for each prompt. ``corrupted`` has a run for each row of all, ``owners`` the prompt of
+    each; ``rows`` are those that are traced here.
     """
 
     parts: Parts
