@@ -181,7 +181,10 @@ def _share_of_keys(parts: Parts) -> float:
 
 
 def counted(parts: Parts, prompts: list[Prompt]) -> float:
-    """Operations that the sweep really does, by torch's counter, which knows torch's own products."""
+    """Operations that the sweep really does, by torch's counter, which knows torch's own products in one thread."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
     with without_strata(), FlopCounterMode(display=False) as counter:
         sweep(parts, prompts)
+    torch.set_num_threads(n)
     return float(counter.get_total_flops())
