@@ -181,7 +181,7 @@ def _share_of_keys(parts: Parts) -> float:
 
 
 def counted(parts: Parts, prompts: list[Prompt]) -> float:
-    """Operations that the sweep really does, by torch's counter, which knows torch's own products in one thread."""
+    """Operations that the sweep really does, by torch's counter: of torch's own products, in one thread."""
     n = torch.get_num_threads()
     torch.set_num_threads(1)
     with without_strata(), FlopCounterMode(display=False) as counter:

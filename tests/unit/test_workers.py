@@ -8,6 +8,7 @@ import torch
 from oracles import tiny_models
 from oracles import trace as oracle
 from oracles.noised import IDS, noised
+from strata.lens import jacobian
 from strata.model.architecture import changed, find_parts
 from strata.model.workers import working
 from strata.trace.sites import of_heads, restoration
@@ -63,7 +64,7 @@ def test_what_one_changes_no_other_sees(parts):
 
 
 def test_results_come_in_order_without_gradients_and_on_one_thread_each(parts):
-    with working(parts) as workers:
+    with working(parts) as workers, torch.inference_mode():
         assert workers.n == 2
         found = [*workers.map(lambda own, n: (n, torch.get_num_threads(), own.embed(TWO)), range(9))]
     assert [n for n, *_ in found] == [*range(9)]
@@ -110,6 +111,18 @@ def test_traces_agree_with_one_forward_per_site(name):
             restored[..., : prompt.subject[0]] = torch.nan
             own = trace.restored[:, :, 1 :: parts.n_heads] if what == "heads" else trace.restored
             torch.testing.assert_close(own, restored, equal_nan=True, atol=5e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gemma3"])
+def test_jacobians_are_those_of_one_thread(name):
+    """Of documents that go through the model together, and of one that goes alone."""
+    parts = find_parts(tiny_models.build(name))
+    documents = [IDS, IDS[1:], IDS[::-1] * 3]
+    by_two = jacobian.fit(parts, documents, skip=1, max_tokens=16)
+    torch.set_num_threads(1)
+    by_one = jacobian.fit(parts, documents, skip=1, max_tokens=16)
+    torch.testing.assert_close(by_two.weight, by_one.weight)
+    assert by_one.weight.abs().max() > 0.1
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 16])

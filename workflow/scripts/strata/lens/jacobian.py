@@ -17,6 +17,7 @@ from strata.lens.decoders import DepthMaps
 from strata.lens.stream import stream_depths
 from strata.model.architecture import Parts
 from strata.model.batching import Batch, batches
+from strata.model.workers import threads
 from strata.progress import Progress, silent
 
 
@@ -56,21 +57,13 @@ def fit(
     together = batches(chosen, max_tokens, parts)
     n_channels = parts.n_channels
     total = torch.zeros(parts.n_layers, n_channels, n_channels, device=parts.device)
-    rounds = progress(range(len(together) * n_channels), "backward passes")
-    turn = iter(rounds)
-    for batch in together:
-        stream, valid = _forward(parts, batch, skip)
-        # Each source position counts as one of its document's; each document as one.
-        share = (valid / valid.sum(1, keepdim=True)).to(stream[0])
-        sources, target = stream[:-1], stream[-1]
-        cotangent = torch.zeros_like(target)
-        for channel, _ in zip(range(n_channels), turn, strict=False):
-            cotangent[..., channel] = valid.to(target)
-            keep = channel < n_channels - 1
-            gradients = torch.autograd.grad(target, sources, cotangent, retain_graph=keep)
-            cotangent[..., channel] = 0
-            for depth, gradient in enumerate(gradients):
-                total[depth, channel] += share.flatten() @ gradient.flatten(0, 1)
+    turn = iter(progress(range(len(together) * n_channels), "backward passes"))
+    with threads(parts) as apart:
+        for batch in together:
+            passes = _backward(*_forward(parts, batch, skip), total)
+            for _ in apart.map(passes, range(n_channels)):
+                next(turn)
+            del passes  # and all that the forward pass kept, before the next one
     weight = total.float().cpu() / len(chosen)
     depths = stream_depths(parts.n_layers, half_depths=False)[:-1]
     return DepthMaps(depths, weight, torch.zeros(len(depths), n_channels), parts.n_layers)
@@ -91,6 +84,22 @@ def _forward(parts: Parts, batch: Batch, skip: int) -> tuple[list[Tensor], Tenso
         for handle in handles:
             handle.remove()
     return [*stream, hidden], valid
+
+
+def _backward(stream: Sequence[Tensor], valid: Tensor, total: Tensor) -> Callable[[int], None]:
+    """What adds a channel's gradients to ``total`` (depth, channel of the last depth, source channel)."""
+    # Each source position counts as one of its document's; each document as one.
+    share = (valid / valid.sum(1, keepdim=True)).to(stream[0]).flatten()
+    *sources, target = stream
+
+    def add(channel: int) -> None:
+        cotangent = torch.zeros_like(target)
+        cotangent[..., channel] = valid.to(target)
+        gradients = torch.autograd.grad(target, sources, cotangent, retain_graph=True)
+        for depth, gradient in enumerate(gradients):
+            total[depth, channel] += share @ gradient.flatten(0, 1)
+
+    return add
 
 
 class _Pointwise(torch.autograd.Function):
