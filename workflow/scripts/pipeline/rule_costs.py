@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION
 from pipeline.texts import CORPUS
 from pipeline.trace_costs import whole_traces
+from pipeline.models import busy_processors
 from pipeline.work import DEVICE, LENS, MODEL, RULES, TRACE, WHERE, Work, bytes_of, on_processors, rule
 from strata.costs import fitting
 from strata.costs.cost import Cost
@@ -95,7 +96,7 @@ def fit_jacobian(work: Work) -> Sequence[Cost]:
         return []
     made = work.config["lens"]["jacobian"]
     chosen = [n for n in work.counts.text if n > made["skip"] + 1][: made["documents"]]
-    return [fitting.jacobian(work.shape, chosen, made["max_tokens"])]
+    return [fitting.jacobian(work.shape, chosen, made["max_tokens"], busy_processors(work.section))]
 
 
 def _lens(work: Work, decoder: str) -> Cost:

@@ -43,8 +43,11 @@ def tuned(shape: Shape, steps: int, tokens: int, train: int, held_out: int) -> C
     return fitted + chosen + reported + tuned_step(shape, tokens).times(steps)
 
 
-def jacobian(shape: Shape, lengths: Sequence[int], max_tokens: int) -> Cost:
-    """The Jacobian lens: a backward pass for each channel of the last depth, to the states of every depth."""
+def jacobian(shape: Shape, lengths: Sequence[int], max_tokens: int, threads: int = 1) -> Cost:
+    """The Jacobian lens: a backward pass for each channel of the last depth, to the states of every depth.
+
+    ``threads``: passes at a time.
+    """
     c, own = shape.channels, [length - 1 for length in lengths]
     there = forward(shape, own)
     batches = max(1, -(-sum(own) // max_tokens))
@@ -53,7 +56,7 @@ def jacobian(shape: Shape, lengths: Sequence[int], max_tokens: int) -> Cost:
     back = shape.layers * (2 * shape.block * sum(own) + 8 * shape.heads * shape.head_channels * pairs)
     drawn = 2 * shape.layers * sum(own) * c
     at_once = min(sum(own), max_tokens)
-    graph = 4 * shape.layers * at_once * (14 * c + 4 * shape.width)
+    graph = 4 * shape.layers * at_once * ((13 + threads) * c + 4 * shape.width)
     return there + Cost(
         passes=c * len(lengths),
         tokens=c * sum(own),
