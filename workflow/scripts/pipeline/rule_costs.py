@@ -6,9 +6,9 @@ No array library is imported here: the rules ask for this at every start of the 
 from collections.abc import Sequence
 
 from pipeline.counts import SPLIT, TEST, TRAIN, VALIDATION
+from pipeline.models import busy_processors
 from pipeline.texts import CORPUS
 from pipeline.trace_costs import whole_traces
-from pipeline.models import busy_processors
 from pipeline.work import DEVICE, LENS, MODEL, RULES, TRACE, WHERE, Work, bytes_of, on_processors, rule
 from strata.costs import fitting
 from strata.costs.cost import Cost
