@@ -113,6 +113,14 @@ def test_traces_agree_with_one_forward_per_site(name):
             torch.testing.assert_close(own, restored, equal_nan=True, atol=5e-5, rtol=1e-5)
 
 
+def test_more_threads_than_there_is_to_trace(parts):
+    torch.set_num_threads(30)
+    prompt = noised(IDS[:3], (2,), samples=1)
+    [trace] = trace_prompts(parts, [prompt], {"state": restoration("state", parts.n_layers)})["state"]
+    restored, *_ = oracle.trace(parts, prompt, "state")
+    torch.testing.assert_close(trace.restored[..., 2], restored[..., 2], equal_nan=True, atol=5e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gemma3"])
 def test_jacobians_are_those_of_one_thread(name):
     """Of documents that go through the model together, and of one that goes alone."""

@@ -166,7 +166,8 @@ def _trace_together(
         where, order = torch.cat(where).sort()
         restored = torch.full((len(MEASURES), *numbers.shape), torch.nan)
         states, of_prompt = torch.cat(states)[order], owner[where // (n_sites * length)]
-        shares = [*zip(*(each.tensor_split(workers.n) for each in (states, of_prompt)), strict=True)]
+        n_shares = min(workers.n, len(states))
+        shares = [*zip(*(each.tensor_split(n_shares) for each in (states, of_prompt)), strict=True)]
         measured = [*workers.map(lambda _, share: readout(*share), shares)]
         restored.flatten(1)[:, where.cpu()] = torch.cat(measured, dim=1).cpu()
         return [
