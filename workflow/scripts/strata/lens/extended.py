@@ -11,8 +11,6 @@ Depths beyond the decoder's beginning lie within it. What it does from there is 
 their readout is the final one.
 """
 
-from itertools import chain, islice
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +18,6 @@ from torch import Tensor
 from strata.lens.readout import Carry
 from strata.lens.stream import stream_depths
 from strata.model.architecture import Parts, changed
-from strata.model.workers import Workers, working
 
 MLP = "mlp"
 
@@ -48,7 +45,7 @@ def carry_through(
     Parameters
     ----------
     last : whole blocks in the decoder, or ``mlp`` for the last MLP alone
-    max_rows : hidden states that go through a block at once, of all threads
+    max_rows : hidden states that go through a block at once
     depths : (depth) of the stream, the last one L; those of `stream_depths`, if not given
 
     Returns
@@ -70,23 +67,19 @@ def carry_through(
     @torch.inference_mode()
     def carry(stream: Tensor, updates: Tensor, lengths: list[int]) -> tuple[Tensor, Tensor]:
         carried = stream[-1].expand_as(stream).clone()
-        with working(parts) as workers:
-            carried[before] = _in_context(workers, stream[before], lengths, last, max_rows)
-            if len(updates):
-                updates = _in_context(workers, updates, lengths, last, max_rows)
-        return carried, updates
+        carried[before] = _in_context(parts, stream[before], lengths, last, max_rows)
+        return carried, _in_context(parts, updates, lengths, last, max_rows) if len(updates) else updates
 
     return carry
 
 
-def _in_context(
-    workers: Workers, states: Tensor, lengths: list[int], last: int | str, max_rows: int
-) -> Tensor:
+def _in_context(parts: Parts, states: Tensor, lengths: list[int], last: int | str, max_rows: int) -> Tensor:
     """Run states (state, token, channel) of whole prompts through the decoder's blocks."""
-    at_once = max_rows // workers.n
-    pieces = [prompt.split(max(1, at_once // prompt.shape[1])) for prompt in states.split(lengths, 1)]
-    made = workers.map(lambda parts, rows: _run(parts, rows, last), [*chain.from_iterable(pieces)])
-    return torch.cat([torch.cat([*islice(made, len(prompt))]) for prompt in pieces], 1)
+    prompts = [
+        torch.cat([_run(parts, rows, last) for rows in prompt.split(max(1, max_rows // prompt.shape[1]))])
+        for prompt in states.split(lengths, 1)
+    ]
+    return torch.cat(prompts, 1)
 
 
 def _run(parts: Parts, states: Tensor, last: int | str) -> Tensor:
