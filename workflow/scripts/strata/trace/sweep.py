@@ -256,7 +256,8 @@ class _Place:
             if chosen.restores_state:
                 self._enter(new, layer, self.clean.states[layer][self.owner, self.position])
                 done += len(new)
-            self._advance(carried[:done], layer, chosen, sites)
+            if done:
+                self._advance(carried[:done], layer, chosen, sites)
             if entered and not chosen.restores_state:
                 # What is put back here can reach other positions from the next layer on. Windows that begin
                 # in one layer are alike in it.
